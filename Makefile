@@ -1,0 +1,50 @@
+# Two commands: make demo, make test. Both set up .venv first; `make` alone lists everything.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
+CONSTRAINTS_DATE := 2026-09-18
+COMPAT_DATE := 2026-11-24
+
+.PHONY: help
+help:  ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
+
+.PHONY: setup
+setup: $(VENV)/.ready  ## Make the development environment in .venv
+
+$(VENV)/.ready: constraints.txt pyproject.toml scripts/setup.sh
+	@sh scripts/setup.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+.PHONY: demo
+demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API
+	@$(BIN)/python scripts/demo.py
+
+.PHONY: test
+test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --cov
+
+.PHONY: format
+format: setup  ## Format the code, and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: build
+build: setup  ## Build wheel and sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m build --installer uv
+
+.PHONY: constraints
+constraints: setup  ## Renew constraints.txt, the pinned development environment
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \
+	  --exclude-newer $(CONSTRAINTS_DATE) \
+	  --exclude-newer-package apache-airflow-providers-common-compat=$(COMPAT_DATE) \
+	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
+
+.PHONY: clean
+clean:  ## Remove what the other commands made
+	rm -rf $(VENV) dist .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,81 @@
+"""Apache Airflow provider for OceanBase Cloud."""
+
+# Airflow reads get_provider_info() in every process it starts: this module imports nothing.
+
+__version__ = "0.1.0"
+
+
+def get_provider_info() -> dict[str, object]:
+    """Return what Airflow shows of this provider: its modules, its connection type and the form for it.
+
+    Airflow 3.3 draws the connection form from this table alone; for older versions
+    ``OceanBaseHook`` derives its form widgets from it.
+    """
+    integration = "OceanBase Cloud"
+
+    def modules(kind: str) -> list[dict[str, object]]:
+        return [{"integration-name": integration, "python-modules": [f"airflow_provider_oceanbase.{kind}"]}]
+
+    return {
+        "package-name": "airflow-provider-oceanbase",
+        "name": integration,
+        "description": "Wait for backup sets of OceanBase Cloud and read them.",
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://en.oceanbase.com/docs",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": modules("hooks"),
+        "operators": modules("operators"),
+        "sensors": modules("sensors"),
+        "connection-types": [
+            {
+                "connection-type": "oceanbase",
+                "hook-class-name": "airflow_provider_oceanbase.hooks.OceanBaseHook",
+                "hook-name": integration,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {
+                        "login": "AccessKey ID",
+                        "password": "AccessKey secret",
+                        "schema": "Schema (https or http)",
+                    },
+                    "placeholders": {
+                        "host": "api-cloud.oceanbase.com",
+                        "schema": "https",
+                        "port": "443",
+                    },
+                },
+                "conn-fields": {
+                    "project_id": {
+                        "label": "Project ID",
+                        "description": (
+                            "Sent as X-Ob-Project-Id with every request. Without it OceanBase Cloud uses "
+                            "the project that the account named last, which another client can change."
+                        ),
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "timeout": {
+                        "label": "Timeout (seconds)",
+                        "description": "For connecting, and for each wait on the server. Default: 30.",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 3600},
+                    },
+                    "verify": {
+                        "label": "TLS verification",
+                        "description": "true (default), false, or the path of a CA bundle on the workers.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "proxy": {
+                        "label": "Proxy URL",
+                        "description": (
+                            "For example http://proxy:3128. Without it HTTPS_PROXY and NO_PROXY of the "
+                            "environment count."
+                        ),
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,299 @@
+"""The protocol of the OceanBase Cloud API, without I/O: requests to send, answers to read.
+
+Hook and trigger share every rule here; each adds only how bytes travel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode
+from urllib.request import parse_http_list
+
+from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+    OceanBaseCloudError,
+    OceanBaseInputError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+    OceanBaseThrottledError,
+    OceanBaseUnavailableError,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_oceanbase.endpoint import Endpoint
+
+#: An answer is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+#: What a 401's body may have before its connection is given up rather than read to the end.
+MAX_CHALLENGE_BODY_BYTES = 64 * 1024
+#: A longer Retry-After is cut: a slip of the server's must not cost a night.
+MAX_RETRY_AFTER_SECONDS = 3600.0
+#: Digest algorithms that requests and aiohttp both know.
+DIGEST_ALGORITHMS = frozenset({"MD5", "MD5-SESS", "SHA-256", "SHA-512"})
+
+
+class Answer(NamedTuple):
+    """The ``data`` of a successful answer, as JSON gave it, and the ID that names the request."""
+
+    data: Any
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """A GET of the API, and how errors name what it asks for.
+
+    :param path: path of the URL, percent-encoded
+    :param query: query parameters without ``requestId``
+    :param subject: what is asked for, in words
+    """
+
+    path: str
+    query: tuple[tuple[str, str], ...]
+    subject: str
+
+    def url(self, endpoint: Endpoint, request_id: str) -> str:
+        """Return the URL to send; ``requestId`` is required by the API."""
+        return f"{endpoint.origin}{self.path}?{urlencode((('requestId', request_id), *self.query))}"
+
+    def error(self, error_class: type[OceanBaseCloudError], what: str, **details: Any) -> OceanBaseCloudError:
+        """Return an error that names what was asked for."""
+        return error_class(what, subject=self.subject, **details)
+
+
+def new_request_id() -> str:
+    """Return the ID of one attempt: a UUID, as in the vendor's examples."""
+    return str(uuid.uuid4())
+
+
+def backup_set_request(
+    instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
+) -> Request:
+    """Return the request for one backup set.
+
+    Source: "Query the details of a backup set" of the OceanBase Cloud API reference.
+
+    :raises OceanBaseInputError: an ID cannot be one segment of a URL's path
+    """
+    instance = _segment("instance_id", instance_id)
+    backup_task = _segment("backup_task_id", backup_task_id)
+    return Request(
+        path=f"/api/v2/instances/{instance}/backup/data/sets/{backup_task}",
+        query=(("checkBackupSetDownloadEnable", str(check_backup_set_download_enable).lower()),),
+        subject=f"backup task {shown(backup_task_id)!r} of instance {shown(instance_id)!r}",
+    )
+
+
+def list_instances_request(*, page_size: int) -> Request:
+    """Return the request for the first page of the account's instances: cheap, and read-only."""
+    return Request(
+        path="/api/v2/instances",
+        query=(("pageNumber", "1"), ("pageSize", str(page_size))),
+        subject="the list of instances",
+    )
+
+
+def request_headers(endpoint: Endpoint, client: str) -> dict[str, str]:
+    """Return the headers of every request.
+
+    :param client: name and version of the HTTP library, for ``User-Agent``
+    """
+    headers = {
+        "Accept": "application/json",
+        "User-Agent": f"airflow-provider-oceanbase/{__version__} {client}",
+    }
+    if endpoint.project_id is not None:
+        headers["X-Ob-Project-Id"] = endpoint.project_id
+    return headers
+
+
+def read_answer(
+    request: Request, request_id: str, status: int, headers: Mapping[str, str], body: bytes
+) -> Answer:
+    """Read an answer of the server, whatever it is.
+
+    :param request_id: ID that was sent
+    :param headers: headers of the answer, looked up without regard to case; repeated ones joined by commas
+    :raises OceanBaseCloudError: any answer but HTTP 200 with ``success: true``
+    """
+    envelope = _envelope(body)
+    known: dict[str, Any] = {"status_code": status, "request_id": _text(envelope, "requestId") or request_id}
+    if status == 200 and envelope is None:
+        kind = shown(headers.get("Content-Type") or "no content type")
+        what = f"the answer is not the documented JSON ({len(body)} bytes of {kind})"
+        raise request.error(OceanBaseMalformedAnswerError, what, **known)
+    fields = envelope or {}
+    if status == 200 and fields.get("success") is True:
+        return Answer(fields.get("data"), known["request_id"])
+    known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
+    if status == 200 and fields.get("success") is not False:
+        raise request.error(OceanBaseMalformedAnswerError, "the answer has no field success", **known)
+    raise _refusal(request, status, headers, known)
+
+
+def _refusal(
+    request: Request, status: int, headers: Mapping[str, str], known: dict[str, Any]
+) -> OceanBaseCloudError:
+    if status == 401:
+        return _unauthorized(request, headers.get("WWW-Authenticate") or "", known)
+    if status == 403:
+        return request.error(OceanBaseAuthenticationError, "the AccessKey may not do this", **known)
+    if status == 404:
+        return request.error(OceanBaseNotFoundError, "not found", **known)
+    if status == 407:
+        hint = "Put the proxy's user and password into proxy of the connection."
+        return request.error(OceanBaseRefusedError, "the proxy wants a password", hint=hint, **known)
+    known["retry_after"] = retry_after(headers.get("Retry-After"))
+    if status == 429:
+        return request.error(OceanBaseThrottledError, "too many requests", **known)
+    if status == 408 or status >= 500:
+        return request.error(OceanBaseUnavailableError, "the service failed", **known)
+    if 300 <= status < 400:
+        hint = "Redirects are not followed: set host of the connection to the API host itself."
+        return request.error(OceanBaseRefusedError, "the answer is a redirect", hint=hint, **known)
+    return request.error(OceanBaseRefusedError, "the request was refused", **known)
+
+
+def _unauthorized(request: Request, challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
+    parameters = _digest_parameters(challenges)
+    if parameters is None:
+        offered = ", ".join(scheme for scheme, _ in _challenges(challenges)) or "nothing"
+        what = (
+            f"the server offers no digest authentication that this client knows (offered: {shown(offered)})"
+        )
+        hint = "Check host and proxy of the connection: another server may answer in the API's place."
+        return request.error(OceanBaseAuthenticationError, what, hint=hint, **known)
+    # The nonce was fresh when it was used, so that this says nothing about the key.
+    if parameters.get("stale", "").lower() == "true":
+        return request.error(OceanBaseUnavailableError, "the server calls a fresh nonce stale", **known)
+    return request.error(OceanBaseAuthenticationError, "the AccessKey was not accepted", **known)
+
+
+def unreachable(
+    request: Request, request_id: str, endpoint: Endpoint, error: Exception
+) -> OceanBaseCloudError:
+    """Return the error for a request that got no complete answer."""
+    if isinstance(error, OceanBaseCloudError):
+        return error
+    root: BaseException = error
+    while (deeper := root.__cause__ or root.__context__) is not None:
+        root = deeper
+    if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
+        what = f"no answer from {endpoint.origin} within {endpoint.timeout:g} s"
+    else:
+        what = f"no complete answer from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
+    return request.error(OceanBaseUnavailableError, what, request_id=request_id)
+
+
+def too_large(request: Request, request_id: str) -> OceanBaseCloudError:
+    """Return the error for an answer of over ``MAX_BODY_BYTES``."""
+    what = f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB"
+    return request.error(OceanBaseMalformedAnswerError, what, request_id=request_id)
+
+
+def retry_after(header: str | None) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for, None where it says nothing usable."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(header)
+            seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return None
+    if not seconds > 0 or math.isinf(seconds):
+        return None
+    return min(seconds, MAX_RETRY_AFTER_SECONDS)
+
+
+def digest_challenge(www_authenticate: str) -> str | None:
+    """Return the first Digest challenge that can be answered, alone and normalized; None where there is none.
+
+    requests and aiohttp each stumble over some list of challenges or of qop values that HTTP allows.
+    """
+    parameters = _digest_parameters(www_authenticate)
+    if parameters is None:
+        return None
+    return "Digest " + ", ".join(f'{key}="{value}"' for key, value in parameters.items())
+
+
+def _digest_parameters(www_authenticate: str) -> dict[str, str] | None:
+    for scheme, items in _challenges(www_authenticate):
+        pairs = (item.partition("=") for item in items)
+        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
+        qops = {qop.strip().lower() for qop in parameters.get("qop", "auth").split(",")}
+        if (
+            scheme.lower() == "digest"
+            and "realm" in parameters
+            and parameters.get("nonce")
+            and parameters.get("algorithm", "MD5").upper() in DIGEST_ALGORITHMS
+            and "auth" in qops
+        ):
+            if "qop" in parameters:
+                parameters["qop"] = "auth"
+            # Sessions serve one origin: a server must not widen where the key is used.
+            parameters.pop("domain", None)
+            return parameters
+    return None
+
+
+def _challenges(www_authenticate: str) -> list[tuple[str, list[str]]]:
+    """Split a header into challenges: ``[(scheme, [parameter, …]), …]``."""
+    challenges: list[tuple[str, list[str]]] = []
+    for item in parse_http_list(www_authenticate):
+        head, _, rest = item.partition(" ")
+        starts_challenge = "=" not in head and not rest.lstrip().startswith("=")
+        if starts_challenge:
+            challenges.append((head, [rest.strip()] if rest.strip() else []))
+        elif challenges:
+            challenges[-1][1].append(item)
+    return challenges
+
+
+def _text(envelope: dict[str, Any] | None, key: str) -> str | None:
+    value = (envelope or {}).get(key)
+    return shown(value) if isinstance(value, str) and value else None
+
+
+def _segment(name: str, value: str) -> str:
+    """Return an ID as one percent-encoded segment of a path."""
+    # "None" is what a template renders that found nothing, for example an XCom.
+    if not isinstance(value, str) or value.strip() in ("", ".", "..", "None"):
+        raise OceanBaseInputError(
+            f"{name} is {value!r}, which is no ID",
+            hint="Nothing was sent. If it is a template, check what it renders to, under Rendered Template.",
+        )
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise OceanBaseInputError(f"{name} is {value!r}, which is not Unicode text") from None
+
+
+def _envelope(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body, parse_constant=_not_json, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    return number if math.isfinite(number) else _not_json(literal)
+
+
+def _not_json(literal: str) -> float:
+    raise ValueError(f"{literal} is not a number of JSON")

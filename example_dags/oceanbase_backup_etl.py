@@ -1,0 +1,55 @@
+"""Start an ETL when a backup of OceanBase Cloud is done: wait, read the tenants, one mapped task per tenant.
+
+Trigger it with the IDs, or let whatever starts the backup do so:
+
+    airflow dags trigger oceanbase_backup_etl --conf '{"instance_id": "ob1", "backup_task_id": "bak-1"}'
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+# On Airflow 3 alone: from airflow.sdk import Param, dag, task
+from airflow.providers.common.compat.sdk import Param, dag, task
+
+from airflow_provider_oceanbase.operators import GetBackupSetOperator
+from airflow_provider_oceanbase.sensors import BackupSetSensor
+
+
+@dag(
+    schedule="0 4 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=1)},
+    params={
+        "instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID"),
+        "backup_task_id": Param("bak-demo", type="string", minLength=1, title="Backup task ID"),
+    },
+    tags=["oceanbase"],
+)
+def oceanbase_backup_etl() -> None:
+    """Wait for the backup, then process each tenant in it."""
+    ids = {"instance_id": "{{ params.instance_id }}", "backup_task_id": "{{ params.backup_task_id }}"}
+
+    wait = BackupSetSensor(
+        task_id="wait_for_backup",
+        **ids,
+        mode="reschedule",
+        poke_interval=timedelta(minutes=1),
+        timeout=timedelta(hours=6),
+    )
+    get = GetBackupSetOperator(task_id="get_backup_set", **ids)
+
+    @task(max_active_tis_per_dagrun=4)
+    def process(tenant: dict[str, Any]) -> str:
+        """Replace this with the work on one tenant."""
+        return f"{tenant['tenantName']}: {tenant['dataBackupSize']} GB as of {tenant['checkpoint']}"
+
+    wait >> get
+    process.expand(tenant=get.output)
+
+
+oceanbase_backup_etl()

@@ -1,0 +1,67 @@
+"""Airflow gets a home of its own before anything imports it; connections come from the environment."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(_HOME.name) / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+}
+
+CONN_ID = "oceanbase_default"
+HOST = "https://api-cloud.oceanbase.com"
+SECRET = "the-secret-of-the-tests"
+URL = f"{HOST}/api/v2/instances/ob-1/backup/data/sets/bak-1"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy or CA bundle of this machine; one connection that works."""
+    for name in list(os.environ):
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") or name.endswith(
+            ("_CA_BUNDLE", "SSL_CERT_FILE")
+        ):
+            monkeypatch.delenv(name)
+    set_connection(monkeypatch)
+
+
+def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    """Define the connection; ``extra`` is a dict."""
+    connection = {"conn_type": "oceanbase", "login": "the-key", "password": SECRET, **fields}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))
+
+
+_EXAMPLE = json.loads((Path(__file__).parent / "fixtures" / "backup_set.json").read_text())
+
+
+def answer(**data: Any) -> dict[str, Any]:
+    """Return the vendor's example answer, with other data."""
+    example = copy.deepcopy(_EXAMPLE)
+    example["data"] |= data
+    return example
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> Path:
+    """An Airflow home with a database, and a folder for DAGs; returns that folder."""
+    dags = Path(_HOME.name) / "dags"
+    dags.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return dags

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_oceanbase import exceptions
+from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+
+CLOUD_ERRORS = [OceanBaseCloudError, *OceanBaseCloudError.__subclasses__()]
+
+
+@pytest.mark.parametrize("error_class", CLOUD_ERRORS)
+def test_error_travels_whole(error_class: type[OceanBaseCloudError]) -> None:
+    error = error_class(
+        "it broke",
+        subject="backup task 'b'",
+        status_code=500,
+        error_code="E1",
+        error_message="m",
+        request_id="r",
+        retry_after=3.0,
+    )
+    error.add_note("noted")
+    by_event = OceanBaseCloudError.from_dict(json.loads(json.dumps(error.to_dict())))
+    by_pickle = pickle.loads(pickle.dumps(error))
+    for copy in (by_event, by_pickle):
+        assert type(copy) is error_class
+        assert str(copy) == str(error)
+        assert copy.to_dict() == error.to_dict()
+
+
+def test_text() -> None:
+    error = exceptions.OceanBaseRefusedError(
+        "the request was refused", subject="the list", status_code=400, request_id="r", hint="Do this."
+    )
+    assert str(error) == (
+        "Asked for the list: the request was refused (HTTP status 400, requestId r). Do this."
+    )
+    assert str(OceanBaseCloudError("it broke")) == "it broke."
+
+
+@pytest.mark.parametrize("error_class", CLOUD_ERRORS)
+def test_no_airflow_exception(error_class: type[OceanBaseCloudError]) -> None:
+    assert not issubclass(error_class, AirflowException)
+
+
+def test_transient() -> None:
+    assert {error_class.__name__ for error_class in CLOUD_ERRORS if error_class.transient} == {
+        "OceanBaseThrottledError",
+        "OceanBaseUnavailableError",
+        "OceanBaseMalformedAnswerError",
+    }
+
+
+def test_unknown_class_in_an_event_is_still_an_error() -> None:
+    assert type(OceanBaseCloudError.from_dict({"class": "Newer", "what": "it broke"})) is OceanBaseCloudError
+
+
+def test_failed_backup_travels_whole() -> None:
+    error = BackupSetFailedError(
+        "ended with status FAILED",
+        instance_id="ob-1",
+        backup_task_id="bak-1",
+        status="FAILED",
+        validity="VALID",
+        request_id="r",
+    )
+    assert isinstance(error, AirflowFailException)
+    for copy in (
+        BackupSetFailedError.from_dict(json.loads(json.dumps(error.to_dict()))),
+        pickle.loads(pickle.dumps(error)),
+    ):
+        assert type(copy) is BackupSetFailedError
+        assert str(copy) == str(error)
+        assert copy.to_dict() == error.to_dict()
