@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,18 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     """Define the connection; ``extra`` is a dict."""
     connection = {"conn_type": "oceanbase", "login": "the-key", "password": SECRET, **fields}
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return what was logged until now; Airflow's own loggers bypass the root logger, or logging altogether."""
+    caplog.set_level(logging.INFO)
+
+    def text() -> str:
+        written = capfd.readouterr()
+        return caplog.text + written.out + written.err
+
+    return text
 
 
 _EXAMPLE = json.loads((Path(__file__).parent / "fixtures" / "backup_set.json").read_text())

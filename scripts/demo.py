@@ -1,0 +1,160 @@
+"""Run the example DAG on real Airflow and show the tenants that lie in XCom.
+
+Against an emulator of the API, or, where the environment has an AccessKey, against OceanBase Cloud:
+OCEANBASE_ACCESS_KEY_ID, OCEANBASE_ACCESS_KEY_SECRET (or AIRFLOW_CONN_OCEANBASE_DEFAULT instead of both),
+OCEANBASE_INSTANCE_ID, OCEANBASE_BACKUP_TASK_ID; optional: OCEANBASE_HOST, OCEANBASE_PROJECT_ID.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+ROOT = Path(__file__).resolve().parent.parent
+CONNECTION = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
+DAG_ID = "oceanbase_backup_etl"
+SECONDS_PER_STATUS = 3.0
+# The example checks once a minute; against the emulator nobody wants to wait for that.
+LOCAL_SETTINGS = """
+def task_policy(task):
+    if hasattr(task, "poke_interval"):
+        task.poke_interval = 2
+"""
+#: What is worth showing of Airflow's output: the provider's own lines, and how each task ended.
+PROGRESS = re.compile(
+    r"\[(?P<level>info|warning|error) *\] (?P<text>.*?) +\[airflow\.task\.\S*airflow_provider_oceanbase"
+    r"|(?P<task>Task finished|Task instance is in deferral|Task .*?UP_FOR_RESCHEDULE).*"
+)
+
+
+class DemoError(Exception):
+    """Something is missing; the text says what to do."""
+
+
+def real_connection(environ: dict[str, str]) -> str | None:
+    """Return the connection to OceanBase Cloud that the environment describes, None for the emulator."""
+    if environ.get(CONNECTION):
+        return environ[CONNECTION]
+    if not environ.get("OCEANBASE_ACCESS_KEY_ID"):
+        return None
+    extra = {"project_id": environ["OCEANBASE_PROJECT_ID"]} if environ.get("OCEANBASE_PROJECT_ID") else {}
+    return json.dumps(
+        {
+            "conn_type": "oceanbase",
+            "login": environ["OCEANBASE_ACCESS_KEY_ID"],
+            "password": wanted(environ, "OCEANBASE_ACCESS_KEY_SECRET"),
+            "host": environ.get("OCEANBASE_HOST", ""),
+            "extra": extra,
+        }
+    )
+
+
+def wanted(environ: dict[str, str], name: str) -> str:
+    """Return a variable of the environment that must be there."""
+    if not environ.get(name):
+        raise DemoError(f"{name} is not set; for OceanBase Cloud the demo needs it beside the AccessKey")
+    return environ[name]
+
+
+def airflow(environ: dict[str, str], *arguments: str) -> None:
+    """Run an airflow command; show its progress, or, if it fails, all that it printed."""
+    command = [str(Path(sys.executable).with_name("airflow")), *arguments]
+    printed = []
+    with subprocess.Popen(
+        command,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                printed.append(line)
+                if match := PROGRESS.search(line):
+                    print(f"  {time.strftime('%H:%M:%S')}  {match['text'] or match['task']}", flush=True)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    if process.returncode:
+        raise DemoError(f"{''.join(printed)}\nairflow {' '.join(arguments)} failed; what it printed is above")
+
+
+def tenants_in_xcom(database: Path) -> list[dict[str, object]]:
+    """Read the operator's XCom as Airflow stored it."""
+    query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'get_backup_set' AND key = 'return_value'"
+    with closing(sqlite3.connect(database)) as connection:
+        row = connection.execute(query, (DAG_ID,)).fetchone()
+    if row is None:
+        raise DemoError("the run ended without the tenants in XCom: a task failed, as the lines above say")
+    tenants = json.loads(row[0])
+    return tenants if isinstance(tenants, list) else json.loads(tenants)
+
+
+def table(tenants: list[dict[str, object]]) -> str:
+    """Return the tenants as a table of text."""
+    columns = ("tenantName", "tenantId", "backupSetId", "status", "validity", "dataBackupSize", "checkpoint")
+    rows = [columns, *(tuple(str(tenant.get(column, "")) for column in columns) for tenant in tenants)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def main() -> None:
+    """Run the demo."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-demo-")))
+        environ = os.environ | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        }
+        ids = {"instance_id": "ob-demo", "backup_task_id": "bak-demo"}
+        if connection := real_connection(dict(os.environ)):
+            ids = {name: wanted(environ, f"OCEANBASE_{name.upper()}") for name in ids}
+            print("demo: against OceanBase Cloud")
+        else:
+            cloud = stack.enter_context(CloudEmulator())
+            connection = cloud.connection_uri
+            environ["NO_PROXY"] = environ["no_proxy"] = "127.0.0.1"
+            (home / "config").mkdir()
+            (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+            print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
+        environ[CONNECTION] = connection
+        print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)
+        airflow(environ, "db", "migrate")
+        if not os.environ.get(CONNECTION) and "OCEANBASE_ACCESS_KEY_ID" not in os.environ:
+            cloud.add_backup_set(
+                **ids, seconds_per_status=SECONDS_PER_STATUS, tenants=("orders", "billing", "analytics")
+            )
+        print(f"demo: airflow dags test {DAG_ID}  (wait_for_backup >> get_backup_set >> process)", flush=True)
+        airflow(environ, "dags", "test", DAG_ID, "--conf", json.dumps(ids))
+        print(f"\nXCom of get_backup_set, as it lies in Airflow's database:\n\n{table(tenants_in_xcom(home / 'airflow.db'))}")
+    print(f"\ndemo: done in {time.monotonic() - began:.0f} s; nothing is left running.")
+    print(
+        "Against the real service: OCEANBASE_ACCESS_KEY_ID=… OCEANBASE_ACCESS_KEY_SECRET=… "
+        "OCEANBASE_INSTANCE_ID=… OCEANBASE_BACKUP_TASK_ID=… make demo\n"
+        f"(or the connection as {CONNECTION}='oceanbase://KEY:SECRET@HOST' with the two IDs)."
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DemoError as error:
+        sys.exit(f"demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit("demo: stopped")

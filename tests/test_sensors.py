@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+import requests
+import requests_mock
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from conftest import URL, answer, set_connection
+
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseAuthenticationError,
+    OceanBaseInputError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.sensors import BackupSetSensor
+
+DOING = {"json": answer(status="DOING")}
+DONE = {"json": answer()}
+DOWN = {"status_code": 503}
+REFUSED = {"json": {"success": False, "errorCode": "E1"}}
+UNAUTHORIZED = {
+    "status_code": 401,
+    "headers": {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'},
+}
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        # As with the real one, a sleep never ends early.
+        self.now += seconds + 0.001
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("time.sleep", clock.sleep)
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    return clock
+
+
+def sensor(**options: Any) -> BackupSetSensor:
+    return BackupSetSensor(
+        **{"task_id": "wait", "instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 60} | options
+    )
+
+
+def context(first_reschedule_date: datetime | None = None) -> Any:
+    ti = MagicMock()
+    ti.get_first_reschedule_date.return_value = first_reschedule_date
+    return {"ti": ti}
+
+
+def execute(responses: list[dict[str, Any]], **options: Any) -> Any:
+    with requests_mock.Mocker() as server:
+        server.get(URL, responses)
+        return sensor(**options).execute(context())
+
+
+def test_constructor_does_no_io() -> None:
+    sensor(oceanbase_conn_id="no_such_connection")
+
+
+def test_ids_are_templates() -> None:
+    assert set(BackupSetSensor.template_fields) == {"instance_id", "backup_task_id", "oceanbase_conn_id"}
+
+
+@pytest.mark.parametrize(
+    ("options", "error_class", "says"),
+    [
+        ({"success_statuses": "DONE"}, TypeError, "success_statuses must be a list or tuple"),
+        ({"failure_statuses": [1]}, TypeError, "failure_statuses must be a list or tuple"),
+        ({"success_statuses": []}, ValueError, "success_statuses is empty"),
+        ({"success_statuses": ["FAILED"]}, ValueError, r"\['FAILED'\] cannot be in success_statuses and"),
+    ],
+)
+def test_bad_statuses(options: dict[str, Any], error_class: type[Exception], says: str) -> None:
+    with pytest.raises(error_class, match=says):
+        sensor(**options)
+
+
+def test_waits_until_done(clock: Clock) -> None:
+    summary = execute([{"json": {"success": True, "data": None}}, DOING, DOING, DONE])
+    assert summary["status"] == "DONE"
+    assert summary["tenantCount"] == 1
+    assert "tenantBackupSetList" not in summary
+    assert clock.slept == [60, 60, 60]
+
+
+def test_statuses_are_passed_on(clock: Clock) -> None:
+    summary = execute([DONE, {"json": answer(status="COMPLETED")}], success_statuses=["COMPLETED"])
+    assert summary["status"] == "COMPLETED"
+    with pytest.raises(BackupSetFailedError):
+        execute([DONE], success_statuses=["X"], failure_statuses=["DONE"])
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELED", "OVERDUE"])
+def test_failed_backup_fails_at_once(status: str, clock: Clock) -> None:
+    with pytest.raises(BackupSetFailedError, match=f"ended with status {status}"):
+        execute([DOING, {"json": answer(status=status)}])
+    assert clock.slept == [60]
+
+
+def test_require_valid() -> None:
+    invalid = {"json": answer(validity="INVALID")}
+    assert execute([invalid])["validity"] == "INVALID"
+    with pytest.raises(BackupSetFailedError, match="validity is INVALID"):
+        execute([invalid], require_valid=True)
+
+
+def test_first_check_is_tried_again_then_fails(clock: Clock) -> None:
+    with pytest.raises(OceanBaseUnavailableError):
+        execute([DOWN])
+    assert len(clock.slept) == 4
+    assert sum(clock.slept) < 30
+
+
+def test_first_check_that_is_refused_fails_at_once(clock: Clock) -> None:
+    with pytest.raises(OceanBaseRefusedError):
+        execute([REFUSED, DONE])
+    assert clock.slept == []
+
+
+def test_later_outage_is_waited_out(clock: Clock, logged: Callable[[], str]) -> None:
+    outage = [
+        {"exc": requests.ConnectionError},
+        DOWN,
+        {"text": "<html>"},
+        {"json": {"success": True, "data": 7}},
+    ]
+    assert execute([DOING, *outage, DOING, DONE])["status"] == "DONE"
+    assert clock.slept == [60] * 6
+    assert "the wait goes on" in logged()
+
+
+def test_retry_after_lengthens_the_pause(clock: Clock) -> None:
+    throttled = [{"status_code": 429, "headers": {"Retry-After": seconds}} for seconds in ("5", "90")]
+    execute([DOING, *throttled, DOING, DONE])
+    assert clock.slept == [60, 60, 90, 60]
+
+
+@pytest.mark.parametrize(
+    ("response", "error_class"),
+    [({"status_code": 404}, OceanBaseNotFoundError), (REFUSED, OceanBaseRefusedError)],
+)
+def test_later_final_answer_fails(
+    response: dict[str, Any], error_class: type[Exception], clock: Clock
+) -> None:
+    with pytest.raises(error_class):
+        execute([DOING, response, DONE])
+    assert clock.slept == [60]
+
+
+def test_rotated_key_is_read_afresh(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rotated(request: Any, context: Any) -> dict[str, Any]:
+        # The digest of the old key was refused; meanwhile somebody has put the new one in.
+        set_connection(monkeypatch, login="the-new-key")
+        context.status_code = 401
+        return {}
+
+    responses = [DOING, UNAUTHORIZED, {"json": rotated}, UNAUTHORIZED, DONE]
+    with requests_mock.Mocker() as server:
+        server.get(URL, responses)
+        assert sensor().execute(context())["status"] == "DONE"
+        users = [
+            request.headers.get("Authorization", "-").partition(",")[0] for request in server.request_history
+        ]
+    assert users == ["-", "-", 'Digest username="the-key"', "-", 'Digest username="the-new-key"']
+    assert clock.slept == [60]
+
+
+def test_key_that_stays_refused_fails(clock: Clock) -> None:
+    with pytest.raises(OceanBaseAuthenticationError):
+        execute([DOING, {"status_code": 403}, {"status_code": 403}, DONE])
+    assert clock.slept == [60]
+
+
+def test_connection_that_is_broken_meanwhile_fails(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(request: Any, context: Any) -> dict[str, Any]:
+        set_connection(monkeypatch, password="")
+        context.status_code = 403
+        return {}
+
+    with pytest.raises(OceanBaseInputError, match="password is missing"):
+        execute([DOING, {"json": broken}, DONE])
+
+
+def test_timeout(clock: Clock) -> None:
+    with pytest.raises(AirflowSensorTimeout):
+        execute([DOING], timeout=150)
+    # The last check comes when the timeout is over.
+    assert clock.slept == pytest.approx([60, 60, 30], abs=0.01)
+
+
+def test_done_at_the_last_check(clock: Clock) -> None:
+    assert execute([DOING, DOING, DOING, DONE], timeout=150)["status"] == "DONE"
+
+
+def test_exponential_backoff(clock: Clock) -> None:
+    execute([DOING] * 5 + [DONE], exponential_backoff=True, max_wait=timedelta(seconds=200))
+    assert [30 <= clock.slept[0] < 60, 60 <= clock.slept[1] < 120, 120 <= clock.slept[2] <= 200] == [True] * 3
+    assert clock.slept[3:] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("options", "responses", "outcome"),
+    [
+        ({"soft_fail": True}, [{"json": answer(status="FAILED")}], AirflowSkipException),
+        ({"never_fail": True}, [{"json": answer(status="FAILED")}], AirflowSkipException),
+        ({"silent_fail": True}, [{"json": answer(status="FAILED")}], BackupSetFailedError),
+        ({"soft_fail": True}, [REFUSED], OceanBaseRefusedError),
+        ({"never_fail": True}, [REFUSED], AirflowSkipException),
+        ({"silent_fail": True}, [REFUSED, REFUSED, DONE], "DONE"),
+        ({"soft_fail": True, "timeout": 30}, [DOING], AirflowSkipException),
+        ({"never_fail": True, "timeout": 30}, [DOING], AirflowSensorTimeout),
+        ({"silent_fail": True, "timeout": 30}, [DOING], AirflowSensorTimeout),
+        ({"soft_fail": True}, [DOING, DOWN, DONE], "DONE"),
+    ],
+)
+def test_soft_never_and_silent_fail(
+    options: dict[str, Any], responses: list[dict[str, Any]], outcome: Any, clock: Clock
+) -> None:
+    if isinstance(outcome, str):
+        assert execute(responses, **options)["status"] == outcome
+    else:
+        with pytest.raises(outcome):
+            execute(responses, **options)
+
+
+def reschedule(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> Any:
+    with requests_mock.Mocker() as server:
+        server.get(URL, responses)
+        return sensor(mode="reschedule", **options).execute(context(began))
+
+
+def is_put_off(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> float:
+    """Run one poke in reschedule mode; return the seconds until the next."""
+    from airflow.exceptions import AirflowRescheduleException
+
+    before = datetime.now(UTC)
+    with pytest.raises(AirflowRescheduleException) as caught:
+        reschedule(responses, began, **options)
+    seconds: float = (caught.value.reschedule_date - before).total_seconds()
+    return seconds
+
+
+EARLIER = datetime.now(UTC) - timedelta(minutes=5)
+
+
+def test_reschedule() -> None:
+    assert is_put_off([DOING], None) == pytest.approx(60, abs=5)
+    assert is_put_off([DOING], EARLIER) == pytest.approx(60, abs=5)
+    assert reschedule([DONE], EARLIER)["status"] == "DONE"
+
+
+def test_rescheduled_task_waits_outages_out(clock: Clock) -> None:
+    with pytest.raises(OceanBaseUnavailableError):
+        reschedule([DOWN], None)
+    clock.slept.clear()
+    assert is_put_off([DOWN], EARLIER) == pytest.approx(60, abs=5)
+    assert is_put_off([{"status_code": 429, "headers": {"Retry-After": "90"}}], EARLIER) == pytest.approx(
+        90, abs=5
+    )
+    assert clock.slept == []
+
+
+def test_reschedule_backs_off_without_memory() -> None:
+    options = {"exponential_backoff": True, "timeout": 10_000}
+    assert 30 <= is_put_off([DOING], None, **options) <= 65
+    assert is_put_off([DOING], datetime.now(UTC) - timedelta(hours=1), **options) >= 900
+
+
+def test_reschedule_times_out() -> None:
+    with pytest.raises(AirflowSensorTimeout):
+        reschedule([DOING], EARLIER, timeout=200)
+    assert is_put_off([DOING], EARLIER, timeout=310) <= 11
