@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 
 #: An answer is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+#: A body may trickle in for this many timeouts.
+BODY_TIMEOUTS = 10
 #: What a 401's body may have before its connection is given up rather than read to the end.
 MAX_CHALLENGE_BODY_BYTES = 64 * 1024
 #: A longer Retry-After is cut: a slip of the server's must not cost a night.
 MAX_RETRY_AFTER_SECONDS = 3600.0
+#: Headers that :func:`read_answer` looks at.
+HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 #: Digest algorithms that requests and aiohttp both know.
 DIGEST_ALGORITHMS = frozenset({"MD5", "MD5-SESS", "SHA-256", "SHA-512"})
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 RETRY_ATTEMPTS = 5
 RETRY_SECONDS = 30.0
 _CHUNK_BYTES = 64 * 1024
-#: A body may trickle in for this many timeouts.
-_BODY_TIMEOUTS = 10
 
 
 class OceanBaseHook(BaseHook):
@@ -164,7 +162,7 @@ class OceanBaseHook(BaseHook):
     def _send(self, request: Request) -> Answer:
         request_id = api.new_request_id()
         session = self.get_conn()
-        deadline = time.monotonic() + _BODY_TIMEOUTS * self.endpoint.timeout
+        deadline = time.monotonic() + api.BODY_TIMEOUTS * self.endpoint.timeout
         try:
             with session.get(
                 request.url(self.endpoint, request_id),

@@ -1,0 +1,16 @@
+"""An emulator of the OceanBase Cloud API, to test DAGs without an account.
+
+It answers on a local port, with real digest authentication::
+
+    def test_my_dag(monkeypatch):
+        with CloudEmulator() as cloud:
+            monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+            cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders",))
+            assert my_dag.test().state == "success"
+
+``python -m airflow_provider_oceanbase.testing`` serves it until Ctrl-C.
+"""
+
+from airflow_provider_oceanbase.testing._emulator import CloudEmulator, SeenRequest
+
+__all__ = ["CloudEmulator", "SeenRequest"]

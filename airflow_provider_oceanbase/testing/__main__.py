@@ -1,0 +1,88 @@
+"""Serve the emulator: ``python -m airflow_provider_oceanbase.testing --port 8199``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from airflow_provider_oceanbase.testing import CloudEmulator, SeenRequest
+
+TENANTS = ("orders", "billing", "analytics")
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM."""
+    options = _parser().parse_args()
+    try:
+        cloud = CloudEmulator(
+            options.host,
+            options.port,
+            access_key_id=options.access_key_id,
+            access_key_secret=options.access_key_secret,
+            algorithms=options.algorithm or ("MD5",),
+            on_request=_tell,
+        )
+    except (OSError, OverflowError):
+        return 2
+    for backup_task_id, statuses in {
+        "bak-demo": ("BEGINNING", "DOING", "DONE"),
+        "bak-failed": ("BEGINNING", "DOING", "FAILED"),
+        "bak-stuck": ("DOING",),
+    }.items():
+        cloud.add_backup_set(
+            "ob-demo", backup_task_id, statuses=statuses, seconds_per_status=options.seconds, tenants=TENANTS
+        )
+    for status in options.fail:
+        cloud.fail(status=status)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with cloud:
+        _introduce(cloud, options)
+        stopped.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_oceanbase.testing",
+        description="An emulator of the OceanBase Cloud API, with real digest authentication.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8199, help="port, 0 for a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="how long each status lasts (default: %(default)s)"
+    )
+    parser.add_argument("--access-key-id", default="emulator-key", help="default: %(default)s")
+    parser.add_argument("--access-key-secret", default="emulator-secret", help="default: %(default)s")
+    parser.add_argument(
+        "--algorithm",
+        action="append",
+        choices=("MD5", "SHA-256"),
+        help="digest algorithm to offer; may be repeated (default: MD5)",
+    )
+    parser.add_argument(
+        "--fail",
+        action="append",
+        type=int,
+        default=[],
+        metavar="STATUS",
+        help="answer one request with this HTTP status first; may be repeated",
+    )
+    return parser
+
+
+def _introduce(cloud: CloudEmulator, options: argparse.Namespace) -> None:
+    pass
+
+
+def _tell(seen: SeenRequest) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

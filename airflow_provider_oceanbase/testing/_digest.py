@@ -1,0 +1,131 @@
+"""The server's side of HTTP digest authentication (RFC 7616, qop=auth), without I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+from urllib.request import parse_http_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+REALM = "OceanBase Cloud emulator"
+_HASHES: dict[str, Callable[[bytes], str]] = {
+    "MD5": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(),
+    "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
+}
+_MAX_NONCES = 10_000
+
+
+class Verdict(Enum):
+    """What an ``Authorization`` header proves."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    STALE = "stale"
+
+
+@dataclass
+class _Nonce:
+    expires_at: float
+    used: int = 0
+    last_count: int = 0
+
+
+@dataclass
+class DigestServer:
+    """Gives challenges and checks the answers.
+
+    :param access_key_id: the user name that is accepted
+    :param access_key_secret: its password
+    :param algorithms: offered in this order: ``MD5``, ``SHA-256``
+    :param nonce_seconds: how long a nonce is good
+    :param nonce_uses: for how many requests a nonce is good, None for any number
+    :param clock: the time in seconds
+    """
+
+    access_key_id: str
+    access_key_secret: str
+    algorithms: Sequence[str]
+    nonce_seconds: float
+    nonce_uses: int | None
+    clock: Callable[[], float]
+    #: The ``response`` values that clients sent: a test of secrecy looks for them where they must not be.
+    seen_responses: set[str] = field(default_factory=set)
+    _nonces: dict[str, _Nonce] = field(default_factory=dict)
+    _opaque: str = field(default_factory=lambda: secrets.token_hex(8))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def challenges(self, *, stale: bool) -> list[str]:
+        """Return the values of ``WWW-Authenticate``, one an algorithm, with a fresh nonce each."""
+        suffix = ", stale=true" if stale else ""
+        return [
+            f'Digest realm="{REALM}", qop="auth", algorithm={algorithm}, nonce="{self._new_nonce()}", '
+            f'opaque="{self._opaque}"{suffix}'
+            for algorithm in self.algorithms
+        ]
+
+    def check(self, method: str, target: str, authorization: str | None) -> Verdict:
+        """Check the ``Authorization`` header of a request.
+
+        :param target: the request's target as it stood in the request line
+        """
+        scheme, _, rest = (authorization or "").partition(" ")
+        if scheme.lower() != "digest":
+            return Verdict.REFUSED
+        given = {
+            key.strip().lower(): value.strip().strip('"')
+            for key, _, value in (item.partition("=") for item in parse_http_list(rest))
+        }
+        with self._lock:
+            self.seen_responses.add(given.get("response", ""))
+            if not self._is_proof(method, target, given):
+                return Verdict.REFUSED
+            return self._use(given["nonce"], given["nc"])
+
+    def _is_proof(self, method: str, target: str, given: dict[str, str]) -> bool:
+        """Whether the client knows the secret, and said so about this request."""
+        algorithm = given.get("algorithm", "MD5").upper()
+        expected = {"username": self.access_key_id, "realm": REALM, "uri": target, "opaque": self._opaque}
+        names = ("nonce", "nc", "cnonce", "response")
+        if (
+            algorithm not in self.algorithms
+            or given.get("qop") != "auth"
+            or any(given.get(name) != value for name, value in expected.items())
+            or any(not given.get(name) for name in names)
+        ):
+            return False
+        digest = _HASHES[algorithm]
+        nonce, count, cnonce, response = (given[name] for name in names)
+        secret = digest(f"{self.access_key_id}:{REALM}:{self.access_key_secret}".encode())
+        request = digest(f"{method}:{target}".encode())
+        right = digest(f"{secret}:{nonce}:{count}:{cnonce}:auth:{request}".encode())
+        return hmac.compare_digest(right.encode(), response.encode())
+
+    def _use(self, nonce: str, count: str) -> Verdict:
+        known = self._nonces.get(nonce)
+        is_used_up = known is not None and self.nonce_uses is not None and known.used >= self.nonce_uses
+        if known is None or is_used_up or known.expires_at <= self.clock():
+            return Verdict.STALE
+        try:
+            number = int(count, 16)
+        except ValueError:
+            return Verdict.REFUSED
+        if number <= known.last_count:
+            return Verdict.REFUSED
+        known.used += 1
+        known.last_count = number
+        return Verdict.ACCEPTED
+
+    def _new_nonce(self) -> str:
+        nonce = secrets.token_urlsafe(24)
+        with self._lock:
+            self._nonces[nonce] = _Nonce(self.clock() + self.nonce_seconds)
+            while len(self._nonces) > _MAX_NONCES:
+                del self._nonces[next(iter(self._nonces))]
+        return nonce

@@ -1,0 +1,106 @@
+"""A small threaded HTTP/1.1 server: parses a request, asks for the reply, sends it at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+
+
+@dataclass
+class Reply:
+    """An answer: HTTP status, headers (a name may stand twice), body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+#: Method, target and headers (lower-case names) of a request to its reply; None drops the connection.
+Answer = Callable[[str, str, Mapping[str, str]], Reply | None]
+
+
+class Server(ThreadingHTTPServer):
+    """Serves in threads of its own until it is stopped."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], answer: Answer, ssl_context: ssl.SSLContext | None) -> None:
+        self.answer = answer
+        self._ssl_context = ssl_context
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, _Handler)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+
+    def start(self) -> None:
+        """Serve in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and close every connection."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        for connection in list(self._connections):
+            _shut(connection)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve one connection, in its thread."""
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connections.add(request)
+        try:
+            # In the thread: a client that never shakes hands must not hold up the others.
+            if self._ssl_context:
+                secured = self._ssl_context.wrap_socket(request, server_side=True)
+                self._connections.add(secured)
+                with secured:
+                    super().finish_request(secured, client_address)
+                self._connections.discard(secured)
+            else:
+                super().finish_request(request, client_address)
+        except OSError:
+            # The client has gone, or shook hands badly: its affair.
+            return
+        finally:
+            self._connections.discard(request)
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def _serve(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        self.rfile.read(int(length) if length.isdigit() else 0)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        reply = self.server.answer(self.command, self.path, headers)
+        if reply is None:
+            self.close_connection = True
+            return
+        self.send_response_only(reply.status)
+        for name, value in reply.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - names of the base class
+    # One write an answer: headers and body leave in one packet.
+    wbufsize = -1
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
+        """Stay silent; the emulator tells of its requests itself."""
