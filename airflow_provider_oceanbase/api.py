@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 from urllib.request import parse_http_list
 
@@ -29,9 +29,12 @@ from airflow_provider_oceanbase.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_oceanbase.endpoint import Endpoint
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: An answer is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -47,25 +50,27 @@ HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 DIGEST_ALGORITHMS = frozenset({"MD5", "MD5-SESS", "SHA-256", "SHA-512"})
 
 
-class Answer(NamedTuple):
-    """The ``data`` of a successful answer, as JSON gave it, and the ID that names the request."""
+class Answer(NamedTuple, Generic[T_co]):
+    """What a successful answer holds, read and checked, and the ID that names the request."""
 
-    data: Any
+    data: T_co
     request_id: str
 
 
 @dataclass(frozen=True)
-class Request:
-    """A GET of the API, and how errors name what it asks for.
+class Request(Generic[T_co]):
+    """A GET of the API, how its answer is read, and how errors name what it asks for.
 
     :param path: path of the URL, percent-encoded
     :param query: query parameters without ``requestId``
     :param subject: what is asked for, in words
+    :param read: makes the result of the answer's ``data``; a ``ValueError`` says what is wrong with them
     """
 
     path: str
     query: tuple[tuple[str, str], ...]
     subject: str
+    read: Callable[[object], T_co]
 
     def url(self, endpoint: Endpoint, request_id: str) -> str:
         """Return the URL to send; ``requestId`` is required by the API."""
@@ -81,30 +86,30 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def backup_set_request(
-    instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
-) -> Request:
-    """Return the request for one backup set.
+def path_segment(name: str, value: str) -> str:
+    """Return an ID as one percent-encoded segment of a path.
 
-    Source: "Query the details of a backup set" of the OceanBase Cloud API reference.
-
-    :raises OceanBaseInputError: an ID cannot be one segment of a URL's path
+    :raises OceanBaseInputError: the ID is blank, or can be no segment of its own
     """
-    instance = _segment("instance_id", instance_id)
-    backup_task = _segment("backup_task_id", backup_task_id)
-    return Request(
-        path=f"/api/v2/instances/{instance}/backup/data/sets/{backup_task}",
-        query=(("checkBackupSetDownloadEnable", str(check_backup_set_download_enable).lower()),),
-        subject=f"backup task {shown(backup_task_id)!r} of instance {shown(instance_id)!r}",
-    )
+    # "None" is what a template renders that found nothing, for example an XCom.
+    if not isinstance(value, str) or value.strip() in ("", ".", "..", "None"):
+        raise OceanBaseInputError(
+            f"{name} is {value!r}, which is no ID",
+            hint="Nothing was sent. If it is a template, check what it renders to, under Rendered Template.",
+        )
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise OceanBaseInputError(f"{name} is {value!r}, which is not Unicode text") from None
 
 
-def list_instances_request(*, page_size: int) -> Request:
+def list_instances_request(*, page_size: int) -> Request[object]:
     """Return the request for the first page of the account's instances: cheap, and read-only."""
     return Request(
         path="/api/v2/instances",
         query=(("pageNumber", "1"), ("pageSize", str(page_size))),
         subject="the list of instances",
+        read=lambda data: data,
     )
 
 
@@ -123,8 +128,8 @@ def request_headers(endpoint: Endpoint, client: str) -> dict[str, str]:
 
 
 def read_answer(
-    request: Request, request_id: str, status: int, headers: Mapping[str, str], body: bytes
-) -> Answer:
+    request: Request[T], request_id: str, status: int, headers: Mapping[str, str], body: bytes
+) -> Answer[T]:
     """Read an answer of the server, whatever it is.
 
     :param request_id: ID that was sent
@@ -139,7 +144,11 @@ def read_answer(
         raise request.error(OceanBaseMalformedAnswerError, what, **known)
     fields = envelope or {}
     if status == 200 and fields.get("success") is True:
-        return Answer(fields.get("data"), known["request_id"])
+        try:
+            return Answer(request.read(fields.get("data")), known["request_id"])
+        except ValueError as problem:
+            what = f"the answer's {problem}"
+            raise request.error(OceanBaseMalformedAnswerError, what, **known) from None
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
     if status == 200 and fields.get("success") is not False:
         raise request.error(OceanBaseMalformedAnswerError, "the answer has no field success", **known)
@@ -147,7 +156,7 @@ def read_answer(
 
 
 def _refusal(
-    request: Request, status: int, headers: Mapping[str, str], known: dict[str, Any]
+    request: Request[Any], status: int, headers: Mapping[str, str], known: dict[str, Any]
 ) -> OceanBaseCloudError:
     if status == 401:
         return _unauthorized(request, headers.get("WWW-Authenticate") or "", known)
@@ -169,7 +178,7 @@ def _refusal(
     return request.error(OceanBaseRefusedError, "the request was refused", **known)
 
 
-def _unauthorized(request: Request, challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
+def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
     parameters = _digest_parameters(challenges)
     if parameters is None:
         offered = ", ".join(scheme for scheme, _ in _challenges(challenges)) or "nothing"
@@ -185,7 +194,7 @@ def _unauthorized(request: Request, challenges: str, known: dict[str, Any]) -> O
 
 
 def unreachable(
-    request: Request, request_id: str, endpoint: Endpoint, error: Exception
+    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception
 ) -> OceanBaseCloudError:
     """Return the error for a request that got no complete answer."""
     if isinstance(error, OceanBaseCloudError):
@@ -200,7 +209,7 @@ def unreachable(
     return request.error(OceanBaseUnavailableError, what, request_id=request_id)
 
 
-def too_large(request: Request, request_id: str) -> OceanBaseCloudError:
+def too_large(request: Request[Any], request_id: str) -> OceanBaseCloudError:
     """Return the error for an answer of over ``MAX_BODY_BYTES``."""
     what = f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB"
     return request.error(OceanBaseMalformedAnswerError, what, request_id=request_id)
@@ -270,20 +279,6 @@ def _challenges(www_authenticate: str) -> list[tuple[str, list[str]]]:
 def _text(envelope: dict[str, Any] | None, key: str) -> str | None:
     value = (envelope or {}).get(key)
     return shown(value) if isinstance(value, str) and value else None
-
-
-def _segment(name: str, value: str) -> str:
-    """Return an ID as one percent-encoded segment of a path."""
-    # "None" is what a template renders that found nothing, for example an XCom.
-    if not isinstance(value, str) or value.strip() in ("", ".", "..", "None"):
-        raise OceanBaseInputError(
-            f"{name} is {value!r}, which is no ID",
-            hint="Nothing was sent. If it is a template, check what it renders to, under Rendered Template.",
-        )
-    try:
-        return quote(value, safe="")
-    except UnicodeEncodeError:
-        raise OceanBaseInputError(f"{name} is {value!r}, which is not Unicode text") from None
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:

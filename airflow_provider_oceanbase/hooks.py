@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase import api, get_provider_info
-from airflow_provider_oceanbase.backup_set import BackupSet, read_backup_set
+from airflow_provider_oceanbase.backup_set import backup_set_request
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
@@ -25,7 +25,8 @@ from airflow_provider_oceanbase.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_oceanbase.api import Answer, Request
+    from airflow_provider_oceanbase.api import Answer, Request, T
+    from airflow_provider_oceanbase.backup_set import BackupSet
 
 RETRY_ATTEMPTS = 5
 RETRY_SECONDS = 30.0
@@ -108,14 +109,13 @@ class OceanBaseHook(BaseHook):
         :raises OceanBaseNotFoundError: there is no such backup set, or none yet
         :raises OceanBaseCloudError: any other failure, by its subclass
         """
-        request = api.backup_set_request(
+        request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
         )
-        answer = self.ask(request)
-        backup_set = read_backup_set(answer, request)
+        backup_set, request_id = self.ask(request)
         if backup_set is None:
             what = "the answer has no data, so that the backup is not registered, or not yet"
-            raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=answer.request_id)
+            raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
         return backup_set
 
     def find_backup_set(
@@ -125,12 +125,12 @@ class OceanBaseHook(BaseHook):
 
         That is how a backup answers that is not registered yet, as far as is known.
         """
-        request = api.backup_set_request(
+        request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
         )
-        return read_backup_set(self.ask(request), request)
+        return self.ask(request).data
 
-    def ask(self, request: Request, *, retry: bool = True) -> Answer:
+    def ask(self, request: Request[T], *, retry: bool = True) -> Answer[T]:
         """Send a request and return the answer.
 
         :param retry: whether transient failures are tried again
@@ -159,7 +159,7 @@ class OceanBaseHook(BaseHook):
             self.close()
         return True, f"OceanBase Cloud accepts the AccessKey (requestId {answer.request_id})."
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request[T]) -> Answer[T]:
         request_id = api.new_request_id()
         session = self.get_conn()
         deadline = time.monotonic() + api.BODY_TIMEOUTS * self.endpoint.timeout
@@ -176,7 +176,7 @@ class OceanBaseHook(BaseHook):
         return api.read_answer(request, request_id, response.status_code, response.headers, body)
 
     def _read_body(
-        self, response: requests.Response, request: Request, request_id: str, deadline: float
+        self, response: requests.Response, request: Request[Any], request_id: str, deadline: float
     ) -> bytes:
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):

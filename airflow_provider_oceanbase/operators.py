@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_oceanbase.backup_set import SUCCESS_STATUSES, summary, tenants_of
+from airflow_provider_oceanbase.waiting import SUCCESS_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,7 @@ class GetBackupSetOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[TenantBackupSet]:
         """Read the backup set, push its summary, and return its tenants."""
+        from airflow_provider_oceanbase.backup_set import summary, tenants_of
         from airflow_provider_oceanbase.hooks import OceanBaseHook
 
         hook = OceanBaseHook(self.oceanbase_conn_id)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_oceanbase.backup_set import (
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.waiting import (
     FAILURE_STATUSES,
     SUCCESS_STATUSES,
     BackupSetWait,
     next_pause,
-    read_backup_set,
-    summary,
 )
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_oceanbase.api import Answer, Request
+    from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 
@@ -50,6 +48,7 @@ class BackupSetSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
+    _wait: BackupSetWait | None = None
 
     def __init__(
         self,
@@ -82,7 +81,30 @@ class BackupSetSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
-        self._wait = BackupSetWait(
+        try:
+            return super().execute(context)
+        finally:
+            self._hook.close()
+            self._wait = None
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Check once."""
+        from airflow_provider_oceanbase.backup_set import backup_set_request, summary
+
+        wait = self._wait = self._wait or self._new_wait(context)
+        request = backup_set_request(self.instance_id, self.backup_task_id)
+        try:
+            answer = self._ask(request, wait)
+        except OceanBaseCloudError as error:
+            wait.failed(error)
+            return False
+        backup_set = wait.answered(*answer)
+        if backup_set is None:
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=dict(summary(backup_set)))
+
+    def _new_wait(self, context: Context) -> BackupSetWait:
+        return BackupSetWait(
             instance_id=self.instance_id,
             backup_task_id=self.backup_task_id,
             log=self.log,
@@ -91,32 +113,12 @@ class BackupSetSensor(BaseSensorOperator):
             require_valid=self.require_valid,
             first=not (self.reschedule and _was_rescheduled(context)),
         )
-        try:
-            return super().execute(context)
-        finally:
-            self._hook.close()
 
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Check once."""
-        from airflow_provider_oceanbase.api import backup_set_request
-
-        request = backup_set_request(self.instance_id, self.backup_task_id)
+    def _ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
         try:
-            answer = self._ask(request)
-            backup_set = self._wait.answered(read_backup_set(answer, request), answer.request_id)
+            return self._hook.ask(request, retry=wait.first)
         except OceanBaseCloudError as error:
-            self._wait.failed(error)
-            return False
-        if backup_set is None:
-            return False
-        return PokeReturnValue(is_done=True, xcom_value=dict(summary(backup_set)))
-
-    def _ask(self, request: Request) -> Answer:
-        first = self._wait.first
-        try:
-            return self._hook.ask(request, retry=first)
-        except OceanBaseCloudError as error:
-            if not self._wait.wants_fresh_connection(error):
+            if not wait.wants_fresh_connection(error):
                 raise
         self._hook.close()
         return self._hook.ask(request, retry=False)
@@ -131,7 +133,7 @@ class BackupSetSensor(BaseSensorOperator):
             max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
             elapsed=run_duration(),
             timeout=self.timeout,
-            retry_after=self._wait.retry_after,
+            retry_after=self._wait.retry_after if self._wait else None,
             seed=f"{self.instance_id}#{self.backup_task_id}#{started_at}",
         )
 

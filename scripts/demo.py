@@ -142,7 +142,8 @@ def main() -> None:
             )
         print(f"demo: airflow dags test {DAG_ID}  (wait_for_backup >> get_backup_set >> process)", flush=True)
         airflow(environ, "dags", "test", DAG_ID, "--conf", json.dumps(ids))
-        print(f"\nXCom of get_backup_set, as it lies in Airflow's database:\n\n{table(tenants_in_xcom(home / 'airflow.db'))}")
+        tenants = tenants_in_xcom(home / "airflow.db")
+        print(f"\nXCom of get_backup_set, as it lies in Airflow's database:\n\n{table(tenants)}")
     print(f"\ndemo: done in {time.monotonic() - began:.0f} s; nothing is left running.")
     print(
         "Against the real service: OCEANBASE_ACCESS_KEY_ID=… OCEANBASE_ACCESS_KEY_SECRET=… "

@@ -11,9 +11,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_oceanbase.backup_set import BackupSet
 
 ROOT = Path(__file__).parent.parent
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
@@ -49,7 +52,7 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return what was logged until now; Airflow's own loggers bypass the root logger, or logging altogether."""
+    """Return what was logged until now; Airflow's own loggers bypass the root logger, or all logging."""
     caplog.set_level(logging.INFO)
 
     def text() -> str:
@@ -67,6 +70,15 @@ def answer(**data: Any) -> dict[str, Any]:
     example = copy.deepcopy(_EXAMPLE)
     example["data"] |= data
     return example
+
+
+def backup_set(**data: Any) -> BackupSet:
+    """Return the backup set of the vendor's example, with other data."""
+    from airflow_provider_oceanbase.backup_set import read_backup_set
+
+    found = read_backup_set(answer(**data)["data"])
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,47 +1,53 @@
 from __future__ import annotations
 
 import json
-import logging
-from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from conftest import answer
+from conftest import answer, backup_set
 
-from airflow_provider_oceanbase.api import Answer, backup_set_request
 from airflow_provider_oceanbase.backup_set import (
-    BackupSet,
-    BackupSetWait,
-    next_pause,
+    backup_set_request,
     read_backup_set,
     summary,
     tenants_of,
 )
-from airflow_provider_oceanbase.exceptions import (
-    BackupSetFailedError,
-    OceanBaseAuthenticationError,
-    OceanBaseMalformedAnswerError,
-    OceanBaseNotFoundError,
-    OceanBaseThrottledError,
-    OceanBaseUnavailableError,
+from airflow_provider_oceanbase.endpoint import Endpoint
+from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+
+ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k", access_key_secret="s")
+
+
+@pytest.mark.parametrize(
+    "instance_id", ["ob-1", "a b", "a/b", "..a", "ä", "a?b#c&d=e", "%2F", "a\x00b", "💾"]
 )
-
-LOG = logging.getLogger("tests.wait")
-REQUEST = backup_set_request("ob-1", "bak-1")
-
-
-def backup_set(**data: Any) -> BackupSet:
-    found = read_backup_set(Answer(answer(**data)["data"], "r"), REQUEST)
-    assert found is not None
-    return found
+def test_ids_become_one_segment(instance_id: str) -> None:
+    url = urlsplit(backup_set_request(instance_id, "bak-1").url(ENDPOINT, "r"))
+    segments = url.path.split("/")
+    assert len(segments) == 9
+    assert unquote(segments[4]) == instance_id
+    assert url.fragment == ""
 
 
-def wait(**options: Any) -> BackupSetWait:
-    return BackupSetWait(instance_id="ob-1", backup_task_id="bak-1", log=LOG, **options)
+@pytest.mark.parametrize("bad", ["", " ", ".", "..", "None", None, 7, "\ud800"])
+def test_bad_ids_are_refused(bad: str) -> None:
+    with pytest.raises(OceanBaseInputError, match="instance_id is "):
+        backup_set_request(bad, "bak-1")
+    with pytest.raises(OceanBaseInputError, match="backup_task_id is "):
+        backup_set_request("ob-1", bad)
+
+
+@pytest.mark.parametrize(("check", "sent"), [(False, "false"), (True, "true")])
+def test_query(check: bool, sent: str) -> None:
+    request = backup_set_request("ob-1", "bak-1", check_backup_set_download_enable=check)
+    url = urlsplit(request.url(ENDPOINT, "id/1"))
+    assert url.netloc == "api.example"
+    assert parse_qs(url.query) == {"requestId": ["id/1"], "checkBackupSetDownloadEnable": [sent]}
 
 
 @pytest.mark.parametrize("data", [None, {}])
 def test_no_data_is_no_backup_set(data: object) -> None:
-    assert read_backup_set(Answer(data, "r"), REQUEST) is None
+    assert read_backup_set(data) is None
 
 
 @pytest.mark.parametrize(
@@ -60,9 +66,8 @@ def test_no_data_is_no_backup_set(data: object) -> None:
     ],
 )
 def test_malformed_data(data: object, says: str) -> None:
-    with pytest.raises(OceanBaseMalformedAnswerError, match=says) as caught:
-        read_backup_set(Answer(data, "r"), REQUEST)
-    assert caught.value.request_id == "r"
+    with pytest.raises(ValueError, match=says):
+        read_backup_set(data)
 
 
 def test_unknown_fields_pass_through() -> None:
@@ -98,155 +103,3 @@ def test_summary_is_small_whatever_comes() -> None:
     assert len(text) < 4096
     assert json.loads(text)["tenantCount"] == 5000
     assert json.loads(text)["dataVersion"] is None
-
-
-def test_done() -> None:
-    assert wait().answered(backup_set(), "r") == backup_set()
-
-
-@pytest.mark.parametrize(
-    "status", ["DOING", "BEGINNING", "UNKNOWN", "done", "DONE ", "CANCELING", "something new"]
-)
-def test_any_other_status_waits(status: str) -> None:
-    assert wait().answered(backup_set(status=status), "r") is None
-
-
-def test_no_data_waits() -> None:
-    assert wait().answered(None, "r") is None
-
-
-@pytest.mark.parametrize("status", ["FAILED", "CANCELED", "OVERDUE"])
-def test_failed(status: str) -> None:
-    with pytest.raises(BackupSetFailedError) as caught:
-        wait().answered(backup_set(status=status), "r-7")
-    assert f"Backup task 'bak-1' of instance 'ob-1' ended with status {status} (requestId r-7)" in str(
-        caught.value
-    )
-    assert caught.value.status == status
-
-
-def test_statuses_are_parameters() -> None:
-    odd = wait(success_statuses=("COMPLETED",), failure_statuses=("BROKEN",))
-    assert odd.answered(backup_set(status="DONE"), "r") is None
-    assert odd.answered(backup_set(status="FAILED"), "r") is None
-    assert odd.answered(backup_set(status="COMPLETED"), "r") is not None
-    with pytest.raises(BackupSetFailedError):
-        odd.answered(backup_set(status="BROKEN"), "r")
-
-
-def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
-    assert wait().answered(backup_set(validity="INVALID"), "r") is not None
-    assert "is DONE, but its validity is INVALID, not VALID" in caplog.text
-
-
-def test_invalid_set_fails_where_validity_is_required() -> None:
-    strict = wait(require_valid=True)
-    assert strict.answered(backup_set(status="DOING", validity="INVALID"), "r") is None
-    assert strict.answered(backup_set(validity=None), "r") is not None
-    assert strict.answered(backup_set(), "r") is not None
-    with pytest.raises(BackupSetFailedError, match="its validity is INVALID") as caught:
-        strict.answered(backup_set(validity="INVALID"), "r")
-    assert caught.value.validity == "INVALID"
-
-
-def test_first_error_is_raised_later_ones_are_waited_out(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    error = OceanBaseUnavailableError("down")
-    with pytest.raises(OceanBaseUnavailableError):
-        wait().failed(error)
-    later = wait()
-    later.answered(backup_set(status="DOING"), "r")
-    caplog.clear()
-    later.failed(error)
-    later.failed(OceanBaseMalformedAnswerError("html"))
-    later.answered(backup_set(status="DOING"), "r")
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert "answers again" in caplog.text
-
-
-def test_task_that_checked_before_waits_errors_out() -> None:
-    wait(first=False).failed(OceanBaseUnavailableError("down"))
-
-
-def test_final_error_is_raised_later_too() -> None:
-    later = wait(first=False)
-    with pytest.raises(OceanBaseNotFoundError):
-        later.failed(OceanBaseNotFoundError("gone"))
-
-
-def test_fresh_connection_is_wanted_after_a_later_401() -> None:
-    error = OceanBaseAuthenticationError("no")
-    assert not wait().wants_fresh_connection(error)
-    assert wait(first=False).wants_fresh_connection(error)
-    assert not wait(first=False).wants_fresh_connection(OceanBaseNotFoundError("no"))
-
-
-def test_retry_after_lasts_until_the_next_answer() -> None:
-    later = wait(first=False)
-    later.failed(OceanBaseThrottledError("slow down", retry_after=90))
-    assert later.retry_after == 90
-    later.failed(OceanBaseUnavailableError("down"))
-    assert later.retry_after is None
-    later.failed(OceanBaseThrottledError("slow down", retry_after=90))
-    later.answered(None, "r")
-    assert later.retry_after is None
-
-
-def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    told = wait()
-    for status in ("DOING", "DOING", "odd\nstatus", "odd\nstatus", "DONE"):
-        told.answered(backup_set(status=status), "r")
-    subject = "Backup task 'bak-1' of instance 'ob-1': status "
-    assert [record.getMessage().removeprefix(subject) for record in caplog.records] == [
-        "DOING (requestId r).",
-        "odd\N{REPLACEMENT CHARACTER}status (requestId r).",
-        "DONE (requestId r).",
-    ]
-
-
-def pause(**options: Any) -> float:
-    defaults: dict[str, Any] = {
-        "poke_interval": 60,
-        "exponential_backoff": False,
-        "max_wait": None,
-        "elapsed": 0,
-        "timeout": 3600,
-    }
-    return next_pause(**defaults | options)
-
-
-@pytest.mark.parametrize(
-    ("options", "seconds"),
-    [
-        ({}, 60),
-        ({"max_wait": 10}, 60),
-        ({"elapsed": 3590}, 10),
-        ({"elapsed": 3700}, 0),
-        ({"retry_after": 5}, 60),
-        ({"retry_after": 90}, 90),
-        ({"retry_after": 9000}, 3600),
-        ({"exponential_backoff": True, "max_wait": 10}, 10),
-        ({"exponential_backoff": True, "max_wait": 10, "retry_after": 90}, 90),
-        ({"exponential_backoff": True, "elapsed": 3599}, 1),
-    ],
-)
-def test_pause(options: dict[str, Any], seconds: float) -> None:
-    assert pause(**options) == seconds
-
-
-@pytest.mark.parametrize("poke_interval", [0, 1, 60, 600.0])
-def test_backoff_doubles_and_needs_no_memory(poke_interval: float) -> None:
-    base = max(poke_interval / 2, 1)
-    elapsed = 0.0
-    for step in range(12):
-        seconds = pause(
-            poke_interval=poke_interval, exponential_backoff=True, elapsed=elapsed, timeout=1e9, seed="a"
-        )
-        assert base * 2**step <= seconds < 2 * base * 2**step
-        elapsed += seconds
-
-
-def test_backoff_spreads_waits() -> None:
-    pauses = {pause(exponential_backoff=True, seed=str(number)) for number in range(100)}
-    assert len(pauses) > 50

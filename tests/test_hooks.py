@@ -11,6 +11,7 @@ import requests_mock
 from conftest import CONN_ID, HOST, SECRET, URL, answer, set_connection
 
 from airflow_provider_oceanbase import api, hooks
+from airflow_provider_oceanbase.backup_set import backup_set_request
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseInputError,
@@ -93,7 +94,7 @@ def test_transient_failures_are_tried_again(server: requests_mock.Mocker, pauses
         [
             {"exc": requests.ConnectTimeout},
             {"status_code": 503},
-            {"text": "<html>"},
+            {"json": answer(status=None)},
             {"status_code": 429, "headers": {"Retry-After": "9"}},
             {"json": answer()},
         ],
@@ -168,14 +169,14 @@ def test_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.Monke
     monkeypatch.setattr(api, "MAX_BODY_BYTES", 100)
     server.get(URL, json=answer())
     with pytest.raises(OceanBaseMalformedAnswerError, match="larger than"):
-        OceanBaseHook().ask(api.backup_set_request("ob-1", "bak-1"), retry=False)
+        OceanBaseHook().ask(backup_set_request("ob-1", "bak-1"), retry=False)
 
 
 def test_slow_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "BODY_TIMEOUTS", 0)
     server.get(URL, json=answer())
     with pytest.raises(OceanBaseUnavailableError, match="no answer from"):
-        OceanBaseHook().ask(api.backup_set_request("ob-1", "bak-1"), retry=False)
+        OceanBaseHook().ask(backup_set_request("ob-1", "bak-1"), retry=False)
 
 
 def test_body_of_a_challenge_is_bounded(server: requests_mock.Mocker) -> None:

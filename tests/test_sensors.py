@@ -257,33 +257,34 @@ def is_put_off(responses: list[dict[str, Any]], began: datetime | None, **option
     return seconds
 
 
-EARLIER = datetime.now(UTC) - timedelta(minutes=5)
+def minutes_ago(minutes: float) -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 def test_reschedule() -> None:
     assert is_put_off([DOING], None) == pytest.approx(60, abs=5)
-    assert is_put_off([DOING], EARLIER) == pytest.approx(60, abs=5)
-    assert reschedule([DONE], EARLIER)["status"] == "DONE"
+    assert is_put_off([DOING], minutes_ago(5)) == pytest.approx(60, abs=5)
+    assert reschedule([DONE], minutes_ago(5))["status"] == "DONE"
 
 
 def test_rescheduled_task_waits_outages_out(clock: Clock) -> None:
     with pytest.raises(OceanBaseUnavailableError):
         reschedule([DOWN], None)
     clock.slept.clear()
-    assert is_put_off([DOWN], EARLIER) == pytest.approx(60, abs=5)
-    assert is_put_off([{"status_code": 429, "headers": {"Retry-After": "90"}}], EARLIER) == pytest.approx(
-        90, abs=5
-    )
+    assert is_put_off([DOWN], minutes_ago(5)) == pytest.approx(60, abs=5)
+    assert is_put_off(
+        [{"status_code": 429, "headers": {"Retry-After": "90"}}], minutes_ago(5)
+    ) == pytest.approx(90, abs=5)
     assert clock.slept == []
 
 
 def test_reschedule_backs_off_without_memory() -> None:
     options = {"exponential_backoff": True, "timeout": 10_000}
     assert 30 <= is_put_off([DOING], None, **options) <= 65
-    assert is_put_off([DOING], datetime.now(UTC) - timedelta(hours=1), **options) >= 900
+    assert is_put_off([DOING], minutes_ago(60), **options) >= 900
 
 
 def test_reschedule_times_out() -> None:
     with pytest.raises(AirflowSensorTimeout):
-        reschedule([DOING], EARLIER, timeout=200)
-    assert is_put_off([DOING], EARLIER, timeout=310) <= 11
+        reschedule([DOING], minutes_ago(5), timeout=200)
+    assert is_put_off([DOING], minutes_ago(5), timeout=310) <= 11

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import threading
 
 from airflow_provider_oceanbase.testing import CloudEmulator, SeenRequest
 
+CONNECTION_VARIABLE = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
+INSTANCE_ID = "ob-demo"
+BACKUP_SETS = {
+    "bak-demo": ("BEGINNING", "DOING", "DONE"),
+    "bak-failed": ("BEGINNING", "DOING", "FAILED"),
+    "bak-stuck": ("DOING",),
+}
 TENANTS = ("orders", "billing", "analytics")
 
 
@@ -24,15 +32,17 @@ def main() -> int:
             algorithms=options.algorithm or ("MD5",),
             on_request=_tell,
         )
-    except (OSError, OverflowError):
+    except (OSError, OverflowError) as error:
+        place = f"{options.host}:{options.port}"
+        print(f"Cannot listen on {place} ({error}); choose another --port", file=sys.stderr)
         return 2
-    for backup_task_id, statuses in {
-        "bak-demo": ("BEGINNING", "DOING", "DONE"),
-        "bak-failed": ("BEGINNING", "DOING", "FAILED"),
-        "bak-stuck": ("DOING",),
-    }.items():
+    for backup_task_id, statuses in BACKUP_SETS.items():
         cloud.add_backup_set(
-            "ob-demo", backup_task_id, statuses=statuses, seconds_per_status=options.seconds, tenants=TENANTS
+            INSTANCE_ID,
+            backup_task_id,
+            statuses=statuses,
+            seconds_per_status=options.seconds,
+            tenants=TENANTS,
         )
     for status in options.fail:
         cloud.fail(status=status)
@@ -40,8 +50,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with cloud:
-        _introduce(cloud, options)
+        _introduce(cloud, options.seconds)
         stopped.wait()
+    print("Stopped.")
     return 0
 
 
@@ -76,12 +87,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _introduce(cloud: CloudEmulator, options: argparse.Namespace) -> None:
-    pass
+def _introduce(cloud: CloudEmulator, seconds: float) -> None:
+    login, secret = (cloud.connection[name] for name in ("login", "password"))
+    url = f"{cloud.url}/api/v2/instances/{INSTANCE_ID}/backup/data/sets/{next(iter(BACKUP_SETS))}?requestId=1"
+    print(f"An emulator of OceanBase Cloud serves {cloud.url}; Ctrl-C stops it.")
+    print(f"Instance {INSTANCE_ID}, a status lasts {seconds:g} s, and the last one stays:")
+    for backup_task_id, statuses in BACKUP_SETS.items():
+        print(f"  {backup_task_id:<11} {' > '.join(statuses)}")
+    print(f"export {CONNECTION_VARIABLE}={shlex.quote(cloud.connection_uri)}")
+    print(f"curl --digest -u {shlex.quote(f'{login}:{secret}')} {shlex.quote(url)}", flush=True)
 
 
 def _tell(seen: SeenRequest) -> None:
-    pass
+    result = str(seen.status or "connection closed")
+    print(f"{seen.method} {seen.path} > {' '.join(filter(None, (result, seen.backup_status)))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import re
+import shlex
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import answer
+from requests.auth import HTTPDigestAuth
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+AUTH = ("emulator-key", "emulator-secret")
+PATH = "/api/v2/instances/ob-1/backup/data/sets/bak-1"
+QUERY = "?requestId=r-1"
+
+
+@pytest.fixture
+def cloud() -> Iterator[CloudEmulator]:
+    with CloudEmulator() as emulator:
+        yield emulator
+
+
+@contextlib.contextmanager
+def client(cloud: CloudEmulator, auth: tuple[str, str] = AUTH) -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.auth = HTTPDigestAuth(*auth)
+        yield session
+
+
+def get(
+    cloud: CloudEmulator, target: str = PATH + QUERY, auth: tuple[str, str] = AUTH, **options: Any
+) -> Any:
+    with client(cloud, auth) as session:
+        return session.get(cloud.url + target, timeout=5, **options)
+
+
+def statuses(cloud: CloudEmulator) -> list[int]:
+    return [request.status for request in cloud.requests]
+
+
+def test_answer_has_the_documented_fields(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=["DONE"], tenants=["a", "b"], storageClass="X")
+    body = get(cloud).json()
+    assert (body["success"], body["requestId"]) == (True, "r-1")
+    example = answer()["data"]
+    assert set(body["data"]) == set(example) | {"storageClass"}
+    assert [tenant["tenantName"] for tenant in body["data"]["tenantBackupSetList"]] == ["a", "b"]
+    assert set(body["data"]["tenantBackupSetList"][0]) == set(example["tenantBackupSetList"][0])
+    assert (body["data"]["status"], body["data"]["validity"]) == ("DONE", "VALID")
+
+
+def test_walks_by_polls(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=[None, "DOING", "DONE"], polls_per_status=2, tenants=None)
+    data = [get(cloud).json()["data"] for _ in range(6)]
+    assert [found and found["status"] for found in data] == [None, None, "DOING", "DOING", "DONE", "DONE"]
+    assert data[2]["endTime"] is None
+    assert data[4]["tenantBackupSetList"] is None
+    assert cloud.polls("ob-1", "bak-1") == 6
+    cloud.set_status("ob-1", "bak-1", "FAILED")
+    assert get(cloud).json()["data"]["status"] == "FAILED"
+
+
+def test_walks_by_time(cloud: CloudEmulator) -> None:
+    cloud._clock = lambda: 100.0
+    cloud.add_backup_set("ob-1", "bak-1", seconds_per_status=10)
+    seen = []
+    for seconds in (100.0, 109.0, 110.0, 125.0, 1000.0):
+        cloud._clock = functools.partial(float, seconds)
+        seen.append(get(cloud).json()["data"]["status"])
+    assert seen == ["BEGINNING", "BEGINNING", "DOING", "DONE", "DONE"]
+
+
+def test_download_is_checked_on_demand(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=["DONE"])
+    asked = get(cloud, f"{PATH}{QUERY}&checkBackupSetDownloadEnable=true").json()["data"]
+    assert asked["downloadEnabled"] is True
+    assert get(cloud).json()["data"]["downloadEnabled"] is False
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", PATH, 400),
+        ("GET", f"{PATH}{QUERY}&checkBackupSetDownloadEnable=yes", 400),
+        ("GET", f"/api/v2/instances/ob-1/backup/data/sets/other{QUERY}", 404),
+        ("GET", f"/elsewhere{QUERY}", 404),
+        ("DELETE", PATH + QUERY, 405),
+        ("GET", f"/api/v2/instances{QUERY}&pageNumber=1&pageSize=1", 200),
+    ],
+)
+def test_paths(method: str, target: str, status: int, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1")
+    with client(cloud) as session:
+        response = session.request(method, cloud.url + target, timeout=5)
+    assert response.status_code == status
+    assert response.json()["success"] is (status == 200)
+    assert ("errorCode" in response.json()) is (status != 200)
+
+
+def test_ids_are_decoded(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("a/b", "ü?", statuses=["DONE"])
+    assert get(cloud, f"/api/v2/instances/a%2Fb/backup/data/sets/%C3%BC%3F{QUERY}").status_code == 200
+
+
+def test_projects() -> None:
+    with CloudEmulator(projects={"p-1"}) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1")
+        assert get(cloud).status_code == 403
+        assert get(cloud, headers={"X-Ob-Project-Id": "p-1"}).status_code == 200
+
+
+def test_failures_queue_up(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=["DONE"])
+    cloud.fail(status=429, times=2, error_code="E9", headers={"Retry-After": "1"})
+    cloud.fail(status=200, body=b"<html>")
+    first, second, third, fourth = (get(cloud) for _ in range(4))
+    assert [first.status_code, second.status_code] == [429, 429]
+    assert (first.headers["Retry-After"], first.json()["errorCode"]) == ("1", "E9")
+    assert (third.content, third.headers["Content-Type"]) == (b"<html>", "text/html")
+    assert fourth.json()["success"] is True
+    cloud.fail(drop=True)
+    with pytest.raises(requests.ConnectionError):
+        get(cloud)
+    assert statuses(cloud)[-2:] == [401, 0]
+
+
+def test_digest_with_the_standard_library(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1")
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, cloud.url, *AUTH)
+    opener = urllib.request.build_opener(urllib.request.HTTPDigestAuthHandler(passwords))
+    with opener.open(cloud.url + PATH + QUERY, timeout=5) as response:
+        assert response.status == 200
+    assert statuses(cloud) == [401, 200]
+
+
+def test_digest_with_sha_256() -> None:
+    with CloudEmulator(algorithms=["SHA-256"]) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1")
+        assert get(cloud).status_code == 200
+        assert statuses(cloud) == [401, 200]
+        (proof,) = cloud.seen_digest_responses
+        assert re.fullmatch(r"[0-9a-f]{64}", proof)
+
+
+def test_wrong_secret(cloud: CloudEmulator) -> None:
+    assert get(cloud, auth=("emulator-key", "wrong")).status_code == 401
+    assert get(cloud, auth=("wrong", "emulator-secret")).status_code == 401
+    assert not any(request.authorized for request in cloud.requests)
+
+
+def test_rotated_key(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1")
+    cloud.rotate_key("new", "newer")
+    assert get(cloud).status_code == 401
+    assert get(cloud, auth=("new", "newer")).status_code == 200
+
+
+def test_nonce_is_reused_until_it_expires(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1")
+    with client(cloud) as session:
+        for seconds in (0.0, 100.0, 299.0, 301.0, 302.0):
+            cloud._clock = functools.partial(float, seconds)
+            assert session.get(cloud.url + PATH + QUERY, timeout=5).status_code == 200
+    assert statuses(cloud) == [401, 200, 200, 200, 401, 200, 200]
+
+
+def test_nonce_is_used_up() -> None:
+    with CloudEmulator(nonce_uses=1) as cloud, client(cloud) as session:
+        cloud.add_backup_set("ob-1", "bak-1")
+        for _ in range(3):
+            assert session.get(cloud.url + PATH + QUERY, timeout=5).status_code == 200
+        assert statuses(cloud) == [401, 200] * 3
+
+
+class HandMade:
+    """A client that can lie about each part of its answer."""
+
+    def __init__(self, cloud: CloudEmulator) -> None:
+        self.cloud = cloud
+        challenge = requests.get(cloud.url + PATH + QUERY, timeout=5).headers["WWW-Authenticate"]
+        self.challenge = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+
+    def ask(
+        self, *, secret: str = AUTH[1], uri: str = PATH + QUERY, nc: str = "00000001", **lies: str
+    ) -> Any:
+        def md5(*parts: str) -> str:
+            return hashlib.md5(":".join(parts).encode()).hexdigest()
+
+        nonce = lies.get("nonce", self.challenge["nonce"])
+        proof = md5(md5(AUTH[0], self.challenge["realm"], secret), nonce, nc, "c", "auth", md5("GET", uri))
+        fields = (
+            self.challenge
+            | {"username": AUTH[0], "uri": uri, "response": proof, "qop": "auth", "nc": nc, "cnonce": "c"}
+            | lies
+        )
+        header = "Digest " + ", ".join(f'{key}="{value}"' for key, value in fields.items())
+        return requests.get(self.cloud.url + PATH + QUERY, headers={"Authorization": header}, timeout=5)
+
+
+def test_each_part_of_the_answer_is_checked(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1")
+    hand = HandMade(cloud)
+    assert hand.ask(secret="wrong").status_code == 401
+    assert hand.ask(uri="/other").status_code == 401
+    for lie in ("username", "realm", "opaque", "response", "qop", "algorithm", "cnonce"):
+        refused = hand.ask(**{lie: "x"})
+        assert refused.status_code == 401
+        assert "stale" not in refused.headers["WWW-Authenticate"]
+    assert hand.ask(nc="zzz").status_code == 401
+    assert hand.ask(nc="00000001").status_code == 200
+    assert hand.ask(nc="00000001").status_code == 401
+    assert hand.ask(nc="00000003").status_code == 200
+    assert hand.ask(nc="00000002").status_code == 401
+    assert "stale=true" in hand.ask(nonce="invented").headers["WWW-Authenticate"]
+    assert requests.get(cloud.url + PATH, auth=AUTH, timeout=5).status_code == 401
+
+
+def test_authorization_is_not_kept(cloud: CloudEmulator) -> None:
+    get(cloud)
+    assert not any("authorization" in request.headers for request in cloud.requests)
+    (proof,) = cloud.seen_digest_responses
+    assert re.fullmatch(r"[0-9a-f]{32}", proof)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> Path:
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "emulator")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return path
+
+
+def test_https(certificate: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with CloudEmulator(ssl_context=context) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1")
+        assert cloud.connection["schema"] == "https"
+        assert get(cloud, verify=str(certificate)).status_code == 200
+        with pytest.raises(requests.exceptions.SSLError):
+            get(cloud)
+        assert get(cloud, verify=str(certificate)).status_code == 200
+
+
+def serve(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "airflow_provider_oceanbase.testing", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_command_line() -> None:
+    with serve("--port", "0", "--seconds", "0.001", "--fail", "503", "--algorithm", "SHA-256") as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in range(7)]
+            *command, user, url = shlex.split(lines[-1])
+            assert command == ["curl", "--digest", "-u"]
+            auth = HTTPDigestAuth(*user.split(":"))
+            answers = [requests.get(url, auth=auth, timeout=5) for _ in range(2)]
+            assert [response.status_code for response in answers] == [503, 200]
+            assert answers[1].json()["data"]["status"] == "DONE"
+            assert lines[-2].startswith(
+                "export AIRFLOW_CONN_OCEANBASE_DEFAULT=oceanbase://emulator-key:emulator-secret@127.0.0.1:"
+            )
+        finally:
+            process.send_signal(signal.SIGTERM)
+        path = "GET /api/v2/instances/ob-demo/backup/data/sets/bak-demo"
+        assert process.stdout.read().splitlines() == [
+            f"{path} > 401",
+            f"{path} > 503",
+            f"{path} > 200 DONE",
+            "Stopped.",
+        ]
+        assert process.wait() == 0
+
+
+def test_command_line_says_that_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with serve("--port", port) as process:
+            _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert errors.startswith(f"Cannot listen on 127.0.0.1:{port} (")
+    assert len(errors.splitlines()) == 1
