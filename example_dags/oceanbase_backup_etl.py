@@ -52,4 +52,4 @@ def oceanbase_backup_etl() -> None:
     process.expand(tenant=get.output)
 
 
-oceanbase_backup_etl()
+etl = oceanbase_backup_etl()

@@ -24,7 +24,6 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTION = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
 DAG_ID = "oceanbase_backup_etl"
-SECONDS_PER_STATUS = 3.0
 # The example checks once a minute; against the emulator nobody wants to wait for that.
 LOCAL_SETTINGS = """
 def task_policy(task):
@@ -128,6 +127,7 @@ def main() -> None:
             print("demo: against OceanBase Cloud")
         else:
             cloud = stack.enter_context(CloudEmulator())
+            cloud.add_backup_set(**ids, polls_per_status=2, tenants=("orders", "billing", "analytics"))
             connection = cloud.connection_uri
             environ["NO_PROXY"] = environ["no_proxy"] = "127.0.0.1"
             (home / "config").mkdir()
@@ -136,10 +136,6 @@ def main() -> None:
         environ[CONNECTION] = connection
         print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)
         airflow(environ, "db", "migrate")
-        if not os.environ.get(CONNECTION) and "OCEANBASE_ACCESS_KEY_ID" not in os.environ:
-            cloud.add_backup_set(
-                **ids, seconds_per_status=SECONDS_PER_STATUS, tenants=("orders", "billing", "analytics")
-            )
         print(f"demo: airflow dags test {DAG_ID}  (wait_for_backup >> get_backup_set >> process)", flush=True)
         airflow(environ, "dags", "test", DAG_ID, "--conf", json.dumps(ids))
         tenants = tenants_in_xcom(home / "airflow.db")
@@ -153,6 +149,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Whoever ends it early gets the same clean-up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
     except DemoError as error:

@@ -6,6 +6,8 @@ import copy
 import json
 import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,13 +83,31 @@ def backup_set(**data: Any) -> BackupSet:
     return found
 
 
+def code_blocks(language: str) -> list[str]:
+    """Return the README's code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
 @pytest.fixture(scope="session")
-def airflow_db() -> Path:
-    """An Airflow home with a database, and a folder for DAGs; returns that folder."""
+def dags_folder() -> Path:
+    """An Airflow home with a database, and DAGs: the tests' own, the examples, the README's."""
     dags = Path(_HOME.name) / "dags"
-    dags.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    shutil.copytree(ROOT / "tests" / "dags", dags)
+    shutil.copytree(ROOT / "example_dags", dags, dirs_exist_ok=True)
+    (dags / "readme.py").write_text(code_blocks("python")[0])
+    run(sys.executable, "-m", "airflow", "db", "migrate")
     return dags
+
+
+def run(*command: object, **environ: str) -> str:
+    """Run a command that must succeed; return what it printed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout

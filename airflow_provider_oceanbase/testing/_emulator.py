@@ -206,7 +206,7 @@ class CloudEmulator:
             path=parts.path,
             query=query,
             headers={name: value for name, value in headers.items() if name != "authorization"},
-            status=0 if dropped else reply.status,
+            status=0 if dropped else int(reply.status),
             authorized=verdict is Verdict.ACCEPTED,
             backup_status=data.get("status") if isinstance(data, dict) else None,
         )

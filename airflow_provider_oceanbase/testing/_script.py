@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _WAITING = ("BEGINNING", "INITIALIZING", "DOING", "CANCELING", "UNKNOWN")
 
 
+def _utc_now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @dataclass
 class Failure:
     """An answer that takes the place of the right one.
@@ -53,6 +57,8 @@ class BackupSetScript:
     fields: Mapping[str, Any]
     began: float
     polls: int = 0
+    _start_time: str = field(default_factory=_utc_now)
+    _end_time: str | None = None
 
     def poll(self, now: float, *, check_download: bool) -> dict[str, Any] | None:
         """Return the ``data`` of the answer to the next poll."""
@@ -60,6 +66,7 @@ class BackupSetScript:
         self.polls += 1
         if status is None:
             return None
+        self._end_time = (self._end_time or _utc_now()) if status not in _WAITING else None
         data = self._data(
             status, object_type="CLUSTER", download=check_download, tenant_id="sys", tenant_name="*"
         )
@@ -93,20 +100,18 @@ class BackupSetScript:
         tenant_name: str,
         suffix: str = "",
     ) -> dict[str, Any]:
-        is_over = status not in _WAITING
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "backupMode": "PHYSICAL_BACKUP",
             "backupObjectType": object_type,
             "backupSetId": f"{self.backup_task_id}{suffix}",
-            "checkpoint": now if is_over else None,
+            "checkpoint": self._end_time,
             "dataBackupMode": "FULL_BACKUP",
             "dataBackupSize": 0.06,
             "dataVersion": 1,
             "downloadEnabled": download and status == "DONE",
             "downloadTaskId": -1,
-            "endTime": now if is_over else None,
-            "startTime": now,
+            "endTime": self._end_time,
+            "startTime": self._start_time,
             "status": status,
             "tenantId": tenant_id,
             "tenantName": tenant_name,

@@ -1,0 +1,32 @@
+"""One DAG for each way that a wait can go: ``wait >> get``; the DAG's ID is the backup task's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_oceanbase.operators import GetBackupSetOperator
+from airflow_provider_oceanbase.sensors import BackupSetSensor
+
+INSTANCE_ID = "ob-1"
+SENSORS: dict[str, dict[str, Any]] = {
+    "poke_done": {},
+    "poke_failed": {},
+    "poke_unknown": {},
+    "reschedule_done": {"mode": "reschedule"},
+}
+
+for dag_id, options in SENSORS.items():
+    with DAG(
+        dag_id,
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        default_args={"retries": 1, "retry_delay": timedelta(0)},
+        params={"instance_id": INSTANCE_ID, "backup_task_id": dag_id},
+    ) as dag:
+        ids = {"instance_id": "{{ params.instance_id }}", "backup_task_id": "{{ params.backup_task_id }}"}
+        wait = BackupSetSensor(task_id="wait", poke_interval=0.2, **ids, **options)
+        wait >> GetBackupSetOperator(task_id="get", **ids)
+    globals()[dag_id] = dag

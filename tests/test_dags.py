@@ -1,0 +1,110 @@
+"""Whole DAG runs on real Airflow, against the emulator."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, run
+from dags.waits import INSTANCE_ID, SENSORS
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+STATUSES = {"failed": ("DOING", "FAILED"), "done": ("BEGINNING", "DOING", "DONE")}
+
+
+class Runs:
+    """What came of the DAGs, and what the server saw."""
+
+    def __init__(self, cloud: CloudEmulator) -> None:
+        self.cloud = cloud
+        self.results: dict[str, Any] = {}
+
+    def run(self, *names: str) -> None:
+        printed = run(
+            sys.executable,
+            ROOT / "tests" / "run_dags.py",
+            *names,
+            AIRFLOW_CONN_OCEANBASE_DEFAULT=self.cloud.connection_uri,
+            NO_PROXY="127.0.0.1",
+        )
+        for line in printed.splitlines():
+            if line.startswith("RESULT "):
+                result = json.loads(line.removeprefix("RESULT "))
+                self.results[result["dag_id"]] = result
+
+    def states(self, dag_id: str) -> dict[str, str]:
+        return {name: task["state"] for name, task in self.results[dag_id]["tasks"].items()}
+
+    def task(self, dag_id: str, task_id: str) -> Any:
+        return self.results[dag_id]["tasks"][task_id]
+
+    def seen(self, instance_id: str, backup_task_id: str) -> list[int]:
+        path = f"/api/v2/instances/{instance_id}/backup/data/sets/{backup_task_id}"
+        return [request.status for request in self.cloud.requests if request.path == path]
+
+
+@pytest.fixture(scope="module")
+def runs(dags_folder: Path) -> Iterator[Runs]:
+    with CloudEmulator() as cloud:
+        runs = Runs(cloud)
+        for dag_id in SENSORS:
+            if statuses := STATUSES.get(dag_id.rpartition("_")[2]):
+                cloud.add_backup_set(INSTANCE_ID, dag_id, statuses=statuses, tenants=("orders", "billing"))
+        cloud.add_backup_set("ob-demo", "bak-demo", statuses=("DONE",), tenants=("orders", "billing"))
+        files = dict.fromkeys(SENSORS, "waits.py")
+        files |= {"oceanbase_backup_etl": "oceanbase_backup_etl.py", "etl_after_backup": "readme.py"}
+        # One process for all: it costs more to start than they do.
+        runs.run(*(f"{dags_folder / file}:{dag_id}" for dag_id, file in files.items()))
+        yield runs
+
+
+@pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_done")])
+def test_waits_until_done(dag_id: str, runs: Runs) -> None:
+    assert runs.results[dag_id]["state"] == "success"
+    wait, get = runs.task(dag_id, "wait"), runs.task(dag_id, "get")
+    assert (wait["tries"], get["tries"]) == (1, 1)
+    assert wait["return_value"] == get["backup_set"]
+    assert wait["return_value"]["status"] == "DONE"
+    assert wait["return_value"]["tenantCount"] == 2
+    assert [tenant["tenantName"] for tenant in get["return_value"]] == ["orders", "billing"]
+    # Three polls of the sensor and one of the operator.
+    assert runs.cloud.polls(INSTANCE_ID, dag_id) == 4
+
+
+def test_poke_mode_takes_one_challenge(runs: Runs) -> None:
+    assert runs.seen(INSTANCE_ID, "poke_done") == [401, 200, 200, 200, 401, 200]
+
+
+@pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_failed")])
+def test_failed_backup_is_not_tried_again(dag_id: str, runs: Runs) -> None:
+    assert runs.states(dag_id) == {"wait": "failed", "get": "upstream_failed"}
+    assert runs.task(dag_id, "wait")["tries"] == 1
+    assert runs.cloud.polls(INSTANCE_ID, dag_id) == 2
+
+
+def test_unknown_backup_is_tried_again(runs: Runs) -> None:
+    assert runs.states("poke_unknown") == {"wait": "failed", "get": "upstream_failed"}
+    assert runs.task("poke_unknown", "wait")["tries"] == 2
+    assert runs.seen(INSTANCE_ID, "poke_unknown") == [401, 404] * 2
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "ends"),
+    [("oceanbase_backup_etl", ["wait_for_backup", "get_backup_set"]), ("etl_after_backup", ["wait", "get"])],
+)
+def test_shown_dags(dag_id: str, ends: list[str], runs: Runs) -> None:
+    assert runs.states(dag_id) == dict.fromkeys([*ends, "process[0]", "process[1]"], "success")
+    assert [tenant["tenantName"] for tenant in runs.task(dag_id, ends[1])["return_value"]] == [
+        "orders",
+        "billing",
+    ]
+
+
+def test_example_processes_each_tenant(runs: Runs) -> None:
+    results = [runs.task("oceanbase_backup_etl", f"process[{index}]")["return_value"] for index in (0, 1)]
+    assert [result.partition(" GB")[0] for result in results] == ["orders: 0.06", "billing: 0.06"]
