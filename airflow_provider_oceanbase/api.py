@@ -203,7 +203,7 @@ def unreachable(
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper
     if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
-        what = f"no answer from {endpoint.origin} within {endpoint.timeout:g} s"
+        what = f"no complete answer from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"
     else:
         what = f"no complete answer from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
     return request.error(OceanBaseUnavailableError, what, request_id=request_id)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
 
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
 from airflow_provider_oceanbase.waiting import (
     FAILURE_STATUSES,
     SUCCESS_STATUSES,
     BackupSetWait,
-    next_pause,
+    WaitPlan,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+_TIMEOUT_MARGIN_SECONDS = 60.0
 
 
 class BackupSetSensor(BaseSensorOperator):
@@ -45,10 +56,16 @@ class BackupSetSensor(BaseSensorOperator):
     :param success_statuses: statuses that end the wait well; only DONE is documented by the vendor
     :param failure_statuses: statuses that end it with a failure
     :param require_valid: fail, rather than warn, when a DONE set has a ``validity`` other than VALID
+    :param deferrable: wait in the triggerer, without a worker slot; the first check is the worker's. Default:
+        ``[operators] default_deferrable`` of Airflow's configuration
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
     _wait: BackupSetWait | None = None
+    #: When the wait began that a trigger has gone on with, in seconds since the epoch.
+    _began: float | None = None
+    #: What the trigger said of its wait, until a poke has taken it.
+    _event: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -59,6 +76,7 @@ class BackupSetSensor(BaseSensorOperator):
         success_statuses: Collection[str] = SUCCESS_STATUSES,
         failure_statuses: Collection[str] = FAILURE_STATUSES,
         require_valid: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,6 +86,7 @@ class BackupSetSensor(BaseSensorOperator):
         self.success_statuses = _statuses("success_statuses", success_statuses)
         self.failure_statuses = _statuses("failure_statuses", failure_statuses)
         self.require_valid = require_valid
+        self.deferrable = deferrable
         if not self.success_statuses:
             raise ValueError("success_statuses is empty: the sensor could never succeed")
         if both := set(self.success_statuses) & set(self.failure_statuses):
@@ -87,8 +106,20 @@ class BackupSetSensor(BaseSensorOperator):
             self._hook.close()
             self._wait = None
 
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on where the trigger ended, and return the summary of the set."""
+        self._began = event["began"]
+        if message := event.get("timeout"):
+            raise self._time_limit[1](message)
+        self._event = event
+        # Not self.execute, which Airflow lets nobody but itself call; its handling of errors is the point.
+        return BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check once."""
+        if self._event is not None:
+            event, self._event = self._event, None
+            return _outcome(event)
         from airflow_provider_oceanbase.backup_set import backup_set_request, summary
 
         wait = self._wait = self._wait or self._new_wait(context)
@@ -103,16 +134,29 @@ class BackupSetSensor(BaseSensorOperator):
             return False
         return PokeReturnValue(is_done=True, xcom_value=dict(summary(backup_set)))
 
-    def _new_wait(self, context: Context) -> BackupSetWait:
-        return BackupSetWait(
+    @property
+    def _plan(self) -> WaitPlan:
+        return WaitPlan(
             instance_id=self.instance_id,
             backup_task_id=self.backup_task_id,
-            log=self.log,
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             require_valid=self.require_valid,
-            first=not (self.reschedule and _was_rescheduled(context)),
+            poke_interval=self.poke_interval,
+            exponential_backoff=self.exponential_backoff,
+            max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
+            timeout=self.timeout,
         )
+
+    @property
+    def _time_limit(self) -> tuple[float, type[BaseException]]:
+        """Seconds after which a deferred wait is over, and the error that says so."""
+        if self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
+            return self.execution_timeout.total_seconds(), AirflowTaskTimeout
+        return self.timeout, AirflowSensorTimeout
+
+    def _new_wait(self, context: Context) -> BackupSetWait:
+        return BackupSetWait(self._plan, self.log, first=not (self.reschedule and _was_rescheduled(context)))
 
     def _ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
         try:
@@ -126,16 +170,37 @@ class BackupSetSensor(BaseSensorOperator):
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
     ) -> float:
-        # Airflow's own knows neither Retry-After nor deferrable mode, which must pause the same way.
-        return next_pause(
-            poke_interval=self.poke_interval,
-            exponential_backoff=self.exponential_backoff,
-            max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
-            elapsed=run_duration(),
-            timeout=self.timeout,
-            retry_after=self._wait.retry_after if self._wait else None,
-            seed=f"{self.instance_id}#{self.backup_task_id}#{started_at}",
+        # Here the base class is about to wait, with all its other rules applied.
+        if self.deferrable:
+            self._defer(run_duration())
+        retry_after = self._wait.retry_after if self._wait else None
+        return self._plan.pause(run_duration(), retry_after=retry_after, seed=started_at)
+
+    def _defer(self, elapsed: float) -> NoReturn:
+        from airflow_provider_oceanbase.triggers import BackupSetTrigger
+
+        now = time.time()
+        began = now - elapsed if self._began is None else self._began
+        plan = dataclasses.replace(self._plan, timeout=self._time_limit[0])
+        self.defer(
+            trigger=BackupSetTrigger(
+                plan=dataclasses.asdict(plan),
+                oceanbase_conn_id=self.oceanbase_conn_id,
+                began=began,
+                status=self._wait.status if self._wait else None,
+            ),
+            method_name="execute_complete",
+            # The trigger keeps the time itself, and says more; this is for one that cannot.
+            timeout=timedelta(seconds=max(began + plan.timeout - now, 0.0) + _TIMEOUT_MARGIN_SECONDS),
         )
+
+
+def _outcome(event: dict[str, Any]) -> PokeReturnValue:
+    if summary := event.get("summary"):
+        return PokeReturnValue(is_done=True, xcom_value=summary)
+    if failed := event.get("failed"):
+        raise BackupSetFailedError.from_dict(failed)
+    raise OceanBaseCloudError.from_dict(event["error"])
 
 
 def _statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:

@@ -32,29 +32,71 @@ FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
 VALID = "VALID"
 
 
-@dataclass
-class BackupSetWait:
-    """One wait for one backup set: says of each outcome of a check whether to go on, and logs what changed.
+@dataclass(frozen=True)
+class WaitPlan:
+    """What a wait waits for, how often it checks, and for how long.
 
     :param instance_id: ID of the OceanBase cluster
     :param backup_task_id: ID of the backup task
-    :param log: where changes are told
     :param success_statuses: statuses that end the wait well
     :param failure_statuses: statuses that end it with ``BackupSetFailedError``
     :param require_valid: whether a set that is not VALID counts as failed
-    :param first: whether the next check is the first of its task: then no error is waited out
+    :param poke_interval: seconds between two checks
+    :param exponential_backoff: whether the pause between checks grows
+    :param max_wait: longest pause in seconds that it may grow to, None for no limit
+    :param timeout: seconds that the wait may take in all
     """
 
     instance_id: str
     backup_task_id: str
-    log: Logger | AirflowLogger
     success_statuses: Collection[str] = SUCCESS_STATUSES
     failure_statuses: Collection[str] = FAILURE_STATUSES
     require_valid: bool = False
+    poke_interval: float = 60.0
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+    timeout: float = 604800.0
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+        return f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+
+    def pause(self, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
+        """Return the seconds until the next check; the last one comes when the timeout is over.
+
+        With ``exponential_backoff`` the pause lies between half of ``poke_interval`` and the whole at first,
+        and doubles from check to check. It follows from the time that has passed alone, so that nothing has
+        to be remembered across a reschedule, a retry or a restart.
+
+        :param elapsed: seconds since the wait began
+        :param retry_after: seconds that the server asked for; they can only lengthen the pause
+        :param seed: what tells this wait from others for the same set, so that they do not check in step
+        """
+        pause = self.poke_interval
+        if self.exponential_backoff:
+            pause = _backoff(pause, elapsed, f"{self.instance_id}#{self.backup_task_id}#{seed}")
+            if self.max_wait is not None:
+                pause = min(pause, self.max_wait)
+        return min(max(pause, retry_after or 0.0), max(self.timeout - elapsed, 0.0))
+
+
+@dataclass
+class BackupSetWait:
+    """One wait for one backup set: says of each outcome of a check whether to go on, and logs what changed.
+
+    :param plan: what is waited for
+    :param log: where changes are told
+    :param first: whether the next check is the first of its task: then no error is waited out
+    :param status: the last status that is known
+    """
+
+    plan: WaitPlan
+    log: Logger | AirflowLogger
     first: bool = True
+    status: str | None = None
     #: Seconds for which the server asked, with its last answer, to be left alone.
     retry_after: float | None = field(default=None, init=False)
-    _status: str | None = field(default=None, init=False)
     _outage_began: float | None = field(default=None, init=False)
 
     def answered(self, backup_set: BackupSet | None, request_id: str) -> BackupSet | None:
@@ -69,10 +111,10 @@ class BackupSetWait:
                 "OceanBase Cloud answers again after %.0f s.", time.monotonic() - self._outage_began
             )
             self._outage_began = None
-        status = backup_set["status"] if backup_set else "not registered yet"
-        if status != self._status:
-            self.log.info("%s: status %s (requestId %s).", self._subject, shown(status), request_id)
-            self._status = status
+        status = shown(backup_set["status"]) if backup_set else "not registered yet"
+        if status != self.status:
+            self.log.info("%s: status %s (requestId %s).", self.plan.subject, status, request_id)
+            self.status = status
         if backup_set is None:
             return None
         return backup_set if self._is_done(backup_set, request_id) else None
@@ -96,62 +138,38 @@ class BackupSetWait:
         """Whether to read the connection afresh and check again: the AccessKey may have been rotated."""
         return isinstance(error, OceanBaseAuthenticationError) and not self.first
 
-    @property
-    def _subject(self) -> str:
-        return f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+    def timed_out(self, elapsed: float) -> str:
+        """Return what to say when the time is over."""
+        text = (
+            f"Sensor has timed out; run duration of {elapsed:.0f} seconds exceeds the specified timeout of "
+            f"{self.plan.timeout:g}. {self.plan.subject} was last seen with status {self.status}"
+        )
+        if self._outage_began is None:
+            return f"{text}."
+        return f"{text}; OceanBase Cloud has not answered for {time.monotonic() - self._outage_began:.0f} s."
 
     def _is_done(self, backup_set: BackupSet, request_id: str) -> bool:
         status, validity = backup_set["status"], backup_set.get("validity")
-        if status in self.failure_statuses:
+        if status in self.plan.failure_statuses:
             raise self._failure(f"ended with status {shown(status)}", backup_set, request_id)
-        if status not in self.success_statuses:
+        if status not in self.plan.success_statuses:
             return False
         if validity not in (None, VALID):
             problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
-            if self.require_valid:
+            if self.plan.require_valid:
                 raise self._failure(problem, backup_set, request_id)
-            self.log.warning("%s %s. Set require_valid=True to fail then.", self._subject, problem)
+            self.log.warning("%s %s. Set require_valid=True to fail then.", self.plan.subject, problem)
         return True
 
     def _failure(self, reason: str, backup_set: BackupSet, request_id: str) -> BackupSetFailedError:
         return BackupSetFailedError(
             reason,
-            instance_id=self.instance_id,
-            backup_task_id=self.backup_task_id,
+            instance_id=self.plan.instance_id,
+            backup_task_id=self.plan.backup_task_id,
             status=backup_set["status"],
             validity=backup_set.get("validity"),
             request_id=request_id,
         )
-
-
-def next_pause(
-    *,
-    poke_interval: float,
-    exponential_backoff: bool,
-    max_wait: float | None,
-    elapsed: float,
-    timeout: float,
-    retry_after: float | None = None,
-    seed: str = "",
-) -> float:
-    """Return the seconds until the next check; the last one comes when the timeout is over.
-
-    With ``exponential_backoff`` the pause lies between half of ``poke_interval`` and the whole at first, and
-    doubles from check to check. It follows from the time that has passed alone, so that nothing has to be
-    remembered across a reschedule, a retry or a restart.
-
-    :param max_wait: longest pause in seconds that ``exponential_backoff`` may reach, None for no limit
-    :param elapsed: seconds since the wait began
-    :param timeout: seconds that the wait may take in all
-    :param retry_after: seconds that the server asked for; they can only lengthen the pause
-    :param seed: what tells this wait from others, so that they do not check in step
-    """
-    pause = poke_interval
-    if exponential_backoff:
-        pause = _backoff(poke_interval, elapsed, seed)
-        if max_wait is not None:
-            pause = min(pause, max_wait)
-    return min(max(pause, retry_after or 0.0), max(timeout - elapsed, 0.0))
 
 
 def _backoff(poke_interval: float, elapsed: float, seed: str) -> float:

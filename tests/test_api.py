@@ -202,4 +202,4 @@ def test_unreachable_names_the_root() -> None:
     assert isinstance(mapped, OceanBaseUnavailableError)
     assert "no complete answer from https://api.example (ConnectionRefusedError: [Errno 111]" in str(mapped)
     assert mapped.request_id == "mine"
-    assert "within 30 s" in str(api.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))
+    assert "in time (timeout 30 s)" in str(api.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))

@@ -14,17 +14,17 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
 )
-from airflow_provider_oceanbase.waiting import BackupSetWait, next_pause
+from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
 
 LOG = logging.getLogger("tests.wait")
 
 
-def wait(**options: Any) -> BackupSetWait:
-    return BackupSetWait(instance_id="ob-1", backup_task_id="bak-1", log=LOG, **options)
+def plan(**options: Any) -> WaitPlan:
+    return WaitPlan(**{"instance_id": "ob-1", "backup_task_id": "bak-1", "timeout": 3600} | options)
 
 
-def test_done() -> None:
-    assert wait().answered(backup_set(), "r") == backup_set()
+def wait(*, first: bool = True, status: str | None = None, **options: Any) -> BackupSetWait:
+    return BackupSetWait(plan(**options), LOG, first, status)
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,6 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
-def pause(**options: Any) -> float:
-    defaults: dict[str, Any] = {
-        "poke_interval": 60,
-        "exponential_backoff": False,
-        "max_wait": None,
-        "elapsed": 0,
-        "timeout": 3600,
-    }
-    return next_pause(**defaults | options)
-
-
 @pytest.mark.parametrize(
     ("options", "seconds"),
     [
@@ -155,7 +144,8 @@ def pause(**options: Any) -> float:
     ],
 )
 def test_pause(options: dict[str, Any], seconds: float) -> None:
-    assert pause(**options) == seconds
+    elapsed, retry_after = options.pop("elapsed", 0), options.pop("retry_after", None)
+    assert plan(**options).pause(elapsed, retry_after=retry_after) == seconds
 
 
 @pytest.mark.parametrize("poke_interval", [0, 1, 60, 600.0])
@@ -163,13 +153,12 @@ def test_backoff_doubles_and_needs_no_memory(poke_interval: float) -> None:
     base = max(poke_interval / 2, 1)
     elapsed = 0.0
     for step in range(12):
-        seconds = pause(
-            poke_interval=poke_interval, exponential_backoff=True, elapsed=elapsed, timeout=1e9, seed="a"
-        )
+        growing = plan(poke_interval=poke_interval, exponential_backoff=True, timeout=1e9)
+        seconds = growing.pause(elapsed, seed="a")
         assert base * 2**step <= seconds < 2 * base * 2**step
         elapsed += seconds
 
 
 def test_backoff_spreads_waits() -> None:
-    pauses = {pause(exponential_backoff=True, seed=str(number)) for number in range(100)}
+    pauses = {plan(exponential_backoff=True).pause(0, seed=number) for number in range(100)}
     assert len(pauses) > 50

@@ -16,6 +16,11 @@ SENSORS: dict[str, dict[str, Any]] = {
     "poke_failed": {},
     "poke_unknown": {},
     "reschedule_done": {"mode": "reschedule"},
+    "deferrable_done": {"deferrable": True},
+    "deferrable_failed": {"deferrable": True},
+    "deferrable_unknown": {"deferrable": True},
+    "deferrable_timeout": {"deferrable": True, "timeout": 1},
+    "deferrable_outage_done": {"deferrable": True},
 }
 
 for dag_id, options in SENSORS.items():

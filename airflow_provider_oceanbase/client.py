@@ -1,0 +1,187 @@
+"""The OceanBase Cloud API for triggers, on aiohttp: an event loop's waits on one endpoint share a client."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from yarl import URL
+
+from airflow_provider_oceanbase import api
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_oceanbase.api import Answer, Request, T
+    from airflow_provider_oceanbase.endpoint import Endpoint
+
+#: Requests under way at once: enough while polls per second times seconds per answer stay below it.
+LANES = 32
+
+
+@asynccontextmanager
+async def shared_client(endpoint: Endpoint) -> AsyncIterator[CloudClient]:
+    """Give the client of this event loop for an endpoint: opened by its first user, closed by its last."""
+    key = (asyncio.get_running_loop(), endpoint)
+    client = _clients.get(key)
+    if client is None:
+        client = _clients[key] = CloudClient(endpoint)
+    client.users += 1
+    try:
+        yield client
+    finally:
+        client.users -= 1
+        if not client.users:
+            del _clients[key]
+            await client.close()
+
+
+class CloudClient:
+    """Asks OceanBase Cloud; share it by :func:`shared_client`.
+
+    :param endpoint: where, and with which AccessKey
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.users = 0
+        self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
+        # Last in, first out: a few waits need a few lanes, and as few challenges.
+        self._lanes: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
+        for _ in range(LANES):
+            self._lanes.put_nowait(_Lane(endpoint))
+
+    async def ask(self, request: Request[T]) -> Answer[T]:
+        """Send a request once and return the answer: a wait is its own retry.
+
+        :raises OceanBaseCloudError: what failed
+        """
+        request_id = api.new_request_id()
+        try:
+            session = await self._session()
+            # So that nobody queues for long behind a host that does not answer.
+            async with asyncio.timeout(self.endpoint.timeout):
+                lane = await self._lanes.get()
+            try:
+                status, headers, body = await self._exchange(session, lane, request, request_id)
+            finally:
+                self._lanes.put_nowait(lane)
+        except (aiohttp.ClientError, OSError) as error:
+            raise api.unreachable(request, request_id, self.endpoint, error) from None
+        return api.read_answer(request, request_id, status, headers, body)
+
+    async def close(self) -> None:
+        """Close the session, if it was opened."""
+        if self._opening is not None:
+            (session,) = await asyncio.gather(self._opening, return_exceptions=True)
+            if isinstance(session, aiohttp.ClientSession):
+                await session.close()
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, lane: _Lane, request: Request[Any], request_id: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        async with (
+            asyncio.timeout(api.BODY_TIMEOUTS * self.endpoint.timeout),
+            session.get(
+                # As it is: another encoding would be another path to the digest.
+                URL(request.url(self.endpoint, request_id), encoded=True),
+                middlewares=(lane,),
+                allow_redirects=False,
+                proxy=self.endpoint.proxy,
+            ) as response,
+        ):
+            if response.status == 401:
+                body = lane.refusal
+            elif (complete := await _read(response, api.MAX_BODY_BYTES)) is not None:
+                body = complete
+            else:
+                raise api.too_large(request, request_id)
+            headers = {name: value for name in api.HEADERS_READ if (value := _header(response, name))}
+            return response.status, headers, body
+
+    async def _session(self) -> aiohttp.ClientSession:
+        failed = self._opening and self._opening.done() and self._opening.exception()
+        if self._opening is None or failed:
+            self._opening = asyncio.create_task(self._open())
+        # Whoever is cancelled here must not take the session from the others.
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> aiohttp.ClientSession:
+        # Reading a CA bundle takes milliseconds, in which no other trigger could run.
+        context = await asyncio.to_thread(_ssl_context, self.endpoint.verify)
+        timeout = self.endpoint.timeout
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=LANES, ssl=context),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
+            headers=api.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # netrc and proxy of the environment: Endpoint has settled what counts.
+            trust_env=False,
+        )
+
+
+_clients: dict[tuple[asyncio.AbstractEventLoop, Endpoint], CloudClient] = {}
+
+
+class _Lane:
+    """Digest authentication for one request at a time.
+
+    Servers count a nonce's uses: requests that overtake each other with the same nonce are answered by 401,
+    right key or not. So a nonce stays in its lane.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._digest = aiohttp.DigestAuthMiddleware(endpoint.access_key_id, endpoint.access_key_secret)
+        #: The body of the last 401, which was read to free the connection for the answer to the challenge.
+        self.refusal = b""
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        responses: list[aiohttp.ClientResponse] = []
+
+        async def send(request: aiohttp.ClientRequest) -> aiohttp.ClientResponse:
+            response = await handler(request)
+            responses.append(response)
+            if response.status != 401:
+                return response
+            complete = await _read(response, api.MAX_CHALLENGE_BODY_BYTES)
+            self.refusal = complete or b""
+            challenge = api.digest_challenge(_header(response, "WWW-Authenticate")) or ""
+            # All that the middleware looks at; it would read only the first of several challenges.
+            view = SimpleNamespace(status=401, url=response.url, headers={"www-authenticate": challenge})
+            return cast("aiohttp.ClientResponse", view)
+
+        await self._digest(request, send)
+        return responses[-1]
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return a whole body, None where it is longer than the limit: then the connection is closed."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            return None
+    return bytes(body)
+
+
+def _header(response: aiohttp.ClientResponse, name: str) -> str:
+    return ", ".join(response.headers.getall(name, ()))
+
+
+def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:
+    if verify is False:
+        return False
+    # The bundle that requests takes, so that poke mode and deferrable mode trust the same.
+    path = Path(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
+    if path.is_dir():
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
