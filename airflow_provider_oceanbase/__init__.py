@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, object]:
         "hooks": modules("hooks"),
         "operators": modules("operators"),
         "sensors": modules("sensors"),
+        "triggers": modules("triggers"),
         "connection-types": [
             {
                 "connection-type": "oceanbase",

@@ -37,7 +37,7 @@ def oceanbase_backup_etl() -> None:
     wait = BackupSetSensor(
         task_id="wait_for_backup",
         **ids,
-        mode="reschedule",
+        deferrable=True,
         poke_interval=timedelta(minutes=1),
         timeout=timedelta(hours=6),
     )

@@ -99,6 +99,16 @@ def dags_folder() -> Path:
     return dags
 
 
+@pytest.fixture
+def run_python() -> Callable[..., str]:
+    """Run a piece of Python in a process of its own."""
+
+    def run_code(code: str, **environ: str) -> str:
+        return run(sys.executable, "-c", code, **environ)
+
+    return run_code
+
+
 def run(*command: object, **environ: str) -> str:
     """Run a command that must succeed; return what it printed."""
     done = subprocess.run(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,12 @@ from dags.waits import INSTANCE_ID, SENSORS
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-STATUSES = {"failed": ("DOING", "FAILED"), "done": ("BEGINNING", "DOING", "DONE")}
+STATUSES: dict[str, tuple[str | int, ...]] = {
+    "done": ("BEGINNING", "DOING", "DONE"),
+    "failed": ("DOING", "FAILED"),
+    "outage": ("DOING", 503, 503, "DONE"),
+    "timeout": ("DOING",),
+}
 
 
 class Runs:
@@ -23,16 +30,17 @@ class Runs:
     def __init__(self, cloud: CloudEmulator) -> None:
         self.cloud = cloud
         self.results: dict[str, Any] = {}
+        self.printed = ""
 
     def run(self, *names: str) -> None:
-        printed = run(
+        self.printed = run(
             sys.executable,
             ROOT / "tests" / "run_dags.py",
             *names,
             AIRFLOW_CONN_OCEANBASE_DEFAULT=self.cloud.connection_uri,
             NO_PROXY="127.0.0.1",
         )
-        for line in printed.splitlines():
+        for line in self.printed.splitlines():
             if line.startswith("RESULT "):
                 result = json.loads(line.removeprefix("RESULT "))
                 self.results[result["dag_id"]] = result
@@ -87,10 +95,37 @@ def test_failed_backup_is_not_tried_again(dag_id: str, runs: Runs) -> None:
     assert runs.cloud.polls(INSTANCE_ID, dag_id) == 2
 
 
-def test_unknown_backup_is_tried_again(runs: Runs) -> None:
-    assert runs.states("poke_unknown") == {"wait": "failed", "get": "upstream_failed"}
-    assert runs.task("poke_unknown", "wait")["tries"] == 2
-    assert runs.seen(INSTANCE_ID, "poke_unknown") == [401, 404] * 2
+@pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_unknown")])
+def test_unknown_backup_is_tried_again(dag_id: str, runs: Runs) -> None:
+    assert runs.states(dag_id) == {"wait": "failed", "get": "upstream_failed"}
+    assert runs.task(dag_id, "wait")["tries"] == 2
+    assert runs.seen(INSTANCE_ID, dag_id) == [401, 404] * 2
+
+
+def test_outage_is_waited_out(runs: Runs) -> None:
+    assert runs.states("deferrable_outage") == {"wait": "success", "get": "success"}
+    assert runs.task("deferrable_outage", "wait")["tries"] == 1
+    # One challenge each for worker, triggerer and operator.
+    assert runs.seen(INSTANCE_ID, "deferrable_outage") == [401, 200, 401, 503, 503, 200, 401, 200]
+    assert runs.printed.count("The check failed; the wait goes on") == 1
+    assert runs.printed.count("OceanBase Cloud answers again") == 1
+
+
+def test_timeout_is_not_tried_again(runs: Runs) -> None:
+    assert runs.states("deferrable_timeout") == {"wait": "failed", "get": "upstream_failed"}
+    assert runs.task("deferrable_timeout", "wait")["tries"] == 1
+    assert "of instance 'ob-1' was last seen with status DOING." in runs.printed
+
+
+def test_stored_triggers_hold_no_secret(runs: Runs, dags_folder: Path) -> None:
+    with closing(sqlite3.connect(dags_folder.parent / "airflow.db")) as database:
+        rows = database.execute("SELECT classpath, kwargs FROM trigger").fetchall()
+    assert len(rows) >= 4
+    for classpath, arguments in rows:
+        assert classpath == "airflow_provider_oceanbase.triggers.BackupSetTrigger"
+        assert "deferrable_" in arguments
+        for secret in ("emulator-key", "emulator-secret", "Digest", *runs.cloud.seen_digest_responses):
+            assert secret not in arguments
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ def test_walks_by_polls(cloud: CloudEmulator) -> None:
     assert data[2]["endTime"] is None
     assert data[4]["tenantBackupSetList"] is None
     assert cloud.polls("ob-1", "bak-1") == 6
+    cloud.add_backup_set("ob-1", "bak-1", statuses=[503, "DOING"])
+    assert [get(cloud).status_code for _ in range(2)] == [503, 200]
     cloud.set_status("ob-1", "bak-1", "FAILED")
     assert get(cloud).json()["data"]["status"] == "FAILED"
 

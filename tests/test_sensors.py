@@ -8,14 +8,12 @@ from unittest.mock import MagicMock
 import pytest
 import requests
 import requests_mock
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from conftest import URL, answer, set_connection
 
 from airflow_provider_oceanbase.exceptions import (
-    BackupSetFailedError,
     OceanBaseAuthenticationError,
     OceanBaseInputError,
-    OceanBaseNotFoundError,
     OceanBaseRefusedError,
     OceanBaseUnavailableError,
 )
@@ -100,27 +98,6 @@ def test_waits_until_done(clock: Clock) -> None:
     assert clock.slept == [60, 60, 60]
 
 
-def test_statuses_are_passed_on(clock: Clock) -> None:
-    summary = execute([DONE, {"json": answer(status="COMPLETED")}], success_statuses=["COMPLETED"])
-    assert summary["status"] == "COMPLETED"
-    with pytest.raises(BackupSetFailedError):
-        execute([DONE], success_statuses=["X"], failure_statuses=["DONE"])
-
-
-@pytest.mark.parametrize("status", ["FAILED", "CANCELED", "OVERDUE"])
-def test_failed_backup_fails_at_once(status: str, clock: Clock) -> None:
-    with pytest.raises(BackupSetFailedError, match=f"ended with status {status}"):
-        execute([DOING, {"json": answer(status=status)}])
-    assert clock.slept == [60]
-
-
-def test_require_valid() -> None:
-    invalid = {"json": answer(validity="INVALID")}
-    assert execute([invalid])["validity"] == "INVALID"
-    with pytest.raises(BackupSetFailedError, match="validity is INVALID"):
-        execute([invalid], require_valid=True)
-
-
 def test_first_check_is_tried_again_then_fails(clock: Clock) -> None:
     with pytest.raises(OceanBaseUnavailableError):
         execute([DOWN])
@@ -150,18 +127,6 @@ def test_retry_after_lengthens_the_pause(clock: Clock) -> None:
     throttled = [{"status_code": 429, "headers": {"Retry-After": seconds}} for seconds in ("5", "90")]
     execute([DOING, *throttled, DOING, DONE])
     assert clock.slept == [60, 60, 90, 60]
-
-
-@pytest.mark.parametrize(
-    ("response", "error_class"),
-    [({"status_code": 404}, OceanBaseNotFoundError), (REFUSED, OceanBaseRefusedError)],
-)
-def test_later_final_answer_fails(
-    response: dict[str, Any], error_class: type[Exception], clock: Clock
-) -> None:
-    with pytest.raises(error_class):
-        execute([DOING, response, DONE])
-    assert clock.slept == [60]
 
 
 def test_rotated_key_is_read_afresh(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,31 +178,6 @@ def test_exponential_backoff(clock: Clock) -> None:
     execute([DOING] * 5 + [DONE], exponential_backoff=True, max_wait=timedelta(seconds=200))
     assert [30 <= clock.slept[0] < 60, 60 <= clock.slept[1] < 120, 120 <= clock.slept[2] <= 200] == [True] * 3
     assert clock.slept[3:] == [200, 200]
-
-
-@pytest.mark.parametrize(
-    ("options", "responses", "outcome"),
-    [
-        ({"soft_fail": True}, [{"json": answer(status="FAILED")}], AirflowSkipException),
-        ({"never_fail": True}, [{"json": answer(status="FAILED")}], AirflowSkipException),
-        ({"silent_fail": True}, [{"json": answer(status="FAILED")}], BackupSetFailedError),
-        ({"soft_fail": True}, [REFUSED], OceanBaseRefusedError),
-        ({"never_fail": True}, [REFUSED], AirflowSkipException),
-        ({"silent_fail": True}, [REFUSED, REFUSED, DONE], "DONE"),
-        ({"soft_fail": True, "timeout": 30}, [DOING], AirflowSkipException),
-        ({"never_fail": True, "timeout": 30}, [DOING], AirflowSensorTimeout),
-        ({"silent_fail": True, "timeout": 30}, [DOING], AirflowSensorTimeout),
-        ({"soft_fail": True}, [DOING, DOWN, DONE], "DONE"),
-    ],
-)
-def test_soft_never_and_silent_fail(
-    options: dict[str, Any], responses: list[dict[str, Any]], outcome: Any, clock: Clock
-) -> None:
-    if isinstance(outcome, str):
-        assert execute(responses, **options)["status"] == outcome
-    else:
-        with pytest.raises(outcome):
-            execute(responses, **options)
 
 
 def reschedule(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> Any:

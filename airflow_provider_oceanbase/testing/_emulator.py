@@ -134,7 +134,7 @@ class CloudEmulator:
         instance_id: str,
         backup_task_id: str,
         *,
-        statuses: Sequence[str | None] = ("BEGINNING", "DOING", "DONE"),
+        statuses: Sequence[str | int | None] = ("BEGINNING", "DOING", "DONE"),
         polls_per_status: int = 1,
         seconds_per_status: float | None = None,
         tenants: Sequence[str] | None = ("test1", "test2"),
@@ -142,7 +142,8 @@ class CloudEmulator:
     ) -> None:
         """Add a backup set, or put another in its place.
 
-        :param statuses: what it walks through; the last stays; None: not registered yet (null data)
+        :param statuses: what it walks through; the last stays; None: not registered yet (null data); a
+            number: a failure with that HTTP status
         :param polls_per_status: how many polls are answered with each status
         :param seconds_per_status: how long each status lasts, instead
         :param tenants: names of its tenants, None for a null list
@@ -243,7 +244,8 @@ class CloudEmulator:
         script = self._sets.get((instance_id, backup_task_id))
         if script is None:
             return Failure(404, error_message="No such backup set"), None
-        return None, script.poll(self._clock(), check_download=check_download == "true")
+        answer = script.poll(self._clock(), check_download=check_download == "true")
+        return (answer, None) if isinstance(answer, Failure) else (None, answer)
 
 
 def _reply(failure: Failure | None, data: object, query: Mapping[str, str]) -> Reply:

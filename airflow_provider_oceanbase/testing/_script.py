@@ -41,7 +41,8 @@ class BackupSetScript:
     """A backup set that walks through statuses, by polls or by time; the last one stays.
 
     :param backup_task_id: its ID
-    :param statuses: None stands for an answer without data: not registered yet
+    :param statuses: None stands for an answer without data (not registered yet), a number for a failure
+        with that HTTP status
     :param polls_per_status: how many polls are answered with each status
     :param seconds_per_status: how long each status lasts; where it is given, polls do not count
     :param tenants: names of the tenants, None for a null list
@@ -50,7 +51,7 @@ class BackupSetScript:
     """
 
     backup_task_id: str
-    statuses: Sequence[str | None]
+    statuses: Sequence[str | int | None]
     polls_per_status: int
     seconds_per_status: float | None
     tenants: Sequence[str] | None
@@ -60,12 +61,14 @@ class BackupSetScript:
     _start_time: str = field(default_factory=_utc_now)
     _end_time: str | None = None
 
-    def poll(self, now: float, *, check_download: bool) -> dict[str, Any] | None:
-        """Return the ``data`` of the answer to the next poll."""
+    def poll(self, now: float, *, check_download: bool) -> dict[str, Any] | Failure | None:
+        """Return the ``data`` of the answer to the next poll, or the failure that takes its place."""
         status = self._status(now)
         self.polls += 1
         if status is None:
             return None
+        if isinstance(status, int):
+            return Failure(status)
         self._end_time = (self._end_time or _utc_now()) if status not in _WAITING else None
         data = self._data(
             status, object_type="CLUSTER", download=check_download, tenant_id="sys", tenant_name="*"
@@ -83,7 +86,7 @@ class BackupSetScript:
         ]
         return {**data, "tenantBackupSetList": None if self.tenants is None else tenants, **self.fields}
 
-    def _status(self, now: float) -> str | None:
+    def _status(self, now: float) -> str | int | None:
         if self.seconds_per_status is None:
             step = self.polls // self.polls_per_status
         else:

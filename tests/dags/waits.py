@@ -20,7 +20,7 @@ SENSORS: dict[str, dict[str, Any]] = {
     "deferrable_failed": {"deferrable": True},
     "deferrable_unknown": {"deferrable": True},
     "deferrable_timeout": {"deferrable": True, "timeout": 1},
-    "deferrable_outage_done": {"deferrable": True},
+    "deferrable_outage": {"deferrable": True},
 }
 
 for dag_id, options in SENSORS.items():

@@ -1,0 +1,80 @@
+"""Run a sensor to its end in each mode, as Airflow would, but for the processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import MagicMock
+
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_oceanbase.sensors import BackupSetSensor
+from airflow_provider_oceanbase.triggers import BackupSetTrigger
+
+MODES = ("poke", "reschedule", "deferrable")
+
+
+def sensor(**options: Any) -> BackupSetSensor:
+    defaults = {"task_id": "wait", "instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 0.05}
+    return BackupSetSensor(**defaults | options)
+
+
+def context(first_reschedule_date: datetime | None = None) -> Any:
+    ti = MagicMock()
+    ti.get_first_reschedule_date.return_value = first_reschedule_date
+    return {"ti": ti}
+
+
+def wait(mode: str, **options: Any) -> Any:
+    """Wait as a task would; return its XCom, or raise what would fail it."""
+    return {"poke": _poke, "reschedule": _reschedule, "deferrable": _deferrable}[mode](options)
+
+
+def _poke(options: dict[str, Any]) -> Any:
+    return sensor(**options).execute(context())
+
+
+def _reschedule(options: dict[str, Any]) -> Any:
+    began = None
+    while True:
+        try:
+            # A new object each time: nothing is remembered but what Airflow remembers.
+            return sensor(mode="reschedule", **options).execute(context(began))
+        except AirflowRescheduleException as put_off:
+            began = began or datetime.now(UTC)
+            time.sleep(max((put_off.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+
+
+def _deferrable(options: dict[str, Any]) -> Any:
+    def begin(task: BackupSetSensor) -> Any:
+        return task.execute(context())
+
+    while True:
+        try:
+            return begin(sensor(deferrable=True, **options))
+        except TaskDeferred as deferral:
+            event = asyncio.run(fire(stored(deferral.trigger)))
+            begin = _resumption(deferral.method_name, event)
+
+
+def _resumption(method_name: str, event: Any) -> Callable[[BackupSetSensor], Any]:
+    return lambda task: task.resume_execution(method_name, {"event": event}, context())
+
+
+def stored(trigger: Any) -> BackupSetTrigger:
+    """Return the trigger as the triggerer makes it of what is stored."""
+    path, arguments = trigger.serialize()
+    assert path == f"{BackupSetTrigger.__module__}.{BackupSetTrigger.__name__}"
+    return BackupSetTrigger(**json.loads(json.dumps(arguments)))
+
+
+async def fire(trigger: BackupSetTrigger) -> Any:
+    """Run a trigger; return its one event, as it is stored."""
+    events = [event async for event in trigger.run()]
+    assert len(events) == 1
+    return json.loads(json.dumps(events[0].payload))

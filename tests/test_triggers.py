@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import SECRET, set_connection
+from modes import fire
+
+from airflow_provider_oceanbase import client
+from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.triggers import BackupSetTrigger
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
+    with CloudEmulator() as cloud:
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+        yield cloud
+    assert client._clients == {}
+
+
+def trigger(**options: Any) -> BackupSetTrigger:
+    arguments = {
+        "oceanbase_conn_id": options.pop("oceanbase_conn_id", "oceanbase_default"),
+        "began": options.pop("began", time.time()),
+        "status": options.pop("status", "DOING"),
+    }
+    plan = {"instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 0.05, "timeout": 60}
+    return BackupSetTrigger(plan=plan | options, **arguments)
+
+
+def outcome(**options: Any) -> Any:
+    event = asyncio.run(fire(trigger(**options)))
+    event.pop("began")
+    return event
+
+
+def test_constructor_validates_nothing() -> None:
+    BackupSetTrigger(plan={"nonsense": None}, oceanbase_conn_id="", began=-1, status=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"nonsense": 1}, "TypeError: "),
+        ({"instance_id": ".."}, "instance_id is '..', which is no ID"),
+        ({"oceanbase_conn_id": "no_such_connection"}, "no_such_connection"),
+    ],
+)
+def test_whatever_is_wrong_becomes_the_event(options: dict[str, Any], says: str) -> None:
+    assert says in outcome(**options)["error"]["what"]
+
+
+def test_bad_connection_becomes_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_connection(monkeypatch, password="")
+    event = outcome()
+    assert event["error"]["class"] == "OceanBaseInputError"
+    assert "password is missing" in event["error"]["what"]
+
+
+def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", 503, 503, "CANCELING", "DOING", "DONE"))
+    assert outcome()["summary"]["status"] == "DONE"
+    lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "triggers" in line]
+    said = [
+        "Waiting for Backup task 'bak-1' of instance 'ob-1', last seen with status DOING: a check every",
+        "The check failed; the wait goes on",
+        "OceanBase Cloud answers again",
+        "Backup task 'bak-1' of instance 'ob-1': status CANCELING",
+        "Backup task 'bak-1' of instance 'ob-1': status DOING",
+        "Backup task 'bak-1' of instance 'ob-1': status DONE",
+    ]
+    assert len(lines) == len(said)
+    assert all(text in line for line, text in zip(lines, said, strict=True))
+
+
+def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
+
+    def rotate(seen: Any) -> None:
+        if seen.backup_status and len([one for one in cloud.requests if one.status == 200]) == 2:
+            cloud.rotate_key("new-key", "new-secret")
+            monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+
+    cloud._on_request = rotate
+    assert outcome()["summary"]["status"] == "DONE"
+    # The old key's nonce and its fresh challenge are refused; the new key begins with a challenge of its own.
+    assert [request.status for request in cloud.requests] == [401, 200, 200, 401, 401, 401, 200]
+
+
+def test_key_that_stays_refused_ends_the_wait(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    cloud._on_request = lambda seen: seen.backup_status and cloud.rotate_key("another", "key")
+    assert outcome()["error"]["class"] == "OceanBaseAuthenticationError"
+    assert [request.status for request in cloud.requests] == [401, 200, 401, 401, 401, 401]
+
+
+def test_restarted_trigger_keeps_its_deadline(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    event = outcome(began=time.time() - 100, timeout=50)
+    assert event["timeout"].startswith("Sensor has timed out; run duration of 100 seconds exceeds")
+    assert len([request for request in cloud.requests if request.status == 200]) == 1
+
+
+def test_timeout_tells_of_an_outage(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=(503,))
+    event = outcome(timeout=0.2)
+    assert "was last seen with status DOING; OceanBase Cloud has not answered for 0 s." in event["timeout"]
+
+
+def test_clock_that_was_set_back(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    assert "timeout" in outcome(began=time.time() + 10_000, timeout=0.2)
+
+
+def test_first_checks_are_spread(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    began = time.monotonic()
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(fire(trigger(poke_interval=1)) for _ in range(100)))
+
+    asyncio.run(all_at_once())
+    times = [request.at - began for request in cloud.requests if request.status == 200]
+    quarters = [sum(lower <= at < lower + 0.25 for at in times) for lower in (0, 0.25, 0.5, 0.75)]
+    assert all(10 <= number <= 45 for number in quarters)
+
+
+def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+
+    async def cancel_in_mid_wait() -> None:
+        waits = [asyncio.create_task(fire(trigger())) for _ in range(3)]
+        while len(cloud.requests) < 10:
+            await asyncio.sleep(0.01)
+        for wait in waits:
+            wait.cancel()
+        results = await asyncio.gather(*waits, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 3
+        assert client._clients == {}
+
+    asyncio.run(cancel_in_mid_wait())
+
+
+def test_loop_is_never_blocked(cloud: CloudEmulator, caplog: pytest.LogCaptureFixture) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DOING", "DONE"))
+
+    async def watched() -> None:
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = 0.1
+        await asyncio.gather(*(fire(trigger()) for _ in range(20)))
+
+    caplog.set_level(logging.WARNING, "asyncio")
+    asyncio.run(watched(), debug=True)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_events_and_arguments_hold_no_secret(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    set_connection(monkeypatch, login="emulator-key", host=cloud.url)
+    waiting = trigger()
+    text = f"{outcome()} {waiting.serialize()} {waiting!r} {vars(waiting)}"
+    assert "OceanBaseAuthenticationError" in text
+    for secret in (SECRET, "Authorization", *cloud.seen_digest_responses):
+        assert secret not in text
