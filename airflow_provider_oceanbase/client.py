@@ -106,11 +106,11 @@ class CloudClient:
             return response.status, headers, body
 
     async def _session(self) -> aiohttp.ClientSession:
-        failed = self._opening and self._opening.done() and self._opening.exception()
-        if self._opening is None or failed:
-            self._opening = asyncio.create_task(self._open())
+        opening = self._opening
+        if opening is None or (opening.done() and opening.exception()):
+            opening = self._opening = asyncio.create_task(self._open())
         # Whoever is cancelled here must not take the session from the others.
-        return await asyncio.shield(self._opening)
+        return opening.result() if opening.done() else await asyncio.shield(opening)
 
     async def _open(self) -> aiohttp.ClientSession:
         # Reading a CA bundle takes milliseconds, in which no other trigger could run.

@@ -91,7 +91,7 @@ class BackupSetTrigger(BaseTrigger):
 
         async with _Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
-                "Waiting for %s, last seen with status %s: a check every %g s%s, for %.0f s more at most.",
+                "%s was last seen with status %s. Waiting: a check every %g s%s, for %.0f s more at most.",
                 plan.subject,
                 wait.status,
                 plan.poke_interval,

@@ -23,7 +23,8 @@ from airflow_provider_oceanbase.sensors import BackupSetSensor
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=1)},
+    # No execution_timeout for all: it would bound the wait too.
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID"),
         "backup_task_id": Param("bak-demo", type="string", minLength=1, title="Backup task ID"),
@@ -41,9 +42,9 @@ def oceanbase_backup_etl() -> None:
         poke_interval=timedelta(minutes=1),
         timeout=timedelta(hours=6),
     )
-    get = GetBackupSetOperator(task_id="get_backup_set", **ids)
+    get = GetBackupSetOperator(task_id="get_backup_set", **ids, execution_timeout=timedelta(minutes=5))
 
-    @task(max_active_tis_per_dagrun=4)
+    @task(max_active_tis_per_dagrun=4, execution_timeout=timedelta(hours=1))
     def process(tenant: dict[str, Any]) -> str:
         """Replace this with the work on one tenant."""
         return f"{tenant['tenantName']}: {tenant['dataBackupSize']} GB as of {tenant['checkpoint']}"

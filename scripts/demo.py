@@ -30,10 +30,10 @@ def task_policy(task):
     if hasattr(task, "poke_interval"):
         task.poke_interval = 2
 """
-#: What is worth showing of Airflow's output: the provider's own lines, and how each task ended.
+#: What is worth showing of Airflow's output: the provider's own lines, and what becomes of each task.
 PROGRESS = re.compile(
-    r"\[(?P<level>info|warning|error) *\] (?P<text>.*?) +\[airflow\.task\.\S*airflow_provider_oceanbase"
-    r"|(?P<task>Task finished|Task instance is in deferral|Task .*?UP_FOR_RESCHEDULE).*"
+    r"\[(?P<level>info|warning|error) *\] (?P<text>.*?) +\[(airflow\.task\.\S*)?airflow_provider_oceanbase"
+    r"|\[DAG TEST\] (?P<mark>starting task_id=\S+|running trigger)"
 )
 
 
@@ -82,7 +82,7 @@ def airflow(environ: dict[str, str], *arguments: str) -> None:
             for line in process.stdout or ():
                 printed.append(line)
                 if match := PROGRESS.search(line):
-                    print(f"  {time.strftime('%H:%M:%S')}  {match['text'] or match['task']}", flush=True)
+                    print(f"  {time.strftime('%H:%M:%S')}  {match['text'] or match['mark']}", flush=True)
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
             raise

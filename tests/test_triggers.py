@@ -67,7 +67,7 @@ def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Ca
     assert outcome()["summary"]["status"] == "DONE"
     lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "triggers" in line]
     said = [
-        "Waiting for Backup task 'bak-1' of instance 'ob-1', last seen with status DOING: a check every",
+        "Backup task 'bak-1' of instance 'ob-1' was last seen with status DOING. Waiting: a check every",
         "The check failed; the wait goes on",
         "OceanBase Cloud answers again",
         "Backup task 'bak-1' of instance 'ob-1': status CANCELING",
