@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -68,7 +69,11 @@ class GetBackupSetOperator(BaseOperator):
             hook.close()
         tenants = tenants_of(backup_set)
         self.log.info(
-            "Backup task %r of instance %r: %d tenants.", self.backup_task_id, self.instance_id, len(tenants)
+            "Backup task %r of instance %r: %d tenants, %.1f MB for XCom.",
+            self.backup_task_id,
+            self.instance_id,
+            len(tenants),
+            len(json.dumps(tenants)) / 1e6,
         )
         if backup_set["status"] not in SUCCESS_STATUSES:
             self.log.warning(

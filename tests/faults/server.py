@@ -1,0 +1,151 @@
+"""A server that answers as it is told to, down to the bytes; it asks for no authentication."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from conftest import answer as vendors_answer
+
+#: Answers one request; True keeps the connection.
+Behaviour = Callable[["Exchange"], bool]
+
+
+@dataclass
+class RawServer:
+    """Answers its n-th request by the n-th behaviour; the last one stays."""
+
+    behaviours: Sequence[Behaviour]
+    context: ssl.SSLContext | None = None
+    #: When each request came, and its head.
+    requests: list[tuple[float, str]] = field(default_factory=list)
+    sent_bytes: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
+    listener: socket.socket = field(
+        default_factory=lambda: socket.create_server(("127.0.0.1", 0), backlog=64)
+    )
+
+    @property
+    def port(self) -> int:
+        return int(self.listener.getsockname()[1])
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}"
+
+    def accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            if self.context:
+                connection = self.context.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as file:
+                while head := read_head(file):
+                    index = min(len(self.requests), len(self.behaviours) - 1)
+                    self.requests.append((time.monotonic(), head))
+                    if not self.behaviours[index](Exchange(self, connection)):
+                        return
+
+
+@dataclass
+class Exchange:
+    """A request that waits for its answer."""
+
+    server: RawServer
+    connection: socket.socket
+
+    def send(self, data: bytes) -> None:
+        self.connection.sendall(data)
+        self.server.sent_bytes += len(data)
+
+
+def read_head(file: Any) -> str:
+    lines = list(iter(file.readline, b"\r\n")) if (file.peek(1)) else []
+    return b"".join(lines).decode()
+
+
+@contextmanager
+def serve(*behaviours: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+    server = RawServer(behaviours, context)
+    thread = threading.Thread(target=server.accept)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stopped.set()
+        server.listener.shutdown(socket.SHUT_RDWR)
+        server.listener.close()
+        thread.join()
+
+
+def answer(
+    body: bytes | object = b"", status: int = 200, length: int | None = None, **headers: str
+) -> Behaviour:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fields = {"Content-Type": "application/json"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    fields["Content-Length"] = str(len(content) if length is None else length)
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    data = f"HTTP/1.1 {status} Status\r\n{head}\r\n".encode() + content
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(data)
+        return length is None
+
+    return behave
+
+
+def backup_set(**data: Any) -> Behaviour:
+    """The vendor's example, with other data."""
+    return answer(vendors_answer(**data))
+
+
+DOING, DONE = backup_set(status="DOING"), backup_set()
+
+
+def reset(after: bytes = b"") -> Behaviour:
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(after)
+        exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+
+    return behave
+
+
+def hang(exchange: Exchange) -> bool:
+    exchange.server.stopped.wait(30)
+    return False
+
+
+def drip(exchange: Exchange) -> bool:
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while not exchange.server.stopped.wait(0.1):
+        exchange.send(b" ")
+    return False
+
+
+def endless(exchange: Exchange) -> bool:
+    exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not exchange.server.stopped.is_set():
+        exchange.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+    return False
+
+
+def bomb(size: int) -> Behaviour:
+    return answer(gzip.compress(b" " * size), Content_Encoding="gzip")

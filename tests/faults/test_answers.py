@@ -1,0 +1,304 @@
+"""Bad answers, one a row: what the operator says, and what a wait makes of it in each mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from conftest import answer as vendors_answer
+from conftest import set_connection
+from faults.server import (
+    DOING,
+    DONE,
+    Behaviour,
+    RawServer,
+    answer,
+    backup_set,
+    bomb,
+    drip,
+    endless,
+    hang,
+    reset,
+    serve,
+)
+from modes import MODES, wait
+
+from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.backup_set import summary
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+    OceanBaseCloudError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+    OceanBaseThrottledError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.hooks import RETRY_ATTEMPTS, OceanBaseHook
+from airflow_provider_oceanbase.operators import GetBackupSetOperator
+
+ENVELOPE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
+HTML = b"<html><body>Bad Gateway</body></html>"
+IN_A_YEAR = format_datetime(datetime.now(UTC) + timedelta(days=365))
+SUBJECT = "backup task 'bak-1' of instance 'ob-1'"
+
+
+@dataclass
+class Fault:
+    """A bad answer, and what is said of it."""
+
+    behaviour: Behaviour
+    error: type[OceanBaseCloudError]
+    says: str
+
+
+FAULTS: dict[str, Fault] = {
+    "400 with envelope": Fault(
+        answer(ENVELOPE, 400),
+        OceanBaseRefusedError,
+        "errorCode E001R000, errorMessage Unknown Error, requestId theirs",
+    ),
+    "401 without challenge": Fault(answer(ENVELOPE, 401), OceanBaseAuthenticationError, "offered: nothing"),
+    "401 with Basic": Fault(
+        answer(b"", 401, WWW_Authenticate='Basic realm="x"'), OceanBaseAuthenticationError, "offered: Basic"
+    ),
+    "401 with auth-int only": Fault(
+        answer(b"", 401, WWW_Authenticate='Digest realm="r", nonce="n", qop="auth-int"'),
+        OceanBaseAuthenticationError,
+        "offered: Digest",
+    ),
+    "401 with unknown algorithm": Fault(
+        answer(b"", 401, WWW_Authenticate='Digest realm="r", nonce="n", algorithm=ROT13'),
+        OceanBaseAuthenticationError,
+        "offered: Digest",
+    ),
+    "401 without nonce": Fault(
+        answer(b"", 401, WWW_Authenticate='Digest realm="r"'), OceanBaseAuthenticationError, "offered: Digest"
+    ),
+    "403": Fault(answer(ENVELOPE, 403), OceanBaseAuthenticationError, "may not do this"),
+    "404": Fault(
+        answer(ENVELOPE, 404), OceanBaseNotFoundError, "Check the instance ID and the backup task ID"
+    ),
+    "405 without body": Fault(answer(b"", 405), OceanBaseRefusedError, "HTTP status 405"),
+    "204": Fault(answer(b"", 204), OceanBaseRefusedError, "HTTP status 204"),
+    "429": Fault(answer(ENVELOPE, 429), OceanBaseThrottledError, "raise poke_interval"),
+    "429, wait -5": Fault(answer(b"", 429, Retry_After="-5"), OceanBaseThrottledError, "too many requests"),
+    "429, wait soon": Fault(
+        answer(b"", 429, Retry_After="soon"), OceanBaseThrottledError, "too many requests"
+    ),
+    "500": Fault(answer(ENVELOPE, 500), OceanBaseUnavailableError, "HTTP status 500"),
+    "502 with HTML": Fault(answer(HTML, 502), OceanBaseUnavailableError, "HTTP status 502"),
+    "503": Fault(answer(b"", 503), OceanBaseUnavailableError, "the service failed"),
+    "504": Fault(answer(b"", 504), OceanBaseUnavailableError, "HTTP status 504"),
+    "success: false": Fault(
+        answer(ENVELOPE), OceanBaseRefusedError, "quote the requestId to OceanBase support"
+    ),
+    "success missing": Fault(
+        answer({"data": {"status": "DONE"}}), OceanBaseMalformedAnswerError, "no field success"
+    ),
+    "captive portal": Fault(
+        answer(HTML, Content_Type="text/html"), OceanBaseMalformedAnswerError, "37 bytes of text/html"
+    ),
+    "truncated JSON": Fault(
+        answer(json.dumps(vendors_answer()).encode()[:-9]),
+        OceanBaseMalformedAnswerError,
+        "not the documented JSON",
+    ),
+    "data of a wrong type": Fault(
+        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedAnswerError, "data are no object"
+    ),
+    "no status": Fault(backup_set(status=None), OceanBaseMalformedAnswerError, "data have no status"),
+    "tenants of a wrong type": Fault(
+        backup_set(tenantBackupSetList=[None]), OceanBaseMalformedAnswerError, "an entry that is no object"
+    ),
+    "short body": Fault(
+        answer(b'{"success": true', length=999),
+        OceanBaseUnavailableError,
+        "no complete answer from http://127",
+    ),
+    "reset": Fault(reset(), OceanBaseUnavailableError, "no complete answer from http://127"),
+    "reset in the body": Fault(
+        reset(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
+        OceanBaseUnavailableError,
+        "no complete answer",
+    ),
+    "not HTTP": Fault(reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "no complete answer"),
+    "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)"),
+    "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)"),
+    "endless body": Fault(endless, OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
+    "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
+    "no gzip": Fault(
+        answer(b"plain", Content_Encoding="gzip"), OceanBaseUnavailableError, "no complete answer"
+    ),
+    "redirect to itself": Fault(
+        answer(b"", 302, Location="/api"), OceanBaseRefusedError, "Redirects are not followed"
+    ),
+    "redirect": Fault(
+        answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "Redirects are not followed"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "MAX_BODY_BYTES", 2**20)
+    monkeypatch.setattr(api, "BODY_TIMEOUTS", 2)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    slept: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
+    return slept
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) -> None:
+    set_connection(monkeypatch, host=server.origin, extra={"timeout": 0.3} | extra)
+
+
+def execute() -> Any:
+    operator = GetBackupSetOperator(task_id="get", instance_id="ob-1", backup_task_id="bak-1")
+    ti = MagicMock()
+    return operator.execute({"ti": ti}), ti.xcom_push.call_args  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_operator(name: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = FAULTS[name]
+    with serve(fault.behaviour) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(OceanBaseCloudError) as caught:
+            execute()
+    assert type(caught.value) is fault.error
+    assert fault.says in str(caught.value)
+    assert SUBJECT in str(caught.value)
+    assert "requestId" in str(caught.value)
+    assert len(server.requests) == (RETRY_ATTEMPTS if fault.error.transient else 1)
+    assert sum(pauses) < 30
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", FAULTS)
+def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = FAULTS[name]
+    if fault.error.transient:
+        with serve(DOING, fault.behaviour, DONE) as server:
+            connect(monkeypatch, server)
+            assert wait(mode)["status"] == "DONE"
+        assert len(server.requests) == 3
+        return
+    with serve(DOING, fault.behaviour) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(OceanBaseCloudError) as caught:
+            wait(mode)
+    assert type(caught.value) is fault.error
+    assert fault.says in str(caught.value)
+    assert SUBJECT in str(caught.value)
+    # A refused key is tried once more, with the connection read afresh.
+    assert len(server.requests) == (3 if fault.error is OceanBaseAuthenticationError else 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("2", 2), (format_datetime(datetime.now(UTC) + timedelta(days=365)), 3600)]
+)
+def test_retry_after_bounds_the_pause(
+    header: str, seconds: float, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float | None] = []
+    pause = "airflow_provider_oceanbase.waiting.WaitPlan.pause"
+
+    def note(plan: Any, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
+        told.append(retry_after)
+        return 0.05
+
+    monkeypatch.setattr(pause, note)
+    with serve(DOING, answer(ENVELOPE, 429, Retry_After=header), DONE) as server:
+        connect(monkeypatch, server)
+        wait(mode)
+    assert told[-1] == pytest.approx(seconds, abs=2)
+
+
+@pytest.mark.parametrize("status", ["odd", "done", "Done", "DONE ", "SUCCESS"])
+def test_no_other_status_is_a_success(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for mode in MODES:
+        with serve(backup_set(status=status), backup_set(status=status), DONE) as server:
+            connect(monkeypatch, server)
+            assert wait(mode)["status"] == "DONE"
+        assert len(server.requests) == 3
+
+
+def test_operator_reads_a_null_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(backup_set(tenantBackupSetList=None)) as server:
+        connect(monkeypatch, server)
+        assert execute()[0] == []
+
+
+def test_five_thousand_tenants(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    monkeypatch.setattr(api, "MAX_BODY_BYTES", 64 * 2**20)
+    (tenant,) = vendors_answer()["data"]["tenantBackupSetList"]
+    tenants = [{**tenant, "tenantName": f"tenant-{number}"} for number in range(5000)]
+    with serve(backup_set(tenantBackupSetList=tenants)) as server:
+        connect(monkeypatch, server)
+        returned, pushed = execute()
+        assert wait("deferrable") == pushed.kwargs["value"]
+    assert returned == tenants
+    assert pushed.kwargs["value"]["tenantCount"] == 5000
+    assert len(json.dumps(pushed.kwargs["value"])) < 4096
+    assert "5000 tenants, 2.3 MB for XCom" in logged()
+
+
+@pytest.mark.parametrize("behaviour", [endless, bomb(2**30)], ids=["endless", "bomb"])
+@pytest.mark.parametrize("mode", ["poke", "deferrable"])
+def test_memory_is_bounded(behaviour: Behaviour, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    limit = api.MAX_BODY_BYTES
+    assert limit == 64 * 2**20
+    with serve(DOING, behaviour, DONE) as server:
+        connect(monkeypatch, server)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        tracemalloc.start()
+        try:
+            assert wait(mode, poke_interval=0.01)["status"] == "DONE"
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert server.sent_bytes < 1.5 * limit
+    assert peak < 3 * limit
+
+
+def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password something\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with serve(DOING, DOING, DONE) as server:
+        connect(monkeypatch, server)
+        for mode in ("poke", "deferrable"):
+            wait(mode)
+    assert not any("authorization" in head.lower() for _, head in server.requests)
+
+
+def test_summary_of_an_accepted_answer_is_small() -> None:
+    assert len(json.dumps(summary({"status": "DONE" * 10_000}))) < 4096
+
+
+def test_hook_is_usable_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(hang, drip, endless, DONE) as server:
+        connect(monkeypatch, server)
+        hook = OceanBaseHook()
+        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+        assert hook.get_backup_set("ob-1", "bak-1")["status"] == "DONE"
+        hook.close()
+    assert len(server.requests) == 4
+    assert os.environ["AIRFLOW_CONN_OCEANBASE_DEFAULT"]
