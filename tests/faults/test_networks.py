@@ -1,0 +1,234 @@
+"""Hosts that cannot be reached or trusted, and servers that challenge oddly."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import set_connection
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from faults.server import DOING, DONE, RawServer, answer, reset, serve
+from modes import MODES, fire, wait
+from test_triggers import trigger
+
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+    OceanBaseRefusedError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+
+def make_certificate(path: Path, *, host: str = "127.0.0.1", expired: bool = False) -> ssl.SSLContext:
+    """Write a certificate with its key; return a server's context that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=-1 if expired else 1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    no_encryption = serialization.NoEncryption()
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_encryption)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+    return context
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+
+
+def assert_unreachable(says: str, logged: Callable[[], str]) -> None:
+    """The operator and each mode's first check fail with the reason; a wait goes on, and tells it."""
+    with pytest.raises(OceanBaseUnavailableError) as caught:
+        OceanBaseHook().get_backup_set("ob-1", "bak-1")
+    assert says in str(caught.value)
+    assert "Check host, port, verify and proxy of the connection" in str(caught.value)
+    for mode in MODES:
+        with pytest.raises(OceanBaseUnavailableError, match="no complete answer from"):
+            wait(mode)
+    logged()
+    event = asyncio.run(fire(trigger(timeout=0.2)))
+    assert "OceanBase Cloud has not answered for" in event["timeout"]
+    assert says in logged()
+
+
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "says"),
+    [
+        ({"expired": True}, True, "certificate has expired"),
+        ({"host": "127.0.0.9"}, True, "IP address mismatch"),
+        ({}, False, "self-signed certificate"),
+    ],
+)
+def test_tls(
+    certificate: dict[str, Any],
+    trusted: bool,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+) -> None:
+    path = tmp_path / "certificate.pem"
+    with serve(DONE, context=make_certificate(path, **certificate)) as server:
+        set_connection(monkeypatch, host=server.origin, extra={"verify": str(path) if trusted else "true"})
+        assert_unreachable(says, logged)
+    assert server.requests == []
+
+
+def test_connections_bundle_wins_over_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong = tmp_path / "right.pem", tmp_path / "wrong.pem"
+    make_certificate(wrong)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(wrong))
+    with serve(DOING, DONE, context=make_certificate(right)) as server:
+        set_connection(monkeypatch, host=server.origin, extra={"verify": str(right)})
+        assert wait("deferrable")["status"] == "DONE"
+        assert wait("poke")["status"] == "DONE"
+
+
+def test_refused(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    set_connection(monkeypatch, host=f"http://127.0.0.1:{port}")
+    assert_unreachable("ConnectionRefusedError: ", logged)
+
+
+def test_unknown_host(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    set_connection(monkeypatch, host="http://no-such-host.invalid")
+    assert_unreachable("from http://no-such-host.invalid (gaierror: ", logged)
+
+
+def test_host_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(DOING) as server:
+        set_connection(monkeypatch, host=server.origin)
+        asked = OceanBaseHook()
+        asked.get_backup_set("ob-1", "bak-1")
+        port = server.port
+    with CloudEmulator(port=port) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+        assert asyncio.run(fire(trigger()))["summary"]["status"] == "DONE"
+    asked.close()
+
+
+def proxied(monkeypatch: pytest.MonkeyPatch, proxy: RawServer, host: str) -> None:
+    set_connection(monkeypatch, host=host, extra={"proxy": proxy.origin, "timeout": 2})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_proxy_wants_a_password(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(answer(b"", 407)) as proxy:
+        proxied(monkeypatch, proxy, "http://api.example")
+        with pytest.raises(OceanBaseRefusedError, match="the proxy wants a password"):
+            wait(mode)
+    assert proxy.requests[0][1].startswith("GET http://api.example/api/v2/instances/ob-1/")
+
+
+def test_proxy_refuses_a_tunnel(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    with serve(answer(b"", 407)) as proxy:
+        proxied(monkeypatch, proxy, "https://api.example")
+        assert_unreachable("407", logged)
+    assert {head.partition(" HTTP")[0] for _, head in proxy.requests} == {"CONNECT api.example:443"}
+
+
+def test_proxy_dies(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    with serve(reset()) as proxy:
+        proxied(monkeypatch, proxy, "https://api.example")
+        assert_unreachable("no complete answer from https://api.example", logged)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_is_followed(status: int, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(DONE) as elsewhere, serve(DOING, answer(b"", status, Location=elsewhere.origin)) as server:
+        set_connection(monkeypatch, host=server.origin)
+        with pytest.raises(OceanBaseRefusedError, match="Redirects are not followed"):
+            wait(mode)
+    assert elsewhere.requests == []
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
+    with CloudEmulator() as cloud:
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+        yield cloud
+
+
+BASIC, UNKNOWN = 'Basic realm="x", charset="UTF-8"', 'Digest realm="r", nonce="n", algorithm=ROT13'
+ODD_CHALLENGES: dict[str, Callable[[str], list[str]]] = {
+    "Basic first": lambda digest: [f"{BASIC}, {digest}"],
+    "Basic last": lambda digest: [f"{digest}, {BASIC}"],
+    "Basic first, in a header of its own": lambda digest: [BASIC, digest],
+    "Basic last, in a header of its own": lambda digest: [digest, BASIC],
+    "an unknown algorithm first": lambda digest: [f"{UNKNOWN}, {digest}"],
+    "an unknown algorithm first, in a header of its own": lambda digest: [UNKNOWN, digest],
+    "auth-int too": lambda digest: [digest.replace('qop="auth"', 'qop="auth-int, auth"')],
+    "a domain elsewhere": lambda digest: [f'{digest}, domain="https://elsewhere.example/"'],
+    "Negotiate first": lambda digest: ["Negotiate", digest],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ODD_CHALLENGES)
+def test_digest_is_found(name: str, mode: str, cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    challenges = cloud._digest.challenges
+    monkeypatch.setattr(
+        cloud._digest, "challenges", lambda *, stale: ODD_CHALLENGES[name](challenges(stale=stale)[0])
+    )
+    assert wait(mode)["status"] == "DONE"
+    authorizations = [request.status for request in cloud.requests]
+    assert authorizations.count(200) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nonce_that_is_stale_for_ever(mode: str, cloud: CloudEmulator) -> None:
+    cloud._digest.nonce_uses = 0
+    with pytest.raises(OceanBaseUnavailableError, match="calls a fresh nonce stale"):
+        wait(mode)
+    # Two requests an attempt, and no more attempts than for any other failure.
+    assert [request.status for request in cloud.requests] == [401] * 10
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_key_that_is_replaced_in_the_connection(
+    mode: str, cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
+
+    def rotate(seen: Any) -> None:
+        if seen.backup_status and cloud.polls("ob-1", "bak-1") == 1:
+            cloud.rotate_key("new-key", "new-secret")
+            monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+
+    cloud._on_request = rotate
+    assert wait(mode)["status"] == "DONE"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_key_that_is_disabled(mode: str, cloud: CloudEmulator) -> None:
+    cloud._on_request = lambda seen: seen.backup_status and cloud.rotate_key("another", "key")
+    with pytest.raises(OceanBaseAuthenticationError, match="Check login"):
+        wait(mode)
+    assert cloud.polls("ob-1", "bak-1") == 1
