@@ -15,10 +15,13 @@ SENSORS: dict[str, dict[str, Any]] = {
     "poke_done": {},
     "poke_failed": {},
     "poke_unknown": {},
+    "poke_refused": {},
+    "poke_wrong_key": {"oceanbase_conn_id": "oceanbase_wrong"},
     "reschedule_done": {"mode": "reschedule"},
     "deferrable_done": {"deferrable": True},
     "deferrable_failed": {"deferrable": True},
     "deferrable_unknown": {"deferrable": True},
+    "deferrable_refused": {"deferrable": True},
     "deferrable_timeout": {"deferrable": True, "timeout": 1},
     "deferrable_outage": {"deferrable": True},
 }

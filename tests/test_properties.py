@@ -1,0 +1,180 @@
+"""Whatever comes, only what is meant to come out does."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.backup_set import BackupSet, backup_set_request, read_backup_set, summary
+from airflow_provider_oceanbase.endpoint import Endpoint
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseCloudError,
+    OceanBaseInputError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.waiting import FAILURE_STATUSES, SUCCESS_STATUSES, BackupSetWait, WaitPlan
+
+settings.register_profile("thorough", max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("thorough")
+
+ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k", access_key_secret="s")
+REQUEST = backup_set_request("ob-1", "bak-1")
+LOG = logging.getLogger("tests.properties")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+statuses = st.sampled_from([*SUCCESS_STATUSES, *FAILURE_STATUSES, "DOING", "odd"]) | st.text()
+tenants = st.none() | st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=3)
+fields = ("status", "validity", "checkpoint", "dataBackupSize", "tenantName", "backupSetId")
+data = st.fixed_dictionaries(
+    {"status": statuses | json_values},
+    optional={"validity": statuses | json_values, "tenantBackupSetList": tenants | json_values}
+    | dict.fromkeys(fields[2:], json_values),
+)
+envelopes = st.fixed_dictionaries(
+    {},
+    optional={
+        "success": st.booleans() | json_values,
+        "data": data | json_values,
+        "requestId": json_values,
+        "errorCode": json_values,
+        "errorMessage": json_values,
+    },
+)
+bodies = (
+    st.binary()
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | envelopes.map(lambda value: json.dumps(value).encode())
+)
+http_statuses = (
+    st.sampled_from([200] * 3 + [204, 301, 400, 401, 403, 404, 407, 408, 429, 503]) | st.integers()
+)
+headers = st.dictionaries(st.sampled_from([*api.HEADERS_READ, "X-Other"]), st.text())
+
+
+def read(status: int, names: dict[str, str], body: bytes) -> BackupSet | None:
+    return api.read_answer(REQUEST, "mine", status, CaseInsensitiveDict(names), body).data
+
+
+@given(http_statuses, headers, bodies)
+def test_any_answer_gives_a_backup_set_or_one_of_our_errors(
+    status: int, names: dict[str, str], body: bytes
+) -> None:
+    try:
+        found = read(status, names, body)
+    except OceanBaseCloudError as error:
+        assert len(str(error)) < 2000
+        assert str(error).isprintable()
+        assert (
+            OceanBaseCloudError.from_dict(json.loads(json.dumps(error.to_dict()))).to_dict()
+            == error.to_dict()
+        )
+        return
+    assert status == 200
+    assert json.loads(body)["success"] is True
+    if found is None:
+        assert not json.loads(body).get("data")
+    else:
+        assert isinstance(found["status"], str)
+        assert found["status"]
+        assert all(isinstance(tenant, dict) for tenant in found.get("tenantBackupSetList") or [])
+        text = json.dumps(summary(found), allow_nan=False)
+        assert len(text) < 4096
+
+
+@given(data)
+def test_success_is_never_guessed(value: dict[str, Any]) -> None:
+    wait = BackupSetWait(WaitPlan("ob-1", "bak-1"), LOG, first=False)
+    try:
+        found = read_backup_set(value)
+    except ValueError:
+        return
+    try:
+        done = wait.answered(found, "r")
+    except BackupSetFailedError as error:
+        assert error.status in FAILURE_STATUSES
+    else:
+        assert (done is not None) == (found is not None and found["status"] in SUCCESS_STATUSES)
+
+
+@given(
+    st.floats(0, 1e6),
+    st.booleans(),
+    st.none() | st.floats(0, 1e6),
+    st.floats(0, 1e9),
+    st.floats(0, 1e9),
+    st.none() | st.floats(0, api.MAX_RETRY_AFTER_SECONDS),
+)
+def test_pause_is_total_and_bounded(
+    interval: float,
+    grows: bool,
+    longest: float | None,
+    elapsed: float,
+    timeout: float,
+    retry_after: float | None,
+) -> None:
+    plan = WaitPlan(
+        "ob-1", "bak-1", poke_interval=interval, exponential_backoff=grows, max_wait=longest, timeout=timeout
+    )
+    pause = plan.pause(elapsed, retry_after=retry_after)
+    left = max(timeout - elapsed, 0)
+    assert 0 <= pause <= left
+    if not grows:
+        assert pause == pytest.approx(min(max(interval, retry_after or 0), left))
+    assert pause >= min(retry_after or 0, left)
+
+
+@given(st.lists(st.sampled_from(["DOING", "outage", None]), max_size=20))
+def test_a_wait_that_has_begun_survives_any_outage(checks: list[str | None]) -> None:
+    wait = BackupSetWait(WaitPlan("ob-1", "bak-1"), LOG)
+    wait.answered(None, "r")
+    for check in checks:
+        if check == "outage":
+            wait.failed(OceanBaseUnavailableError("down"))
+        else:
+            assert wait.answered(read_backup_set({"status": check} if check else None), "r") is None
+
+
+@given(st.text(), st.text())
+@example("..", "bak-1")
+@example("%2e%2e", "bak-1")
+@example("ob-1", "a/../b?c#d")
+def test_an_id_is_one_segment_or_refused(instance_id: str, backup_task_id: str) -> None:
+    try:
+        url = backup_set_request(instance_id, backup_task_id).url(ENDPOINT, "r")
+    except OceanBaseInputError:
+        assert any(
+            value.strip() in ("", ".", "..", "None") or not value.isascii()
+            for value in (instance_id, backup_task_id)
+        )
+        return
+    parts = urlsplit(url)
+    assert parts.netloc == "api.example"
+    segments = parts.path.split("/")
+    assert segments[:4] == ["", "api", "v2", "instances"]
+    assert segments[5:8] == ["backup", "data", "sets"]
+    assert [unquote(segment) for segment in (segments[4], *segments[8:])] == [instance_id, backup_task_id]
+
+
+@given(st.text())
+def test_any_challenge_is_normalized_or_left(header: str) -> None:
+    challenge = api.digest_challenge(header)
+    assert challenge is None or api.digest_challenge(challenge) == challenge
+
+
+@given(st.none() | st.text() | st.floats().map(str) | st.integers().map(str))
+def test_retry_after_is_bounded(header: str | None) -> None:
+    seconds = api.retry_after(header)
+    assert seconds is None or 0 < seconds <= api.MAX_RETRY_AFTER_SECONDS
