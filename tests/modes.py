@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
+import airflow
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
 
+AIRFLOW_2 = airflow.__version__.startswith("2.")
 MODES = ("poke", "reschedule", "deferrable")
 
 
@@ -25,9 +28,24 @@ def sensor(**options: Any) -> BackupSetSensor:
 
 
 def context(first_reschedule_date: datetime | None = None) -> Any:
-    ti = MagicMock()
+    """What a task gets of Airflow 3; see also :func:`rescheduled`."""
+    ti = MagicMock(max_tries=0)
     ti.get_first_reschedule_date.return_value = first_reschedule_date
     return {"ti": ti}
+
+
+@contextmanager
+def rescheduled(first_date: datetime | None) -> Iterator[Any]:
+    """Give the context of a task that Airflow, of whatever version, has put off first at a date, or never."""
+    if AIRFLOW_2:
+        # It looks into its database, for a task instance that does not exist here.
+        with (
+            patch("airflow.sensors.base._orig_start_date", lambda **_: first_date),
+            patch("airflow_provider_oceanbase.sensors._was_rescheduled", lambda _: first_date is not None),
+        ):
+            yield context()
+    else:
+        yield context(first_date)
 
 
 def wait(mode: str, **options: Any) -> Any:
@@ -44,7 +62,8 @@ def _reschedule(options: dict[str, Any]) -> Any:
     while True:
         try:
             # A new object each time: nothing is remembered but what Airflow remembers.
-            return sensor(mode="reschedule", **options).execute(context(began))
+            with rescheduled(began) as given:
+                return sensor(mode="reschedule", **options).execute(given)
         except AirflowRescheduleException as put_off:
             began = began or datetime.now(UTC)
             time.sleep(max((put_off.reschedule_date - datetime.now(UTC)).total_seconds(), 0))

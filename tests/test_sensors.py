@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 import requests
 import requests_mock
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from conftest import URL, answer, set_connection
+from modes import context, rescheduled
+from modes import sensor as any_sensor
 
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
@@ -51,15 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def sensor(**options: Any) -> BackupSetSensor:
-    return BackupSetSensor(
-        **{"task_id": "wait", "instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 60} | options
-    )
-
-
-def context(first_reschedule_date: datetime | None = None) -> Any:
-    ti = MagicMock()
-    ti.get_first_reschedule_date.return_value = first_reschedule_date
-    return {"ti": ti}
+    return any_sensor(**{"poke_interval": 60} | options)
 
 
 def execute(responses: list[dict[str, Any]], **options: Any) -> Any:
@@ -181,9 +174,9 @@ def test_exponential_backoff(clock: Clock) -> None:
 
 
 def reschedule(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> Any:
-    with requests_mock.Mocker() as server:
+    with requests_mock.Mocker() as server, rescheduled(began) as given:
         server.get(URL, responses)
-        return sensor(mode="reschedule", **options).execute(context(began))
+        return sensor(mode="reschedule", **options).execute(given)
 
 
 def is_put_off(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> float:
