@@ -49,7 +49,7 @@ def defer_all(cluster: Cluster) -> None:
     """Start the waits, and wait until the triggerers share them."""
     # The DAG starts as soon as it is read.
     cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
-    cluster.processes.wait_for("all waits are deferred", 300, cluster.all_wait)
+    cluster.processes.wait_for("all waits are deferred", 400, cluster.all_wait)
     shares = cluster.shares()
     say(f"all {len(cluster.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
     if len(shares) != len(TRIGGERERS):
@@ -93,7 +93,7 @@ def finish(cluster: Cluster) -> None:
         states = [row.state for row in cluster.rows("SELECT state FROM dag_run WHERE dag_id = 'waits'")]
         return str(states[0]) if states[0] in ("success", "failed") else None
 
-    state = cluster.processes.wait_for("the DAG run ends", 300, run_state)
+    state = cluster.processes.wait_for("the DAG run ends", 400, run_state)
     query = "SELECT state, try_number, count(*) AS n FROM task_instance WHERE dag_id = 'waits' GROUP BY 1, 2"
     waits = [(row.state, row.try_number, row.n) for row in cluster.rows(query)]
     retries = cluster.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n

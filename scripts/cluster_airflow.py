@@ -27,7 +27,7 @@ SLOTS = 8
 TRIGGERERS = ("triggerer-1", "triggerer-2")
 WORKERS = ("worker-1", "worker-2")
 BAD_STATES = {"failed", "up_for_retry", "upstream_failed", "skipped"}
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS = 10.0
 
 
 def settings(home: Path, engine: Engine, redis_port: int | None, connection_uri: str) -> dict[str, str]:

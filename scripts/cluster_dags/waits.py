@@ -15,6 +15,6 @@ with DAG("waits", schedule="@once", is_paused_upon_creation=False):
         instance_id=os.environ["CLUSTER_INSTANCE_ID"],
         deferrable=True,
         poke_interval=10,
-        timeout=600,
+        timeout=1800,
         retries=2,
     ).expand(backup_task_id=os.environ["CLUSTER_BACKUP_TASK_IDS"].split())
