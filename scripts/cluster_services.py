@@ -220,6 +220,10 @@ def _from_debian(package: str, binary: str) -> Path:
     """Return where a program is, once its package is installed."""
     if found := _find(binary):
         return found
+    if os.geteuid() != 0:
+        raise ClusterError(
+            f"{package} is missing; as root: apt-get install --no-install-recommends {package}"
+        )
     say(f"apt-get install {package}")
     environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", package)
