@@ -1,6 +1,8 @@
 # Two commands: make demo, make test. Both set up .venv first; `make` alone lists everything.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+# For make cluster: local or celery.
+EXECUTOR ?= local
 BIN := $(VENV)/bin
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
@@ -20,6 +22,10 @@ $(VENV)/.ready: constraints.txt pyproject.toml scripts/setup.sh
 .PHONY: demo
 demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API
 	@$(BIN)/python scripts/demo.py
+
+.PHONY: cluster
+cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=celery: and a worker
+	@$(BIN)/python scripts/cluster.py --executor $(EXECUTOR)
 
 .PHONY: test
 test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage

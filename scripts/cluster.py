@@ -1,0 +1,176 @@
+"""Lose a triggerer, and a worker, while 200 deferred waits run on a whole Airflow.
+
+PostgreSQL, an API server, a scheduler, a DAG processor and two triggerers, with LocalExecutor, or with
+CeleryExecutor, Redis and two workers; the waits are for backup sets of an emulator of OceanBase Cloud. Once
+all are deferred, one triggerer is killed by SIGKILL, and with Celery one of the two workers, whose slots are
+idle then: a deferred wait needs none. All waits must end well, and none by a retry of its task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from cluster_airflow import AIRFLOW, SLOTS, TRIGGERERS, WORKERS, Cluster, settings
+from cluster_services import HOST, ClusterError, Processes, say, start_postgres, start_redis
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+INSTANCE_ID = "ob-cluster"
+#: Long enough for the answers to requests whose sender has just been killed.
+IN_FLIGHT_SECONDS = 2.0
+
+
+@dataclass
+class Loss:
+    """What the kill of a triggerer did.
+
+    :param triggers: how many triggers it had
+    :param moved_after: seconds until the other triggerer had them all
+    :param checked_after: seconds until each of their waits had been checked again
+    """
+
+    triggers: int
+    moved_after: float
+    checked_after: float
+
+
+def defer_all(cluster: Cluster) -> None:
+    """Start the waits, and wait until the triggerers share them."""
+    # The DAG starts as soon as it is read.
+    cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
+    cluster.processes.wait_for("all waits are deferred", 400, cluster.all_wait)
+    shares = cluster.shares()
+    say(f"all {len(cluster.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
+    if len(shares) != len(TRIGGERERS):
+        raise ClusterError(f"not every triggerer got a share of the triggers\n{cluster.processes.tails()}")
+
+
+def lose_triggerer(cluster: Cluster) -> Loss:
+    """Kill the triggerer with the most triggers, and wait until the other one has taken over."""
+    shares = cluster.shares()
+    job = max(shares, key=lambda job: shares[job])
+    orphans = cluster.waits_of(job)
+    name = TRIGGERERS[cluster.jobs().index(job)]
+    cluster.processes.kill(name)
+    killed = time.monotonic()
+    say(f"{name} is killed with its {len(orphans)} triggers")
+    if cluster.broker is not None:
+        cluster.processes.kill(WORKERS[-1])
+        say(f"{WORKERS[-1]} is killed too; no slot of it was in use, as deferred waits need none")
+
+    def is_checked() -> bool:
+        return orphans <= cluster.checked_since(killed + IN_FLIGHT_SECONDS)
+
+    wait_for = cluster.processes.wait_for
+    wait_for("the other triggerer takes over", 120, lambda: job not in cluster.shares())
+    moved = time.monotonic()
+    say(f"the other triggerer has them after {moved - killed:.1f} s")
+    wait_for("each of these waits is checked again", 90, is_checked)
+    checked = time.monotonic()
+    say(f"each of these waits has been checked again after {checked - killed:.1f} s")
+    return Loss(len(orphans), moved - killed, checked - killed)
+
+
+def finish(cluster: Cluster) -> None:
+    """Let the backups be done, wait for the end of the DAG run, and check how it went."""
+    for backup_task_id in cluster.ids:
+        cluster.cloud.set_status(INSTANCE_ID, backup_task_id, "DONE")
+    say("all backups are DONE")
+
+    def run_state() -> str | None:
+        cluster.states()
+        states = [row.state for row in cluster.rows("SELECT state FROM dag_run WHERE dag_id = 'waits'")]
+        return str(states[0]) if states[0] in ("success", "failed") else None
+
+    state = cluster.processes.wait_for("the DAG run ends", 400, run_state)
+    query = "SELECT state, try_number, count(*) AS n FROM task_instance WHERE dag_id = 'waits' GROUP BY 1, 2"
+    waits = [(row.state, row.try_number, row.n) for row in cluster.rows(query)]
+    retries = cluster.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n
+    if state != "success" or waits != [("success", 1, len(cluster.ids))] or retries:
+        raise ClusterError(f"DAG run {state}, (state, try, waits) {waits}, {retries} former tries")
+    say(f"the DAG run has succeeded, and all {len(cluster.ids)} waits at their first try")
+
+
+def table(cluster: Cluster, loss: Loss, seconds: float) -> str:
+    """Return the results as a table of text."""
+    seen = Counter(request.status for request in cluster.cloud.requests)
+    polls, challenges = seen.pop(200), seen.pop(401, 0)
+    kinds = [f"{polls:,} polls", f"{challenges:,} challenges"]
+    kinds += [f"{number:,} answered by HTTP {status}" for status, number in seen.items()]
+    with_celery = cluster.broker is not None
+    rows = {
+        "executor": f"CeleryExecutor, {len(WORKERS)} workers" if with_celery else "LocalExecutor",
+        "task slots": f"{SLOTS}, then {SLOTS // len(WORKERS)}" if with_celery else f"{SLOTS}",
+        "waits": f"{len(cluster.ids)}, all succeeded",
+        "task retries": "0",
+        "killed": f"a triggerer with {loss.triggers} triggers" + (", an idle worker" if with_celery else ""),
+        "triggers moved": f"after {loss.moved_after:.1f} s",
+        "all checked again": f"after {loss.checked_after:.1f} s",
+        "requests": f"{len(cluster.cloud.requests):,}: {', '.join(kinds)}",
+        "wall time": f"{seconds:.0f} s",
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--executor", choices=("local", "celery"), default="local")
+    parser.add_argument("--waits", type=int, default=200, help="how many (default: %(default)s)")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep all logs in a new folder")
+    options = parser.parse_args()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-cluster-")))
+        # PostgreSQL runs as another user, and has to get through to its own folder.
+        folder.chmod(0o711)
+        logs = folder / "logs"
+        logs.mkdir()
+        if options.logs:
+            stack.callback(shutil.copytree, logs, options.logs)
+        ids = [f"bak-{number:03}" for number in range(options.waits)]
+        cloud = stack.enter_context(CloudEmulator())
+        for backup_task_id in ids:
+            cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",))
+        # Settings of the user's own Airflow must not reach this one.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+        services = stack.enter_context(Processes(environ, logs))
+        engine = start_postgres(services, folder / "postgres")
+        port = start_redis(services, folder / "redis") if options.executor == "celery" else None
+        say("PostgreSQL " + ("and Redis run" if port else "runs") + f"; the emulator listens on {cloud.url}")
+        environ |= settings(logs / "airflow", engine, port, cloud.connection_uri)
+        environ |= {"CLUSTER_INSTANCE_ID": INSTANCE_ID, "CLUSTER_BACKUP_TASK_IDS": " ".join(ids)}
+        processes = stack.enter_context(Processes(environ, logs))
+        broker = redis.Redis(HOST, port) if port else None
+        cluster = Cluster(processes, engine, cloud, broker, ids)
+        cluster.start()
+        say("Airflow runs: " + ", ".join(processes.names))
+        defer_all(cluster)
+        loss = lose_triggerer(cluster)
+        finish(cluster)
+    print(f"\n{table(cluster, loss, time.monotonic() - began)}\n")
+    print("cluster: done; nothing is left running.")
+
+
+if __name__ == "__main__":
+    # Whoever ends it early gets the same clean-up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        main()
+    except ClusterError as error:
+        sys.exit(f"cluster: {error}")
+    except KeyboardInterrupt:
+        sys.exit("cluster: stopped")
