@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 120.0
 
 
 def cores() -> tuple[int, int] | None:
-    """Return a core for the client and another for the server, None where processes cannot be pinned to two."""
+    """Return a core for the client and another for the server, None where there are no two to pin to."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     usable = sorted(os.sched_getaffinity(0))
@@ -98,13 +98,14 @@ class Server(Child):
     """The server, as its client sees it.
 
     :param kind: see :mod:`benchmarks.server`
+    :param folder: where :func:`make_certificates` has written
+    :param jitter: most seconds that a request lies before it is looked at
     """
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, jitter: float = 0.0) -> None:
         self._folder = folder
-        super().__init__(
-            "benchmarks.server", kind, str(folder / "server.pem"), environ=dict(os.environ), server=True
-        )
+        arguments = (kind, str(folder / "server.pem"), str(jitter))
+        super().__init__("benchmarks.server", *arguments, environ=dict(os.environ), server=True)
         self.origin = f"https://127.0.0.1:{self.said()['port']}"
 
     def environ(self) -> dict[str, str]:
@@ -115,7 +116,7 @@ class Server(Child):
         return clean | {
             "AIRFLOW_HOME": str(self._folder),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
             f"AIRFLOW_CONN_{CONN_ID.upper()}": json.dumps(
                 {"conn_type": "oceanbase", **login, "extra": {"verify": bundle}}
             ),
@@ -145,7 +146,9 @@ def make_certificates(folder: Path) -> None:
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now - day, now + day
+        )
         .add_extension(x509.SubjectAlternativeName([address]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())

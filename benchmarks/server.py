@@ -1,11 +1,12 @@
-"""A TLS server that answers polls as cheaply as it can, and counts: ``python -m benchmarks.server KIND PEM``.
+"""A cheap TLS server that answers polls and counts: ``python -m benchmarks.server KIND PEM JITTER``.
 
 It prints its port, and then answers each line on stdin by a line of JSON: ``reset`` begins to count anew,
 ``report SECONDS`` gives the counts; a poll is late when it comes over SECONDS after the former for its path.
 It ends when stdin does, so that it cannot outlive who started it.
 
 KIND is ``rising`` (digest; the count of a nonce has to rise), ``once`` (digest; a nonce is good for one
-request) or ``open`` (no digest; 404 for everything).
+request) or ``open`` (no digest; 404 for everything). JITTER is the most seconds for which a request is left
+lying before it is looked at, at random: so requests overtake each other as they do on a network.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import random
 import re
 import secrets
 import signal
@@ -70,10 +72,12 @@ class Site:
     """What is served, and what of it has been asked for.
 
     :param kind: ``rising``, ``once`` or ``open``
+    :param jitter: most seconds that a request lies
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, jitter: float) -> None:
         self.kind = kind
+        self.jitter = jitter
         self.open_connections = 0
         self._user = ACCESS_KEY_ID.encode()
         self._secret = _hash(self._user, REALM.encode(), ACCESS_KEY_SECRET.encode())
@@ -192,13 +196,20 @@ class Connection(asyncio.Protocol):
         """Answer the requests that are complete."""
         *heads, self._received = (self._received + data).split(b"\r\n\r\n")
         for head in heads:
-            self._transport.write(self._site.answer(head))
+            if self._site.jitter:
+                loop = asyncio.get_running_loop()
+                loop.call_later(random.random() * self._site.jitter, self._answer, head)
+            else:
+                self._answer(head)
+
+    def _answer(self, head: bytes) -> None:
+        self._transport.write(self._site.answer(head))
 
 
-async def serve(kind: str, certificate: str) -> None:
+async def serve(kind: str, certificate: str, jitter: str) -> None:
     """Serve until stdin ends."""
     say = take_stdout()
-    site, loop, ended = Site(kind), asyncio.get_running_loop(), asyncio.Event()
+    site, loop, ended = Site(kind, float(jitter)), asyncio.get_running_loop(), asyncio.Event()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     server = await loop.create_server(lambda: Connection(site), "127.0.0.1", 0, ssl=context, backlog=1024)

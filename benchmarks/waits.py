@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Wait = Callable[[int, float], Coroutine[object, object, None]]
 
 LAG_PROBE_SECONDS = 0.01
+#: Waits are begun so many at a time, with as many seconds between.
+BATCH, BATCH_SECONDS = 20, 0.04
 
 
 async def trigger_wait(index: int, poke_interval: float) -> None:
@@ -68,9 +70,15 @@ def session_wait() -> Wait:
 
 
 @asynccontextmanager
-async def running(wait: Wait, indexes: range, poke_interval: float) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run waits, each as a task."""
-    tasks = [asyncio.create_task(wait(index, poke_interval)) for index in indexes]
+async def running(
+    wait: Wait, indexes: range, poke_interval: float
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run waits, each as a task; they begin one batch after another."""
+    tasks = []
+    for index in indexes:
+        tasks.append(asyncio.create_task(wait(index, poke_interval)))
+        if index % BATCH == BATCH - 1:
+            await asyncio.sleep(BATCH_SECONDS)
     yield tasks
     for task in tasks:
         task.cancel()
@@ -104,11 +112,8 @@ async def measure(
     """Run the waits and measure, once all have begun."""
     wait = trigger_wait if name == "triggers" else session_wait()
     idle = await idle_memory(wait)
-    began, cpu = time.perf_counter(), time.process_time()
     lags = array("d")
     async with running(wait, range(waits), poke_interval) as tasks:
-        await asyncio.sleep(0)
-        starting = time.perf_counter() - began, time.process_time() - cpu
         await asyncio.sleep(settle)
         probing = asyncio.create_task(probe(lags))
         say({})
@@ -120,7 +125,6 @@ async def measure(
             {
                 "cpu": cpu,
                 "seconds": passed,
-                "start_seconds": starting[0],
                 "memory_per_wait": grown / waits,
                 "ended": sum(task.done() for task in tasks),
                 "lag_p50": median(lags),
