@@ -1,4 +1,4 @@
-"""What the processes of a benchmark share: the key, the IDs and the statistics. It imports next to nothing."""
+"""What the processes of a benchmark share: key, IDs and statistics. It imports next to nothing."""
 
 from __future__ import annotations
 
