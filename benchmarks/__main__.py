@@ -116,9 +116,9 @@ def ask_http_sensor(folder: Path) -> str:
         return str(child.said()["error"])
 
 
-def measure_waits(folder: Path, extent: Extent, name: str, waits: int) -> Waits:
+def measure_waits(folder: Path, extent: Extent, name: str, waits: int, window: float) -> Waits:
     """Run many waits in one loop."""
-    arguments = map(str, (waits, extent.poke_interval, extent.settle, extent.window))
+    arguments = map(str, (waits, extent.poke_interval, extent.settle, window))
     with Server("rising", folder) as server, client(server, "benchmarks.waits", name, *arguments) as child:
         child.said()
         server.ask("reset")
@@ -163,9 +163,10 @@ def run(extent: Extent) -> Results:
         progress("401s with 40 polls in flight")
         refusals, http_sensor = measure_refusals(folder, extent), ask_http_sensor(folder)
         progress(f"{extent.waits} waits in one loop")
-        waits = measure_waits(folder, extent, "triggers", extent.waits)
+        waits = measure_waits(folder, extent, "triggers", extent.waits, extent.window)
         progress(f"{extent.session_waits} waits with a session each")
-        sessions = measure_waits(folder, extent, "sessions", extent.session_waits)
+        # Of them memory and connections count alone, and those stay as they are.
+        sessions = measure_waits(folder, extent, "sessions", extent.session_waits, extent.poke_interval)
         progress("imports")
         imports = measure_imports(folder, extent)
     return Results(

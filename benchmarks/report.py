@@ -50,7 +50,7 @@ def rows(results: Results) -> list[Row]:
 def _polling_rows(results: Results) -> list[Row]:
     polling = results.polling
     trigger, bare, naive = (polling[name] for name in ("trigger", "bare", "new_session"))
-    over, under = trigger.cpu / bare.cpu, naive.cpu / trigger.cpu
+    over, under = trigger.times(bare), naive.times(trigger)
     cpu = f"client CPU per poll in the trigger, {IN_FLIGHT} in flight"
     return [
         Row(
@@ -146,13 +146,13 @@ def markdown(results: Results) -> str:
     targets = (
         (row.what, row.target, row.measured, "yes" if row.holds else "**no**") for row in rows(results)
     )
-    trigger = results.polling["trigger"].cpu
+    trigger = results.polling["trigger"]
     clients = (
         (
             words,
             f"{polling.cpu:,.0f}",
-            f"{polling.lowest:,.0f} to {polling.highest:,.0f}",
-            f"{polling.cpu / trigger:.2f} ×",
+            f"{min(polling.rounds):,.0f} to {max(polling.rounds):,.0f}",
+            f"{polling.times(trigger):.2f} ×",
             f"{polling.requests:.2f}",
             f"{polling.connections:.2f}",
         )
@@ -180,7 +180,7 @@ def circumstances(results: Results) -> list[str]:
     pinned = cores()
     where = f"client on core {pinned[0]}, server on core {pinned[1]}" if pinned else "processes not pinned"
     packages = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES)
-    rounds = results.polling["trigger"].rounds
+    rounds = len(results.polling["trigger"].rounds)
     return [
         f"{_processor()}, {os.cpu_count()} cores; {where}",
         f"{platform.system()}, Python {platform.python_version()}, {packages}",

@@ -13,35 +13,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Polling:
-    """How one client polls: medians of rounds.
+    """How one client polls.
 
-    :param cpu: µs of the client's CPU per poll
-    :param lowest: the least of the rounds
-    :param highest: the most of the rounds
-    :param requests: requests per poll
-    :param connections: connections opened per poll
-    :param rounds: how many rounds
+    :param rounds: µs of the client's CPU per poll, in each round
+    :param requests: requests per poll, the median
+    :param connections: connections opened per poll, the median
     """
 
-    cpu: float
-    lowest: float
-    highest: float
+    rounds: tuple[float, ...]
     requests: float
     connections: float
-    rounds: int
 
     @classmethod
     def of(cls, rounds: Sequence[Mapping[str, float]]) -> Self:
         """Take the medians."""
-        cpu = [measured["cpu"] / measured["polls"] * 1e6 for measured in rounds]
         return cls(
-            cpu=median(cpu),
-            lowest=min(cpu),
-            highest=max(cpu),
+            rounds=tuple(measured["cpu"] / measured["polls"] * 1e6 for measured in rounds),
             requests=median(measured["requests"] / measured["polls"] for measured in rounds),
             connections=median(measured["connections"] / measured["polls"] for measured in rounds),
-            rounds=len(rounds),
         )
+
+    @property
+    def cpu(self) -> float:
+        """µs of the client's CPU per poll: the median."""
+        return median(self.rounds)
+
+    def times(self, other: Polling) -> float:
+        """Return how many times the CPU of another it takes: the median of the rounds' ratios."""
+        return median(mine / its for mine, its in zip(self.rounds, other.rounds, strict=True))
 
 
 @dataclass(frozen=True)
