@@ -44,6 +44,10 @@ build: setup  ## Build wheel and sdist into dist/
 	rm -rf dist
 	$(BIN)/python -m build --installer uv
 
+.PHONY: bench
+bench: setup  ## Measure what a poll and a wait cost, and renew benchmarks/ (QUICK=1: only see that it runs)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
 .PHONY: constraints
 constraints: setup  ## Renew constraints.txt, the pinned development environment
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \

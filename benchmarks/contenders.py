@@ -1,0 +1,249 @@
+"""Polls with one of several clients, for as long as it is told: ``python -m benchmarks.contenders NAME``.
+
+It prints a line when it is ready, and then, for each number of seconds on stdin, polls for so long and prints
+the CPU seconds that the process took. The server knows how many polls that were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import ssl
+import sys
+import time
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import requests
+from requests.auth import HTTPDigestAuth
+
+from benchmarks.measures import (
+    ACCESS_KEY_ID,
+    ACCESS_KEY_SECRET,
+    CONN_ID,
+    HTTP_CONN_ID,
+    IN_FLIGHT,
+    INSTANCE_ID,
+    take_stdout,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from airflow.triggers.base import BaseTrigger
+
+    #: Polls for so many seconds.
+    Polling = Callable[[float], Awaitable[None]]
+
+
+def origin() -> str:
+    """Return scheme, host and port of the server."""
+    return os.environ["BENCHMARK_ORIGIN"]
+
+
+def path(index: int) -> str:
+    """Return the path of a backup set."""
+    return f"/api/v2/instances/{INSTANCE_ID}/backup/data/sets/bak-{index}"
+
+
+def url(index: int) -> str:
+    """Return a URL to poll a backup set once: the API wants a requestId."""
+    query = f"requestId={uuid.uuid4()}&checkBackupSetDownloadEnable=false"
+    return f"{origin()}{path(index)}?{query}"
+
+
+def digest() -> aiohttp.DigestAuthMiddleware:
+    """Return aiohttp's digest authentication with the key."""
+    return aiohttp.DigestAuthMiddleware(ACCESS_KEY_ID, ACCESS_KEY_SECRET)
+
+
+def connector(**options: Any) -> aiohttp.TCPConnector:
+    """Return a pool of connections that trusts the server."""
+    context = ssl.create_default_context(cafile=os.environ["BENCHMARK_BUNDLE"])
+    return aiohttp.TCPConnector(ssl=context, **options)
+
+
+async def in_flight(seconds: float, poll: Callable[[int], Awaitable[object]]) -> None:
+    """Poll different sets, each one after another, for so many seconds."""
+    end = time.monotonic() + seconds
+
+    async def one_after_another(index: int) -> None:
+        while time.monotonic() < end:
+            await poll(index)
+
+    await asyncio.gather(*map(one_after_another, range(IN_FLIGHT)))
+
+
+@asynccontextmanager
+async def running(*triggers: BaseTrigger) -> AsyncIterator[Polling]:
+    """Run triggers as Airflow does; between measurements the loop stands still, and they with it."""
+
+    async def run(trigger: BaseTrigger) -> None:
+        async for event in trigger.run():
+            raise RuntimeError(f"a wait ended: {event}")
+
+    tasks = [asyncio.create_task(run(trigger)) for trigger in triggers]
+
+    async def polling(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            if task.done():
+                task.result()
+
+    yield polling
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def trigger() -> AsyncIterator[Polling]:
+    """``BackupSetTrigger`` whole, without a pause between polls."""
+    from airflow_provider_oceanbase.triggers import BackupSetTrigger
+
+    async with running(
+        *(
+            BackupSetTrigger(
+                plan={
+                    "instance_id": INSTANCE_ID,
+                    "backup_task_id": f"bak-{index}",
+                    "poke_interval": 0.0,
+                },
+                oceanbase_conn_id=CONN_ID,
+                began=time.time(),
+                status="DOING",
+            )
+            for index in range(IN_FLIGHT)
+        )
+    ) as polling:
+        yield polling
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[Polling]:
+    """``CloudClient.ask``: the trigger's client alone."""
+    from airflow_provider_oceanbase.backup_set import backup_set_request
+    from airflow_provider_oceanbase.client import shared_client
+
+    wanted = [backup_set_request(INSTANCE_ID, f"bak-{index}") for index in range(IN_FLIGHT)]
+    async with shared_client(endpoint()) as shared:
+
+        async def polling(seconds: float) -> None:
+            await in_flight(seconds, lambda index: shared.ask(wanted[index]))
+
+        yield polling
+
+
+def endpoint() -> Any:
+    """Return the provider's view of the server."""
+    from airflow_provider_oceanbase.endpoint import Endpoint
+
+    return Endpoint(
+        conn_id=CONN_ID,
+        origin=origin(),
+        access_key_id=ACCESS_KEY_ID,
+        access_key_secret=ACCESS_KEY_SECRET,
+        verify=os.environ["BENCHMARK_BUNDLE"],
+    )
+
+
+@asynccontextmanager
+async def bare() -> AsyncIterator[Polling]:
+    """One aiohttp session, one digest state a coroutine, and JSON: the least that does the job."""
+    digests = [digest() for _ in range(IN_FLIGHT)]
+    async with aiohttp.ClientSession(connector=connector(limit=IN_FLIGHT)) as session:
+
+        async def poll(index: int) -> object:
+            async with session.get(url(index), middlewares=(digests[index],)) as response:
+                return json.loads(await response.read())
+
+        async def polling(seconds: float) -> None:
+            await in_flight(seconds, poll)
+
+        yield polling
+
+
+@asynccontextmanager
+async def hook() -> AsyncIterator[Polling]:
+    """``OceanBaseHook``, kept: what a sensor in poke mode does."""
+    from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+    kept = OceanBaseHook(CONN_ID)
+
+    async def polling(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            kept.find_backup_set(INSTANCE_ID, "bak-0")
+
+    yield polling
+    kept.close()
+
+
+def new_session(verify: str) -> Any:
+    """Return a contender that makes a requests session for each poll.
+
+    :param verify: path of the certificates to trust
+    """
+
+    @asynccontextmanager
+    async def contender() -> AsyncIterator[Polling]:
+        async def polling(seconds: float) -> None:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with requests.Session() as session:
+                    session.auth = HTTPDigestAuth(ACCESS_KEY_ID, ACCESS_KEY_SECRET)
+                    session.verify = verify
+                    session.get(url(0), timeout=30).json()
+
+        yield polling
+
+    return contender
+
+
+@asynccontextmanager
+async def http_sensor() -> AsyncIterator[Polling]:
+    """The trigger of ``HttpSensor(deferrable=True)``, without a pause between polls."""
+    from airflow.providers.http.triggers.http import HttpSensorTrigger
+
+    async with running(
+        *(
+            HttpSensorTrigger(endpoint=path(index), http_conn_id=HTTP_CONN_ID, poke_interval=0.0)
+            for index in range(IN_FLIGHT)
+        )
+    ) as polling:
+        yield polling
+
+
+CONTENDERS = {
+    "trigger": trigger,
+    "client": client,
+    "bare": bare,
+    "hook": hook,
+    "new_session": new_session(os.environ.get("BENCHMARK_BUNDLE", "")),
+    "new_session_one_certificate": new_session(os.environ.get("BENCHMARK_CERTIFICATE", "")),
+    "http_sensor": http_sensor,
+}
+
+
+def main(name: str) -> None:
+    """Poll on demand."""
+    say = take_stdout()
+    # HttpSensor's trigger warns at each poll; nobody pays for logging here.
+    logging.disable(logging.WARNING)
+    with asyncio.Runner() as runner:
+        contender = CONTENDERS[name]()
+        polling: Polling = runner.run(contender.__aenter__())
+        say({})
+        for line in sys.stdin:
+            began = time.process_time()
+            runner.run(polling(float(line)))  # type: ignore[arg-type]
+            say({"cpu": time.process_time() - began})
+        runner.run(contender.__aexit__(None, None, None))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,105 @@
+"""What a correct key is told when 40 polls are in flight: ``python -m benchmarks.refusals WHO CLIENTS``.
+
+Prints how many polls ended without an answer, of how many: one new client after another has 40 waits, each of
+which polls a few times, one after another. WHO is ``lanes`` (the provider's client), ``shared`` (aiohttp with
+one digest state for all) or ``http_sensor``, which says in words what its first check ends with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from benchmarks.contenders import connector, digest, endpoint, path, url
+from benchmarks.measures import HTTP_CONN_ID, INSTANCE_ID, take_stdout
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    #: Polls a set once, and says whether it got the answer.
+    Poll = Callable[[int], Awaitable[bool]]
+
+IN_FLIGHT = 40
+POLLS_OF_EACH = 5
+
+
+@asynccontextmanager
+async def lanes() -> AsyncIterator[Poll]:
+    """The provider's client."""
+    from airflow_provider_oceanbase.backup_set import backup_set_request
+    from airflow_provider_oceanbase.client import shared_client
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+    async with shared_client(endpoint()) as client:
+
+        async def poll(index: int) -> bool:
+            try:
+                await client.ask(backup_set_request(INSTANCE_ID, f"bak-{index}"))
+            except OceanBaseCloudError:
+                return False
+            return True
+
+        yield poll
+
+
+@asynccontextmanager
+async def shared() -> AsyncIterator[Poll]:
+    """One aiohttp session with one digest state, as its documentation shows it."""
+    async with aiohttp.ClientSession(connector=connector(), middlewares=(digest(),)) as session:
+
+        async def poll(index: int) -> bool:
+            async with session.get(url(index)) as response:
+                await response.read()
+                return response.status == 200
+
+        yield poll
+
+
+async def count(name: str, clients: int) -> dict[str, int]:
+    """Poll with one new client after another."""
+    failed = 0
+    for _ in range(clients):
+        async with {"lanes": lanes, "shared": shared}[name]() as poll:
+            failed += sum(await asyncio.gather(*(failures(poll, index) for index in range(IN_FLIGHT))))
+    return {"failed": failed, "polls": clients * IN_FLIGHT * POLLS_OF_EACH}
+
+
+async def failures(poll: Poll, index: int) -> int:
+    """Poll a set a few times and return how often in vain."""
+    return [await poll(index) for _ in range(POLLS_OF_EACH)].count(False)
+
+
+def http_sensor() -> dict[str, str]:
+    """Check once as ``HttpSensor(deferrable=True)`` does before it defers."""
+    from airflow.providers.common.compat.sdk import AirflowException
+    from airflow.providers.http.sensors.http import HttpSensor
+
+    sensor = HttpSensor(
+        task_id="wait",
+        endpoint=path(0),
+        http_conn_id=HTTP_CONN_ID,
+        extra_options={"verify": os.environ["BENCHMARK_BUNDLE"]},
+        deferrable=True,
+    )
+    try:
+        sensor.poke({})
+    except AirflowException as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": ""}
+
+
+def main(name: str, clients: str) -> None:
+    """Say what came of it."""
+    say = take_stdout()
+    logging.disable(logging.ERROR)
+    say(http_sensor() if name == "http_sensor" else asyncio.run(count(name, int(clients))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,144 @@
+"""Many waits in one event loop: ``python -m benchmarks.waits WHO WAITS POKE_INTERVAL SETTLE WINDOW``.
+
+WHO is ``triggers`` (``BackupSetTrigger``, as Airflow's triggerer would run it) or ``sessions`` (an aiohttp
+session a wait). It prints a line when the measured window begins, and one with the measures when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import ssl
+import sys
+import time
+from array import array
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]
+
+from airflow_provider_oceanbase.triggers import BackupSetTrigger
+from benchmarks.contenders import digest, url
+from benchmarks.measures import CONN_ID, INSTANCE_ID, median, quantile, take_stdout
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    #: Waits for a set, polling it every so many seconds.
+    Wait = Callable[[int, float], Coroutine[object, object, None]]
+
+LAG_PROBE_SECONDS = 0.01
+#: Waits are begun so many at a time, with as many seconds between.
+BATCH, BATCH_SECONDS = 20, 0.04
+
+
+async def trigger_wait(index: int, poke_interval: float) -> None:
+    """Wait with the provider's trigger."""
+    trigger = BackupSetTrigger(
+        plan={
+            "instance_id": INSTANCE_ID,
+            "backup_task_id": f"bak-{index}",
+            "success_statuses": ["DONE"],
+            "failure_statuses": ["FAILED", "CANCELED", "OVERDUE"],
+            "poke_interval": poke_interval,
+        },
+        oceanbase_conn_id=CONN_ID,
+        began=time.time(),
+        status="DOING",
+    )
+    async for event in trigger.run():
+        raise RuntimeError(f"a wait ended: {event}")
+
+
+def session_wait() -> Wait:
+    """Return a wait that has a session of its own; the TLS context is one for all, which is kind to it."""
+    context = ssl.create_default_context(cafile=os.environ["BENCHMARK_BUNDLE"])
+
+    async def wait(index: int, poke_interval: float) -> None:
+        connector = aiohttp.TCPConnector(ssl=context)
+        async with aiohttp.ClientSession(connector=connector, middlewares=(digest(),)) as session:
+            await asyncio.sleep(random.random() * poke_interval)
+            while True:
+                async with session.get(url(index)) as response:
+                    json.loads(await response.read())
+                await asyncio.sleep(poke_interval)
+
+    return wait
+
+
+@asynccontextmanager
+async def running(
+    wait: Wait, indexes: range, poke_interval: float
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run waits, each as a task; they begin one batch after another."""
+    tasks = []
+    for index in indexes:
+        tasks.append(asyncio.create_task(wait(index, poke_interval)))
+        if index % BATCH == BATCH - 1:
+            await asyncio.sleep(BATCH_SECONDS)
+    yield tasks
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def probe(lags: array[float]) -> None:
+    """Note how late the loop wakes a sleeper."""
+    while True:
+        due = time.perf_counter() + LAG_PROBE_SECONDS
+        await asyncio.sleep(LAG_PROBE_SECONDS)
+        lags.append(time.perf_counter() - due)
+
+
+async def idle_memory(wait: Wait) -> int:
+    """Return the bytes that the process takes with one wait, which has polled."""
+    async with running(wait, range(1), poke_interval=0.2) as (task,):
+        await asyncio.sleep(2)
+        assert not task.done(), task.exception()
+        return memory()
+
+
+def memory() -> int:
+    """Return the bytes of the process that lie in memory."""
+    return int(psutil.Process().memory_info().rss)
+
+
+async def measure(
+    name: str, waits: int, poke_interval: float, settle: float, window: float, say: Callable[[object], None]
+) -> None:
+    """Run the waits and measure, once all have begun."""
+    wait = trigger_wait if name == "triggers" else session_wait()
+    idle = await idle_memory(wait)
+    lags = array("d")
+    async with running(wait, range(waits), poke_interval) as tasks:
+        await asyncio.sleep(settle)
+        probing = asyncio.create_task(probe(lags))
+        say({})
+        began, cpu = time.perf_counter(), time.process_time()
+        await asyncio.sleep(window)
+        passed, cpu, grown = time.perf_counter() - began, time.process_time() - cpu, memory() - idle
+        probing.cancel()
+        say(
+            {
+                "cpu": cpu,
+                "seconds": passed,
+                "memory_per_wait": grown / waits,
+                "ended": sum(task.done() for task in tasks),
+                "lag_p50": median(lags),
+                "lag_p99": quantile(lags, 0.99),
+                "lag_max": max(lags),
+            }
+        )
+
+
+def main(name: str, waits: str, *seconds: str) -> None:
+    """Measure, and say what came of it."""
+    poke_interval, settle, window = map(float, seconds)
+    asyncio.run(measure(name, int(waits), poke_interval, settle, window, take_stdout()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
