@@ -44,6 +44,10 @@ build: setup  ## Build wheel and sdist into dist/
 	rm -rf dist
 	$(BIN)/python -m build --installer uv
 
+.PHONY: soak
+soak: setup  ## Wait 2,000 times, for ten minutes, on a cloud that fails one request in ten
+	$(BIN)/python -m benchmarks.soak
+
 .PHONY: bench
 bench: setup  ## Measure what a poll and a wait cost, and renew benchmarks/ (QUICK=1: only see that it runs)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
