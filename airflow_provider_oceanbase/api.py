@@ -57,7 +57,7 @@ class Answer(NamedTuple, Generic[T_co]):
     request_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request(Generic[T_co]):
     """A GET of the API, how its answer is read, and how errors name what it asks for.
 

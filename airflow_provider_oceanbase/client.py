@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -16,8 +15,6 @@ from yarl import URL
 from airflow_provider_oceanbase import api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.endpoint import Endpoint
 
@@ -25,21 +22,15 @@ if TYPE_CHECKING:
 LANES = 32
 
 
-@asynccontextmanager
-async def shared_client(endpoint: Endpoint) -> AsyncIterator[CloudClient]:
-    """Give the client of this event loop for an endpoint: opened by its first user, closed by its last."""
+def shared_client(endpoint: Endpoint) -> CloudClient:
+    """Return this event loop's client for an endpoint; it opens with its first user, closes with its last.
+
+    Use it by ``async with``, or by ``acquire()`` at once and ``release()`` later.
+    """
     key = (asyncio.get_running_loop(), endpoint)
-    client = _clients.get(key)
-    if client is None:
-        client = _clients[key] = CloudClient(endpoint)
-    client.users += 1
-    try:
-        yield client
-    finally:
-        client.users -= 1
-        if not client.users:
-            del _clients[key]
-            await client.close()
+    if key not in _clients:
+        _clients[key] = CloudClient(endpoint)
+    return _clients[key]
 
 
 class CloudClient:
@@ -50,12 +41,34 @@ class CloudClient:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.users = 0
+        self._users = 0
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
         # Last in, first out: a few waits need a few lanes, and as few challenges.
         self._lanes: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
         for _ in range(LANES):
             self._lanes.put_nowait(_Lane(endpoint))
+
+    async def __aenter__(self) -> Self:
+        return self.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.release()
+
+    def acquire(self) -> Self:
+        """Count one more user."""
+        self._users += 1
+        return self
+
+    async def release(self) -> None:
+        """Count one user less, and close after the last."""
+        self._users -= 1
+        if self._users:
+            return
+        _clients.pop((asyncio.get_running_loop(), self.endpoint), None)
+        if self._opening is not None:
+            (session,) = await asyncio.gather(self._opening, return_exceptions=True)
+            if isinstance(session, aiohttp.ClientSession):
+                await session.close()
 
     async def ask(self, request: Request[T]) -> Answer[T]:
         """Send a request once and return the answer: a wait is its own retry.
@@ -75,13 +88,6 @@ class CloudClient:
         except (aiohttp.ClientError, OSError) as error:
             raise api.unreachable(request, request_id, self.endpoint, error) from None
         return api.read_answer(request, request_id, status, headers, body)
-
-    async def close(self) -> None:
-        """Close the session, if it was opened."""
-        if self._opening is not None:
-            (session,) = await asyncio.gather(self._opening, return_exceptions=True)
-            if isinstance(session, aiohttp.ClientSession):
-                await session.close()
 
     async def _exchange(
         self, session: aiohttp.ClientSession, lane: _Lane, request: Request[Any], request_id: str

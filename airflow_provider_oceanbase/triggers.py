@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -124,32 +123,33 @@ async def _check(
 class _Connected:
     """The shared client of a connection, as the connection is now."""
 
-    _client: CloudClient
-
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
-        self._use = AsyncExitStack()
+        self._client: CloudClient | None = None
 
     async def __aenter__(self) -> Self:
-        await self._connect()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._use.aclose()
+        if self._client is not None:
+            await self._client.release()
 
     async def ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
+        # Not before the first check, so that many waits do not all read their connections at once.
+        client = self._client or await self._connect()
         try:
-            return await self._client.ask(request)
+            return await client.ask(request)
         except OceanBaseCloudError as error:
             if not wait.wants_fresh_connection(error):
                 raise
-        await self._connect()
-        return await self._client.ask(request)
+        client = await self._connect()
+        return await client.ask(request)
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> CloudClient:
         connection = await get_async_connection(self._conn_id)
         endpoint = Endpoint.from_connection(connection, await get_async_extra_dejson(connection))
-        former, self._use = self._use, AsyncExitStack()
-        # The new one first: where nothing has changed, it is the former, and stays open.
-        self._client = await self._use.enter_async_context(shared_client(endpoint))
-        await former.aclose()
+        former, self._client = self._client, shared_client(endpoint).acquire()
+        # Only now: where nothing has changed, it is the same, and stays open.
+        if former is not None:
+            await former.release()
+        return self._client

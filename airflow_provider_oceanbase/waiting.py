@@ -32,7 +32,7 @@ FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
 VALID = "VALID"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WaitPlan:
     """What a wait waits for, how often it checks, and for how long.
 
@@ -81,7 +81,7 @@ class WaitPlan:
         return min(max(pause, retry_after or 0.0), max(self.timeout - elapsed, 0.0))
 
 
-@dataclass
+@dataclass(slots=True)
 class BackupSetWait:
     """One wait for one backup set: says of each outcome of a check whether to go on, and logs what changed.
 

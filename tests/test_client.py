@@ -15,7 +15,7 @@ from test_emulator import make_certificate
 
 from airflow_provider_oceanbase import api, client
 from airflow_provider_oceanbase.backup_set import backup_set_request
-from airflow_provider_oceanbase.client import LANES, CloudClient, shared_client
+from airflow_provider_oceanbase.client import LANES, shared_client
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
@@ -264,5 +264,10 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the proxy wants a password" in str(error)
 
 
-def test_client_that_was_never_used_closes() -> None:
-    run(CloudClient(endpoint("http://127.0.0.1:1")).close())
+def test_client_that_never_asked_closes() -> None:
+    async def scenario() -> None:
+        async with shared_client(endpoint("http://127.0.0.1:1")):
+            assert len(client._clients) == 1
+        assert client._clients == {}
+
+    run(scenario())
