@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_oceanbase.waiting import SUCCESS_STATUSES
+from airflow_provider_oceanbase.statuses import SUCCESS_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from datetime import timedelta
 from functools import cached_property
@@ -16,13 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
-from airflow_provider_oceanbase.waiting import (
-    FAILURE_STATUSES,
-    SUCCESS_STATUSES,
-    BackupSetWait,
-    WaitPlan,
-)
+from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,10 +25,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.hooks import OceanBaseHook
+    from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
 
 _TIMEOUT_MARGIN_SECONDS = 60.0
 
 
+# What only a run needs is imported where it is needed: a DAG file is parsed far more often than it runs.
 class BackupSetSensor(BaseSensorOperator):
     """Waits until a backup set is DONE; its XCom is the summary of the set.
 
@@ -121,6 +116,7 @@ class BackupSetSensor(BaseSensorOperator):
             event, self._event = self._event, None
             return _outcome(event)
         from airflow_provider_oceanbase.backup_set import backup_set_request, summary
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
         wait = self._wait = self._wait or self._new_wait(context)
         request = backup_set_request(self.instance_id, self.backup_task_id)
@@ -136,6 +132,8 @@ class BackupSetSensor(BaseSensorOperator):
 
     @property
     def _plan(self) -> WaitPlan:
+        from airflow_provider_oceanbase.waiting import WaitPlan
+
         return WaitPlan(
             instance_id=self.instance_id,
             backup_task_id=self.backup_task_id,
@@ -156,9 +154,13 @@ class BackupSetSensor(BaseSensorOperator):
         return self.timeout, AirflowSensorTimeout
 
     def _new_wait(self, context: Context) -> BackupSetWait:
+        from airflow_provider_oceanbase.waiting import BackupSetWait
+
         return BackupSetWait(self._plan, self.log, first=not (self.reschedule and _was_rescheduled(context)))
 
     def _ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
         try:
             return self._hook.ask(request, retry=wait.first)
         except OceanBaseCloudError as error:
@@ -177,14 +179,16 @@ class BackupSetSensor(BaseSensorOperator):
         return self._plan.pause(run_duration(), retry_after=retry_after, seed=started_at)
 
     def _defer(self, elapsed: float) -> NoReturn:
+        from dataclasses import asdict, replace
+
         from airflow_provider_oceanbase.triggers import BackupSetTrigger
 
         now = time.time()
         began = now - elapsed if self._began is None else self._began
-        plan = dataclasses.replace(self._plan, timeout=self._time_limit[0])
+        plan = replace(self._plan, timeout=self._time_limit[0])
         self.defer(
             trigger=BackupSetTrigger(
-                plan=dataclasses.asdict(plan),
+                plan=asdict(plan),
                 oceanbase_conn_id=self.oceanbase_conn_id,
                 began=began,
                 status=self._wait.status if self._wait else None,
@@ -196,6 +200,8 @@ class BackupSetSensor(BaseSensorOperator):
 
 
 def _outcome(event: dict[str, Any]) -> PokeReturnValue:
+    from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+
     if summary := event.get("summary"):
         return PokeReturnValue(is_done=True, xcom_value=summary)
     if failed := event.get("failed"):

@@ -16,6 +16,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseCloudError,
     shown,
 )
+from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.backup_set import BackupSet
 
-#: The one status that the vendor documents for this endpoint.
-SUCCESS_STATUSES = ("DONE",)
-#: Final failures in the vendor's sister APIs; whether this endpoint uses the same words is inferred.
-FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
 VALID = "VALID"
 
 

@@ -21,7 +21,8 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
     OceanBaseUnavailableError,
 )
-from airflow_provider_oceanbase.waiting import FAILURE_STATUSES, SUCCESS_STATUSES, BackupSetWait, WaitPlan
+from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
+from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
 
 settings.register_profile("thorough", max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thorough")
