@@ -98,7 +98,6 @@ class Site:
         """
         now = time.monotonic()
         return {
-            "cpu": time.process_time(),
             "requests": self.requests,
             "refused": self.refused,
             "polls": self.requests - self.refused,
