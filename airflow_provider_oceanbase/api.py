@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 from urllib.request import parse_http_list
 
 from airflow_provider_oceanbase import __version__
@@ -62,19 +62,19 @@ class Request(Generic[T_co]):
     """A GET of the API, how its answer is read, and how errors name what it asks for.
 
     :param path: path of the URL, percent-encoded
-    :param query: query parameters without ``requestId``
+    :param query: query of the URL without ``requestId``, percent-encoded
     :param subject: what is asked for, in words
     :param read: makes the result of the answer's ``data``; a ``ValueError`` says what is wrong with them
     """
 
     path: str
-    query: tuple[tuple[str, str], ...]
+    query: str
     subject: str
     read: Callable[[object], T_co]
 
     def url(self, endpoint: Endpoint, request_id: str) -> str:
         """Return the URL to send; ``requestId`` is required by the API."""
-        return f"{endpoint.origin}{self.path}?{urlencode((('requestId', request_id), *self.query))}"
+        return f"{endpoint.origin}{self.path}?requestId={request_id}&{self.query}"
 
     def error(self, error_class: type[OceanBaseCloudError], what: str, **details: Any) -> OceanBaseCloudError:
         """Return an error that names what was asked for."""
@@ -107,7 +107,7 @@ def list_instances_request(*, page_size: int) -> Request[object]:
     """Return the request for the first page of the account's instances: cheap, and read-only."""
     return Request(
         path="/api/v2/instances",
-        query=(("pageNumber", "1"), ("pageSize", str(page_size))),
+        query=f"pageNumber=1&pageSize={page_size}",
         subject="the list of instances",
         read=lambda data: data,
     )
@@ -283,7 +283,7 @@ def _text(envelope: dict[str, Any] | None, key: str) -> str | None:
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(body, parse_constant=_not_json, parse_float=_finite)
+        value = _JSON.decode(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -296,3 +296,6 @@ def _finite(literal: str) -> float:
 
 def _not_json(literal: str) -> float:
     raise ValueError(f"{literal} is not a number of JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite)

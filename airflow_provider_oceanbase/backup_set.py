@@ -93,7 +93,7 @@ def backup_set_request(
     backup_task = path_segment("backup_task_id", backup_task_id)
     return Request(
         path=f"/api/v2/instances/{instance}/backup/data/sets/{backup_task}",
-        query=(("checkBackupSetDownloadEnable", str(check_backup_set_download_enable).lower()),),
+        query=f"checkBackupSetDownloadEnable={str(check_backup_set_download_enable).lower()}",
         subject=f"backup task {shown(backup_task_id)!r} of instance {shown(instance_id)!r}",
         read=read_backup_set,
     )

@@ -78,9 +78,7 @@ class CloudClient:
         request_id = api.new_request_id()
         try:
             session = await self._session()
-            # So that nobody queues for long behind a host that does not answer.
-            async with asyncio.timeout(self.endpoint.timeout):
-                lane = await self._lanes.get()
+            lane = await self._free_lane()
             try:
                 status, headers, body = await self._exchange(session, lane, request, request_id)
             finally:
@@ -92,16 +90,13 @@ class CloudClient:
     async def _exchange(
         self, session: aiohttp.ClientSession, lane: _Lane, request: Request[Any], request_id: str
     ) -> tuple[int, dict[str, str], bytes]:
-        async with (
-            asyncio.timeout(api.BODY_TIMEOUTS * self.endpoint.timeout),
-            session.get(
-                # As it is: another encoding would be another path to the digest.
-                URL(request.url(self.endpoint, request_id), encoded=True),
-                middlewares=(lane,),
-                allow_redirects=False,
-                proxy=self.endpoint.proxy,
-            ) as response,
-        ):
+        async with session.get(
+            # As it is: another encoding would be another path to the digest.
+            URL(request.url(self.endpoint, request_id), encoded=True),
+            middlewares=(lane,),
+            allow_redirects=False,
+            proxy=self.endpoint.proxy,
+        ) as response:
             if response.status == 401:
                 body = lane.refusal
             elif (complete := await _read(response, api.MAX_BODY_BYTES)) is not None:
@@ -110,6 +105,13 @@ class CloudClient:
                 raise api.too_large(request, request_id)
             headers = {name: value for name in api.HEADERS_READ if (value := _header(response, name))}
             return response.status, headers, body
+
+    async def _free_lane(self) -> _Lane:
+        if not self._lanes.empty():
+            return self._lanes.get_nowait()
+        # So that nobody queues for long behind a host that does not answer.
+        async with asyncio.timeout(self.endpoint.timeout):
+            return await self._lanes.get()
 
     async def _session(self) -> aiohttp.ClientSession:
         opening = self._opening
@@ -124,7 +126,9 @@ class CloudClient:
         timeout = self.endpoint.timeout
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=LANES, ssl=context),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
+            timeout=aiohttp.ClientTimeout(
+                total=api.BODY_TIMEOUTS * timeout, sock_connect=timeout, sock_read=timeout
+            ),
             headers=api.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
             cookie_jar=aiohttp.DummyCookieJar(),
             # netrc and proxy of the environment: Endpoint has settled what counts.

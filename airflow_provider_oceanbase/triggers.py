@@ -83,11 +83,8 @@ class BackupSetTrigger(BaseTrigger):
         wait = BackupSetWait(plan, self.log, first=False, status=self.status)
         request = backup_set_request(plan.instance_id, plan.backup_task_id)
         # Where the clock has been set back, the wait begins now.
-        passed, since = max(time.time() - self.began, 0.0), time.monotonic()
-
-        def elapsed() -> float:
-            return passed + time.monotonic() - since
-
+        passed = max(time.time() - self.began, 0.0)
+        since = time.monotonic() - passed
         async with _Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
                 "%s was last seen with status %s. Waiting: a check every %g s%s, for %.0f s more at most.",
@@ -100,13 +97,14 @@ class BackupSetTrigger(BaseTrigger):
             # Waits that begin together, or in a triggerer that has just started, must not check together.
             pause = plan.pause(passed, seed=self.began) * random.random()  # noqa: S311 - no secret
             while True:
-                is_last = elapsed() + pause >= plan.timeout
+                is_last = time.monotonic() - since + pause >= plan.timeout
                 await asyncio.sleep(pause)
                 if backup_set := await _check(connected, request, wait):
                     return {"summary": dict(summary(backup_set))}
-                if is_last or elapsed() > plan.timeout:
-                    return {"timeout": wait.timed_out(elapsed())}
-                pause = plan.pause(elapsed(), retry_after=wait.retry_after, seed=self.began)
+                elapsed = time.monotonic() - since
+                if is_last or elapsed > plan.timeout:
+                    return {"timeout": wait.timed_out(elapsed)}
+                pause = plan.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
 
 
 async def _check(

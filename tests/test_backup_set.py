@@ -40,9 +40,9 @@ def test_bad_ids_are_refused(bad: str) -> None:
 @pytest.mark.parametrize(("check", "sent"), [(False, "false"), (True, "true")])
 def test_query(check: bool, sent: str) -> None:
     request = backup_set_request("ob-1", "bak-1", check_backup_set_download_enable=check)
-    url = urlsplit(request.url(ENDPOINT, "id/1"))
+    url = urlsplit(request.url(ENDPOINT, "id-1"))
     assert url.netloc == "api.example"
-    assert parse_qs(url.query) == {"requestId": ["id/1"], "checkBackupSetDownloadEnable": [sent]}
+    assert parse_qs(url.query) == {"requestId": ["id-1"], "checkBackupSetDownloadEnable": [sent]}
 
 
 @pytest.mark.parametrize("data", [None, {}])
