@@ -16,6 +16,8 @@ _SHOWN_CHARACTERS = 300
 def shown(text: str) -> str:
     """Return foreign text as it may stand in a message: short, and without control characters."""
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    if cut.isprintable():
+        return cut
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
 
 
