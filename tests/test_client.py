@@ -91,7 +91,7 @@ def test_polls_in_flight_are_never_refused(nonce_uses: int | None) -> None:
 
 
 def test_thousand_at_once_take_few_challenges_and_connections(cloud: CloudEmulator) -> None:
-    answers = run(ask(endpoint(cloud.url), at_once=1000))
+    answers = run(ask(endpoint(cloud.url, timeout=60.0), at_once=1000))
     assert {answer.data["status"] for answer in answers} == {"DOING"}
     assert statuses(cloud).count(401) <= LANES
     assert statuses(cloud).count(200) == 1000
