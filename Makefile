@@ -34,6 +34,14 @@ test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
 	$(BIN)/mypy
 	$(BIN)/pytest --cov
 
+.PHONY: matrix
+matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment
+	$(BIN)/nox
+
+.PHONY: audit
+audit: setup  ## Look the pinned environment up in the database of known vulnerabilities
+	$(BIN)/uv tool run pip-audit --no-deps --disable-pip -r constraints.txt
+
 .PHONY: format
 format: setup  ## Format the code, and mend what ruff can
 	$(BIN)/ruff check --fix .
@@ -61,4 +69,4 @@ constraints: setup  ## Renew constraints.txt, the pinned development environment
 
 .PHONY: clean
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox dist .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -88,6 +88,8 @@ def test_widgets_of_older_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_form_as_airflow_serves_it() -> None:
+    if airflow.__version__.startswith(("3.0.", "3.1.")):
+        pytest.importorskip("flask_appbuilder", reason="these versions read the form from widgets alone")
     providers_manager = ProvidersManager()
     widgets = providers_manager.connection_form_widgets
     served = {name for name in widgets if name.startswith("extra__oceanbase__")}

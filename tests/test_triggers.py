@@ -65,7 +65,7 @@ def test_bad_connection_becomes_the_event(monkeypatch: pytest.MonkeyPatch) -> No
 def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", 503, 503, "CANCELING", "DOING", "DONE"))
     assert outcome()["summary"]["status"] == "DONE"
-    lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "triggers" in line]
+    lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "BackupSetTrigger" in line]
     said = [
         "Backup task 'bak-1' of instance 'ob-1' was last seen with status DOING. Waiting: a check every",
         "The check failed; the wait goes on",
