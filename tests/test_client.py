@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_emulator import make_certificate
+from certificates import make_certificate
 
 from airflow_provider_oceanbase import api, client
 from airflow_provider_oceanbase.backup_set import backup_set_request
@@ -165,16 +164,15 @@ def test_unusable_bundle_is_read_again(cloud: CloudEmulator, tmp_path: Path) -> 
         async with shared_client(endpoint(cloud.url, verify=str(bundle))) as shared:
             with pytest.raises(OceanBaseUnavailableError, match="SSLError"):
                 await shared.ask(REQUEST)
-            make_certificate(tmp_path).rename(bundle)
+            make_certificate(bundle)
             assert (await shared.ask(REQUEST)).data is not None
 
     run(scenario())
 
 
 def test_https(tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+    certificate = tmp_path / "certificate.pem"
+    context = make_certificate(certificate)
     with CloudEmulator(ssl_context=context) as cloud:
         cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
         folder = tmp_path / "folder"

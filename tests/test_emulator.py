@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import hashlib
 import re
 import shlex
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +16,7 @@ from typing import Any
 
 import pytest
 import requests
+from certificates import make_certificate
 from conftest import answer
 from requests.auth import HTTPDigestAuth
 
@@ -239,45 +238,9 @@ def test_authorization_is_not_kept(cloud: CloudEmulator) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", proof)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1, with its key."""
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-def make_certificate(folder: Path) -> Path:
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "emulator")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return path
-
-
-def test_https(certificate: Path) -> None:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+def test_https(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    context = make_certificate(certificate)
     with CloudEmulator(ssl_context=context) as cloud:
         cloud.add_backup_set("ob-1", "bak-1")
         assert cloud.connection["schema"] == "https"
