@@ -141,9 +141,12 @@ def summary(backup_set: BackupSet) -> BackupSetSummary:
 
 
 def _bounded(value: object) -> object:
-    if not isinstance(value, str | int | float | None):
+    if isinstance(value, str):
+        # As in a log: some databases refuse a NUL or half a character, and the event of a trigger with it.
+        value = shown(value)
+    elif not isinstance(value, int | float | None):
         return None
     if len(json.dumps(value)) <= _SUMMARY_VALUE_BYTES:
         return value
     # JSON spends up to 12 bytes on a character.
-    return str(value)[: _SUMMARY_VALUE_BYTES // 12] if isinstance(value, str) else None
+    return value[: _SUMMARY_VALUE_BYTES // 12] if isinstance(value, str) else None

@@ -86,6 +86,12 @@ def test_summary() -> None:
     assert summary(backup_set()) == expected | {"tenantCount": 1}
 
 
+def test_summary_holds_text_that_any_database_takes() -> None:
+    found = backup_set(tenantName="a\x00b\ud800", backupSetId="bak-ü")
+    assert summary(found)["tenantName"] == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+    assert summary(found)["backupSetId"] == "bak-ü"
+
+
 def test_summary_of_little() -> None:
     assert summary({"status": "DOING"})["status"] == "DOING"
     assert summary({"status": "DOING"})["tenantCount"] == 0
