@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 # For make cluster: local or celery.
 EXECUTOR ?= local
+# For make kills.
+SEED ?= 1
 BIN := $(VENV)/bin
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
@@ -26,6 +28,10 @@ demo: setup  ## Run the example DAG on real Airflow, against an emulator of the 
 .PHONY: cluster
 cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=celery: and a worker
 	@$(BIN)/python scripts/cluster.py --executor $(EXECUTOR)
+
+.PHONY: kills
+kills: setup  ## Kill 20 waits at random moments on a whole Airflow; SEED=2: at others
+	@$(BIN)/python scripts/kills.py --seed $(SEED)
 
 .PHONY: test
 test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage

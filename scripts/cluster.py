@@ -9,24 +9,16 @@ idle then: a deferred wait needs none. All waits must end well, and none by a re
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import signal
-import sys
-import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
-from cluster_airflow import AIRFLOW, SLOTS, TRIGGERERS, WORKERS, Cluster, settings
-from cluster_services import HOST, ClusterError, Processes, say, start_postgres, start_redis
+from cluster_airflow import AIRFLOW, INSTANCE_ID, SLOTS, TRIGGERERS, WORKERS, Cluster, started
+from cluster_services import ClusterError, run_script, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-INSTANCE_ID = "ob-cluster"
 #: Long enough for the answers to requests whose sender has just been killed.
 IN_FLIGHT_SECONDS = 2.0
 
@@ -47,13 +39,12 @@ class Loss:
 
 def defer_all(cluster: Cluster) -> None:
     """Start the waits, and wait until the triggerers share them."""
-    # The DAG starts as soon as it is read.
     cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
     cluster.processes.wait_for("all waits are deferred", 400, cluster.all_wait)
     shares = cluster.shares()
     say(f"all {len(cluster.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
     if len(shares) != len(TRIGGERERS):
-        raise ClusterError(f"not every triggerer got a share of the triggers\n{cluster.processes.tails()}")
+        raise cluster.error("not every triggerer got a share of the triggers")
 
 
 def lose_triggerer(cluster: Cluster) -> Loss:
@@ -132,45 +123,17 @@ def main() -> None:
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep all logs in a new folder")
     options = parser.parse_args()
     began = time.monotonic()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-cluster-")))
-        # PostgreSQL runs as another user, and has to get through to its own folder.
-        folder.chmod(0o711)
-        logs = folder / "logs"
-        logs.mkdir()
-        if options.logs:
-            stack.callback(shutil.copytree, logs, options.logs)
-        ids = [f"bak-{number:03}" for number in range(options.waits)]
-        cloud = stack.enter_context(CloudEmulator())
-        for backup_task_id in ids:
-            cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",))
-        # Settings of the user's own Airflow must not reach this one.
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-        services = stack.enter_context(Processes(environ, logs))
-        engine = start_postgres(services, folder / "postgres")
-        port = start_redis(services, folder / "redis") if options.executor == "celery" else None
-        say("PostgreSQL " + ("and Redis run" if port else "runs") + f"; the emulator listens on {cloud.url}")
-        environ |= settings(logs / "airflow", engine, port, cloud.connection_uri)
-        environ |= {"CLUSTER_INSTANCE_ID": INSTANCE_ID, "CLUSTER_BACKUP_TASK_IDS": " ".join(ids)}
-        processes = stack.enter_context(Processes(environ, logs))
-        broker = redis.Redis(HOST, port) if port else None
-        cluster = Cluster(processes, engine, cloud, broker, ids)
-        cluster.start()
-        say("Airflow runs: " + ", ".join(processes.names))
+    ids = [f"bak-{number:03}" for number in range(options.waits)]
+    celery = options.executor == "celery"
+    with (
+        CloudEmulator() as cloud,
+        started("waits", cloud, ids, celery=celery, keep_logs=options.logs) as cluster,
+    ):
         defer_all(cluster)
         loss = lose_triggerer(cluster)
         finish(cluster)
     print(f"\n{table(cluster, loss, time.monotonic() - began)}\n")
-    print("cluster: done; nothing is left running.")
 
 
 if __name__ == "__main__":
-    # Whoever ends it early gets the same clean-up.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        main()
-    except ClusterError as error:
-        sys.exit(f"cluster: {error}")
-    except KeyboardInterrupt:
-        sys.exit("cluster: stopped")
+    run_script(main)

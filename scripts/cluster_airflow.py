@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster_services import HOST, ClusterError, Processes, free_port, say, tail
+import redis
+from cluster_services import HOST, ClusterError, Processes, free_port, say, start_postgres, start_redis, tail
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    import redis
+    from collections.abc import Iterator, Mapping, Sequence
+
     from sqlalchemy import Engine, Row
 
     from airflow_provider_oceanbase.testing import CloudEmulator
 
 AIRFLOW = Path(sys.executable).with_name("airflow")
 DAGS = Path(__file__).with_name("cluster_dags")
+INSTANCE_ID = "ob-cluster"
 SLOTS = 8
 TRIGGERERS = ("triggerer-1", "triggerer-2")
 WORKERS = ("worker-1", "worker-2")
@@ -42,7 +49,7 @@ def settings(home: Path, engine: Engine, redis_port: int | None, connection_uri:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor" if redis_port is None else "CeleryExecutor",
         "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
@@ -67,18 +74,22 @@ def settings(home: Path, engine: Engine, redis_port: int | None, connection_uri:
 class Cluster:
     """A running Airflow with its waits.
 
+    :param dag_id: the one DAG, whose file in the folder of DAGs has its name
     :param processes: the components of Airflow
     :param engine: Airflow's database
     :param cloud: the emulator
     :param broker: Celery's Redis, None with LocalExecutor
     :param ids: IDs of the backup tasks, one a wait, in the order of ``map_index``
+    :param triggerers: names of the triggerers
     """
 
+    dag_id: str
     processes: Processes
     engine: Engine
     cloud: CloudEmulator
     broker: redis.Redis | None
     ids: list[str]
+    triggerers: Sequence[str]
     _shown: Counter[str] = field(default_factory=Counter)
     _shown_at: float = 0.0
 
@@ -99,7 +110,7 @@ class Cluster:
                 pid_file = self.processes.logs / f"{name}.pid"
                 options = ("--skip-serve-logs", "--celery-hostname", name, "--pid", pid_file)
                 start(name, AIRFLOW, "celery", "worker", *options)
-        for count, name in enumerate(TRIGGERERS, 1):
+        for count, name in enumerate(self.triggerers, 1):
             start(name, AIRFLOW, "triggerer", "--skip-serve-logs")
             # One after the other, so that the order of their jobs tells which is which.
             self.processes.wait_for(f"{name} works", 120, lambda count=count: len(self.jobs()) == count)
@@ -120,7 +131,8 @@ class Cluster:
     def states(self) -> Counter[str]:
         """Return how many waits are in which state, and show it now and then."""
         query = "SELECT coalesce(state, 'none') AS state, count(*) AS n FROM task_instance"
-        rows = self.rows(f"{query} WHERE dag_id = 'waits' AND map_index >= 0 GROUP BY 1 ORDER BY 1")
+        query += " WHERE dag_id = :dag_id AND map_index >= 0 GROUP BY 1 ORDER BY 1"
+        rows = self.rows(query, dag_id=self.dag_id)
         states = Counter({row.state: row.n for row in rows})
         if states != self._shown and time.monotonic() - self._shown_at >= PROGRESS_SECONDS:
             self._shown, self._shown_at = states, time.monotonic()
@@ -131,13 +143,19 @@ class Cluster:
 
     def task_logs(self, states: set[str]) -> str:
         """Return the end of the log of a wait in one of these states."""
-        query = "SELECT map_index FROM task_instance WHERE dag_id = 'waits' AND state = ANY(:states) LIMIT 1"
+        query = "SELECT task_id, map_index FROM task_instance WHERE dag_id = :dag_id AND state = ANY(:states)"
+        rows = self.rows(f"{query} LIMIT 1", dag_id=self.dag_id, states=list(states))
+        return "".join(self.logs_of(row.task_id, row.map_index) for row in rows)
+
+    def logs_of(self, task_id: str, map_index: int) -> str:
+        """Return the end of each log of a wait."""
         logs = Path(self.processes.environ["AIRFLOW_HOME"]) / "logs"
-        return "\n".join(
-            tail(path, str(path.relative_to(logs)))
-            for row in self.rows(query, states=list(states))
-            for path in sorted(logs.glob(f"dag_id=waits/*/*/map_index={row.map_index}/*"))
-        )
+        paths = logs.glob(f"dag_id={self.dag_id}/*/task_id={task_id}/map_index={map_index}/*")
+        return "\n".join(tail(path, str(path.relative_to(logs))) for path in sorted(paths))
+
+    def error(self, what: str) -> ClusterError:
+        """Return an error that shows the end of every log."""
+        return ClusterError(f"{what}\n{self.processes.tails()}")
 
     def shares(self) -> dict[int, int]:
         """Return how many triggers each triggerer has."""
@@ -169,3 +187,53 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+@contextmanager
+def started(
+    dag_id: str,
+    cloud: CloudEmulator,
+    ids: Sequence[str],
+    *,
+    celery: bool = False,
+    triggerers: Sequence[str] = TRIGGERERS,
+    changed: Mapping[str, str] | None = None,
+    keep_logs: Path | None = None,
+) -> Iterator[Cluster]:
+    """Give a new Airflow that runs, all but the DAG processor: the DAG starts as soon as it is read.
+
+    :param dag_id: the one DAG, which finds the IDs in ``CLUSTER_BACKUP_TASK_IDS``
+    :param cloud: the emulator, which gets a backup set for each ID
+    :param ids: IDs of the backup tasks
+    :param celery: with CeleryExecutor, rather than LocalExecutor
+    :param triggerers: names of the triggerers
+    :param changed: further settings of Airflow
+    :param keep_logs: a new folder to keep all logs in
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-cluster-")))
+        # PostgreSQL runs as another user, and has to get through to its own folder.
+        folder.chmod(0o711)
+        logs, home = folder / "logs", folder / "logs" / "airflow"
+        (home / "dags").mkdir(parents=True)
+        shutil.copy(DAGS / f"{dag_id}.py", home / "dags")
+        if keep_logs:
+            stack.callback(shutil.copytree, logs, keep_logs)
+        for backup_task_id in ids:
+            cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",))
+        # Settings of the user's own Airflow must not reach this one.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+        services = stack.enter_context(Processes(environ, logs))
+        engine = start_postgres(services, folder / "postgres")
+        # A connection that is left open would keep PostgreSQL from stopping.
+        stack.callback(engine.dispose)
+        port = start_redis(services, folder / "redis") if celery else None
+        say("PostgreSQL " + ("and Redis run" if port else "runs") + f"; the emulator listens on {cloud.url}")
+        environ |= settings(home, engine, port, cloud.connection_uri) | dict(changed or {})
+        environ |= {"CLUSTER_INSTANCE_ID": INSTANCE_ID, "CLUSTER_BACKUP_TASK_IDS": " ".join(ids)}
+        processes = stack.enter_context(Processes(environ, logs))
+        broker = redis.Redis(HOST, port) if port else None
+        cluster = Cluster(dag_id, processes, engine, cloud, broker, list(ids), triggerers)
+        cluster.start()
+        say("Airflow runs: " + ", ".join(processes.names))
+        yield cluster

@@ -9,12 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ HOST = "127.0.0.1"
 POSTGRES_USER = "postgres"
 _STOP_SECONDS = 15.0
 _TAIL_LINES = 25
+_SCRIPT = Path(sys.argv[0]).stem
 
 
 class ClusterError(Exception):
@@ -37,7 +39,21 @@ class ClusterError(Exception):
 
 def say(line: str) -> None:
     """Print a line of progress."""
-    print(f"cluster: {time.strftime('%H:%M:%S')}  {line}", flush=True)
+    print(f"{_SCRIPT}: {time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script to its end; an early one, too, says why."""
+    # Whoever ends it early gets the same clean-up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        main()
+    except ClusterError as error:
+        sys.exit(f"{_SCRIPT}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{_SCRIPT}: stopped")
+    print(f"{_SCRIPT}: done; nothing is left running.")
 
 
 class Processes:
@@ -112,7 +128,7 @@ class Processes:
             time.sleep(0.01)
         process.wait()
 
-    def wait_for(self, what: str, seconds: float, condition: Callable[[], T]) -> T:
+    def wait_for(self, what: str, seconds: float, condition: Callable[[], T], *, pause: float = 0.25) -> T:
         """Poll until the condition gives something true, and return it; all must stay alive meanwhile."""
         end = time.monotonic() + seconds
         while not (result := condition()):
@@ -121,7 +137,7 @@ class Processes:
                     raise ClusterError(f"{name} ended with code {code}\n{self.tail(name)}")
             if time.monotonic() > end:
                 raise ClusterError(f"{what}: not within {seconds:g} s\n{self.tails()}")
-            time.sleep(0.25)
+            time.sleep(pause)
         return result
 
     def tails(self) -> str:
@@ -145,16 +161,24 @@ def members(session: int) -> list[int]:
     Airflow puts each task into a process group of its own: only the session holds all that a component
     has started.
     """
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            # It has ended since the folder was listed.
-            continue
-        if int(its_session) == session and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
+    pids = (int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if (family := _family(pid)) and family[1] == session]
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent of a living process."""
+    family = _family(pid)
+    return family[0] if family else None
+
+
+def _family(pid: int) -> tuple[int, int] | None:
+    """Return parent and session of a living process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, its_parent, _, session = stat.rpartition(")")[2].split()[:4]
+    return None if state == "Z" else (int(its_parent), int(session))
 
 
 def free_port() -> int:
@@ -185,8 +209,7 @@ def start_postgres(processes: Processes, folder: Path) -> Engine:
     flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     processes.start("postgres", server, "-D", data, *flags, user=user)
     url = f"postgresql+psycopg2://{POSTGRES_USER}:{password}@{HOST}:{port}/postgres"
-    # No pool: a connection that is left open would keep PostgreSQL from stopping.
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     processes.wait_for("PostgreSQL answers", 60, lambda: _answers(engine))
     return engine
 
