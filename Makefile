@@ -1,4 +1,4 @@
-# Two commands: make demo, make test. Both set up .venv first; `make` alone lists everything.
+# make demo and make test are the two that matter; `make` alone lists everything. All set up .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 # For make cluster: local or celery.
