@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
 COMPAT_DATE := 2026-11-24
+# The commands that pyenv puts into PATH find only the versions that are switched on.
+PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[23].*/bin)
 
 .PHONY: help
 help:  ## List the commands
@@ -42,7 +44,7 @@ test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
 
 .PHONY: matrix
 matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment
-	$(BIN)/nox
+	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
 
 .PHONY: audit
 audit: setup  ## Look the pinned environment up in the database of known vulnerabilities
