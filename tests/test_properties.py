@@ -24,7 +24,7 @@ from airflow_provider_oceanbase.exceptions import (
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
 from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
 
-settings.register_profile("thorough", max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thorough")
 
 ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k", access_key_secret="s")

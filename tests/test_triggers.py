@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -149,14 +151,21 @@ def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
 
 def test_loop_is_never_blocked(cloud: CloudEmulator, caplog: pytest.LogCaptureFixture) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DOING", "DONE"))
+    # Whoever waited for an answer in the loop would block it for this long.
+    cloud._on_request = lambda seen: threading.Event().wait(0.5)
 
     async def watched() -> None:
-        loop = asyncio.get_running_loop()
-        loop.slow_callback_duration = 0.1
+        asyncio.get_running_loop().slow_callback_duration = 0.4
         await asyncio.gather(*(fire(trigger()) for _ in range(20)))
 
     caplog.set_level(logging.WARNING, "asyncio")
-    asyncio.run(watched(), debug=True)
+    # The garbage of all the tests before is not the trigger's.
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(watched(), debug=True)
+    finally:
+        gc.enable()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
