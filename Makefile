@@ -40,7 +40,7 @@ test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --cov -n 2 --dist loadfile
 
 .PHONY: matrix
 matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment

@@ -210,7 +210,7 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("2", 2), (format_datetime(datetime.now(UTC) + timedelta(days=365)), 3600)]
+    ("header", "seconds"), [("2", 2), (IN_A_YEAR, 3600)], ids=["two seconds", "in a year"]
 )
 def test_retry_after_bounds_the_pause(
     header: str, seconds: float, mode: str, monkeypatch: pytest.MonkeyPatch
