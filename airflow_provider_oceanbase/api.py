@@ -197,8 +197,6 @@ def unreachable(
     request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception
 ) -> OceanBaseCloudError:
     """Return the error for a request that got no complete answer."""
-    if isinstance(error, OceanBaseCloudError):
-        return error
     root: BaseException = error
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper

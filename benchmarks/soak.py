@@ -62,6 +62,7 @@ class Cloud:
     def finish_backups(self, began: float) -> None:
         """Let each backup be DONE when its time has come."""
         for backup_task_id, seconds in sorted(self.done_at.items(), key=lambda item: item[1]):
+            # A timetable, not a condition to wait for.
             time.sleep(max(began + seconds - time.monotonic(), 0))
             self.emulator.set_status(INSTANCE_ID, backup_task_id, "DONE")
             self.done_at[backup_task_id] = time.time()
