@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_oceanbase.backup_set import TenantBackupSet
+    from airflow_provider_oceanbase.backup_set import BackupSetSummary, TenantBackupSet
 
 
 class GetBackupSetOperator(BaseOperator):
@@ -37,6 +38,7 @@ class GetBackupSetOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
     ui_color = "#e6f1f2"
+    _summary: BackupSetSummary | None = None
 
     def __init__(
         self,
@@ -81,5 +83,14 @@ class GetBackupSetOperator(BaseOperator):
                 "before this task.",
                 backup_set["status"],
             )
-        context["ti"].xcom_push(key="backup_set", value=dict(summary(backup_set)))
+        self._summary = summary(backup_set)
+        context["ti"].xcom_push(key="backup_set", value=dict(self._summary))
         return tenants
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
+        """Return the backup set as an input dataset, for Airflow's openlineage provider."""
+        from airflow_provider_oceanbase.lineage import backup_set_lineage
+
+        return backup_set_lineage(
+            self.oceanbase_conn_id, self.instance_id, self.backup_task_id, self._summary
+        )

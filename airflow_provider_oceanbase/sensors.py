@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_oceanbase.api import Answer, Request, T
+    from airflow_provider_oceanbase.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.hooks import OceanBaseHook
     from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
 
@@ -57,10 +59,11 @@ class BackupSetSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
     _wait: BackupSetWait | None = None
-    #: When the wait began that a trigger has gone on with, in seconds since the epoch.
+    #: When the wait began that this run goes on with, in seconds since the epoch; None where it begins now.
     _began: float | None = None
     #: What the trigger said of its wait, until a poke has taken it.
     _event: dict[str, Any] | None = None
+    _summary: BackupSetSummary | None = None
 
     def __init__(
         self,
@@ -95,26 +98,31 @@ class BackupSetSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
+        began = time.time()
         try:
-            return super().execute(context)
+            summary = super().execute(context)
         finally:
             self._hook.close()
             self._wait = None
+        self._measure(began if self._began is None else self._began)
+        return summary
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on where the trigger ended, and return the summary of the set."""
-        self._began = event["began"]
+        began = self._began = event["began"]
         if message := event.get("timeout"):
             raise self._time_limit[1](message)
         self._event = event
         # Not self.execute, which Airflow lets nobody but itself call; its handling of errors is the point.
-        return BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        self._measure(began)
+        return summary
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check once."""
         if self._event is not None:
             event, self._event = self._event, None
-            return _outcome(event)
+            return self._done(_summary_in(event))
         from airflow_provider_oceanbase.backup_set import backup_set_request, summary
         from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
@@ -128,7 +136,26 @@ class BackupSetSensor(BaseSensorOperator):
         backup_set = wait.answered(*answer)
         if backup_set is None:
             return False
-        return PokeReturnValue(is_done=True, xcom_value=dict(summary(backup_set)))
+        return self._done(summary(backup_set))
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
+        """Return the backup set as an input dataset, for Airflow's openlineage provider."""
+        from airflow_provider_oceanbase.lineage import backup_set_lineage
+
+        return backup_set_lineage(
+            self.oceanbase_conn_id, self.instance_id, self.backup_task_id, self._summary
+        )
+
+    def _done(self, summary: BackupSetSummary) -> PokeReturnValue:
+        self._summary = summary
+        return PokeReturnValue(is_done=True, xcom_value=dict(summary))
+
+    def _measure(self, began: float) -> None:
+        from airflow.providers.common.compat.sdk import Stats
+
+        from airflow_provider_oceanbase.waiting import WAIT_METRIC
+
+        Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
 
     @property
     def _plan(self) -> WaitPlan:
@@ -156,7 +183,9 @@ class BackupSetSensor(BaseSensorOperator):
     def _new_wait(self, context: Context) -> BackupSetWait:
         from airflow_provider_oceanbase.waiting import BackupSetWait
 
-        return BackupSetWait(self._plan, self.log, first=not (self.reschedule and _was_rescheduled(context)))
+        if self.reschedule and (first_check := _first_check(context)):
+            self._began = first_check.timestamp()
+        return BackupSetWait(self._plan, self.log, first=self._began is None)
 
     def _ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
         from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
@@ -199,11 +228,11 @@ class BackupSetSensor(BaseSensorOperator):
         )
 
 
-def _outcome(event: dict[str, Any]) -> PokeReturnValue:
+def _summary_in(event: dict[str, Any]) -> BackupSetSummary:
     from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
 
-    if summary := event.get("summary"):
-        return PokeReturnValue(is_done=True, xcom_value=summary)
+    if "summary" in event:
+        return cast("BackupSetSummary", event["summary"])
     if failed := event.get("failed"):
         raise BackupSetFailedError.from_dict(failed)
     raise OceanBaseCloudError.from_dict(event["error"])
@@ -215,14 +244,15 @@ def _statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
     return tuple(statuses)
 
 
-def _was_rescheduled(context: Context) -> bool:
-    """Whether the task has checked before, and was put off."""
+def _first_check(context: Context) -> datetime | None:
+    """When the task first checked and was put off, None where it never was."""
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
-        return ti.get_first_reschedule_date(context) is not None
+        return cast("datetime | None", ti.get_first_reschedule_date(context))
     # Airflow 2 tells it from the database only.
     from airflow.models.taskreschedule import TaskReschedule
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        return session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1)) is not None
+        first = session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1))
+        return None if first is None else cast("datetime", first.start_date)

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow.providers.common.compat.sdk import Stats
+
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseAuthenticationError,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.backup_set import BackupSet
 
 VALID = "VALID"
+#: Counter of Airflow's metrics: checks, each tagged with its ``outcome``, ``answered`` or ``failed``.
+POLLS_METRIC = "oceanbase.backup_set.polls"
+#: Timer of Airflow's metrics: from the beginning of a wait until the backup set was seen done.
+WAIT_METRIC = "oceanbase.backup_set.wait_duration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ class BackupSetWait:
 
         :raises BackupSetFailedError: the backup failed
         """
+        Stats.incr(POLLS_METRIC, tags={"outcome": "answered"})
         self.first = False
         self.retry_after = None
         if self._outage_began is not None:
@@ -121,6 +128,7 @@ class BackupSetWait:
 
         :raises OceanBaseCloudError: the error, where waiting would not help, or where nothing worked before
         """
+        Stats.incr(POLLS_METRIC, tags={"outcome": "failed"})
         first, self.first = self.first, False
         if first or not error.transient:
             raise error

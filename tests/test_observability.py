@@ -1,0 +1,98 @@
+"""What Airflow's metrics and OpenLineage learn of a run: real DAGs, a statsd server, a file of events."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, SECRET, run
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+pytest.importorskip("airflow.providers.openlineage", reason="the openlineage provider is optional")
+DAG_IDS = ("poke_done", "reschedule_done", "deferrable_done", "poke_failed")
+
+
+class Told:
+    """All that a run told: statsd's lines, and OpenLineage's events by DAG, task and type."""
+
+    def __init__(self, lines: list[str], events: list[dict[str, Any]]) -> None:
+        self.lines = [line for line in lines if line.startswith("airflow.oceanbase.")]
+        self.events = {(event["job"]["name"], event["eventType"]): event for event in events}
+
+
+@pytest.fixture(scope="module")
+def told(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    events = tmp_path_factory.mktemp("lineage") / "events.jsonl"
+    with CloudEmulator(access_key_secret=SECRET) as cloud, socket.socket(type=socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+        for dag_id in DAG_IDS:
+            end = dag_id.rpartition("_")[2].upper()
+            cloud.add_backup_set("ob-1", dag_id, statuses=("DOING", "DOING", end), tenants=("orders",))
+        run(
+            sys.executable,
+            ROOT / "tests" / "run_dags.py",
+            *(f"{dags_folder / 'waits.py'}:{dag_id}" for dag_id in DAG_IDS),
+            AIRFLOW_CONN_OCEANBASE_DEFAULT=cloud.connection_uri,
+            AIRFLOW__METRICS__STATSD_ON="True",
+            AIRFLOW__METRICS__STATSD_HOST="127.0.0.1",
+            AIRFLOW__METRICS__STATSD_PORT=str(statsd.getsockname()[1]),
+            AIRFLOW__METRICS__METRICS_ALLOW_LIST="oceanbase",
+            AIRFLOW__OPENLINEAGE__DISABLED="False",
+            AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(
+                {"type": "file", "log_file_path": str(events), "append": True}
+            ),
+            NO_PROXY="127.0.0.1",
+        )
+        lines = _received(statsd)
+        host = cloud.url.removeprefix("http://")
+    text = events.read_text().replace(host, "HOST")
+    return Told(lines, [json.loads(line) for line in text.splitlines()])
+
+
+def _received(statsd: socket.socket) -> list[str]:
+    statsd.setblocking(False)
+    lines = []
+    while True:
+        try:
+            lines += statsd.recv(65536).decode().splitlines()
+        except BlockingIOError:
+            return lines
+
+
+def test_every_check_is_counted(told: Told) -> None:
+    assert told.lines.count("airflow.oceanbase.backup_set.polls:1|c") == 3 * len(DAG_IDS)
+
+
+def test_waits_that_end_well_are_timed(told: Told) -> None:
+    timings = [line for line in told.lines if line.startswith("airflow.oceanbase.backup_set.wait_duration:")]
+    milliseconds = [float(re.fullmatch(r".*:([\d.]+)\|ms", line)[1]) for line in timings]  # type: ignore[index]
+    # Two pauses of 0.2 s lie between three checks, but a trigger's first pause is a part of that.
+    assert [value > 200 for value in milliseconds] == [True] * 3
+
+
+@pytest.mark.parametrize("task_id", ["wait", "get"])
+@pytest.mark.parametrize("dag_id", [dag_id for dag_id in DAG_IDS if dag_id.endswith("_done")])
+def test_backup_set_is_an_input(dag_id: str, task_id: str, told: Told) -> None:
+    (dataset,) = told.events[f"{dag_id}.{task_id}", "COMPLETE"]["inputs"]
+    assert (dataset["namespace"], dataset["name"]) == ("oceanbase-cloud://HOST", f"ob-1/{dag_id}")
+    assert datetime.fromisoformat(dataset["facets"]["version"]["datasetVersion"]).tzinfo is not None
+    assert dataset["inputFacets"]["dataQualityMetrics"]["bytes"] == 60_000_000
+
+
+def test_failed_backup_is_named_without_a_version(told: Told) -> None:
+    (dataset,) = told.events["poke_failed.wait", "FAIL"]["inputs"]
+    assert dataset["name"] == "ob-1/poke_failed"
+    assert not dataset["facets"]
+    assert not dataset["inputFacets"]
+
+
+def test_lineage_holds_no_secret(told: Told) -> None:
+    assert SECRET not in json.dumps(list(told.events.values()))
