@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
-from urllib.request import parse_http_list
 
 from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.digest import digest_parameters, offered_challenges
 from airflow_provider_oceanbase.exceptions import (
+    TEMPLATE_HINT,
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
     OceanBaseInputError,
@@ -31,6 +32,7 @@ from airflow_provider_oceanbase.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_oceanbase.conversation import Conversation
     from airflow_provider_oceanbase.endpoint import Endpoint
 
 T = TypeVar("T")
@@ -46,8 +48,6 @@ MAX_CHALLENGE_BODY_BYTES = 64 * 1024
 MAX_RETRY_AFTER_SECONDS = 3600.0
 #: Headers that :func:`read_answer` looks at.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
-#: Digest algorithms that requests and aiohttp both know.
-DIGEST_ALGORITHMS = frozenset({"MD5", "MD5-SESS", "SHA-256", "SHA-512"})
 
 
 class Answer(NamedTuple, Generic[T_co]):
@@ -59,18 +59,31 @@ class Answer(NamedTuple, Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T_co]):
-    """A GET of the API, how its answer is read, and how errors name what it asks for.
+    """A request to the API, how its answer is read, and how errors name what it asks for.
 
     :param path: path of the URL, percent-encoded
     :param query: query of the URL without ``requestId``, percent-encoded
     :param subject: what is asked for, in words
     :param read: makes the result of the answer's ``data``; a ``ValueError`` says what is wrong with them
+    :param method: HTTP method
+    :param body: what to send as JSON, None for nothing
     """
 
     path: str
     query: str
     subject: str
     read: Callable[[object], T_co]
+    method: str = "GET"
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """Tells one question from another."""
+        return f"{self.path}?{self.query}"
+
+    def conversation(self) -> Conversation[T_co]:
+        """Return the requests to send: this one."""
+        return (yield self)
 
     def url(self, endpoint: Endpoint, request_id: str) -> str:
         """Return the URL to send; ``requestId`` is required by the API."""
@@ -95,7 +108,7 @@ def path_segment(name: str, value: str) -> str:
     if not isinstance(value, str) or value.strip() in ("", ".", "..", "None"):
         raise OceanBaseInputError(
             f"{name} is {value!r}, which is no ID",
-            hint="Nothing was sent. If it is a template, check what it renders to, under Rendered Template.",
+            hint=TEMPLATE_HINT,
         )
     try:
         return quote(value, safe="")
@@ -179,9 +192,9 @@ def _refusal(
 
 
 def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
-    parameters = _digest_parameters(challenges)
+    parameters = digest_parameters(challenges)
     if parameters is None:
-        offered = ", ".join(scheme for scheme, _ in _challenges(challenges)) or "nothing"
+        offered = ", ".join(scheme for scheme, _ in offered_challenges(challenges)) or "nothing"
         what = (
             f"the server offers no digest authentication that this client knows (offered: {shown(offered)})"
         )
@@ -228,50 +241,6 @@ def retry_after(header: str | None) -> float | None:
     if not seconds > 0 or math.isinf(seconds):
         return None
     return min(seconds, MAX_RETRY_AFTER_SECONDS)
-
-
-def digest_challenge(www_authenticate: str) -> str | None:
-    """Return the first Digest challenge that can be answered, alone and normalized; None where there is none.
-
-    requests and aiohttp each stumble over some list of challenges or of qop values that HTTP allows.
-    """
-    parameters = _digest_parameters(www_authenticate)
-    if parameters is None:
-        return None
-    return "Digest " + ", ".join(f'{key}="{value}"' for key, value in parameters.items())
-
-
-def _digest_parameters(www_authenticate: str) -> dict[str, str] | None:
-    for scheme, items in _challenges(www_authenticate):
-        pairs = (item.partition("=") for item in items)
-        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
-        qops = {qop.strip().lower() for qop in parameters.get("qop", "auth").split(",")}
-        if (
-            scheme.lower() == "digest"
-            and "realm" in parameters
-            and parameters.get("nonce")
-            and parameters.get("algorithm", "MD5").upper() in DIGEST_ALGORITHMS
-            and "auth" in qops
-        ):
-            if "qop" in parameters:
-                parameters["qop"] = "auth"
-            # Sessions serve one origin: a server must not widen where the key is used.
-            parameters.pop("domain", None)
-            return parameters
-    return None
-
-
-def _challenges(www_authenticate: str) -> list[tuple[str, list[str]]]:
-    """Split a header into challenges: ``[(scheme, [parameter, …]), …]``."""
-    challenges: list[tuple[str, list[str]]] = []
-    for item in parse_http_list(www_authenticate):
-        head, _, rest = item.partition(" ")
-        starts_challenge = "=" not in head and not rest.lstrip().startswith("=")
-        if starts_challenge:
-            challenges.append((head, [rest.strip()] if rest.strip() else []))
-        elif challenges:
-            challenges[-1][1].append(item)
-    return challenges
 
 
 def _text(envelope: dict[str, Any] | None, key: str) -> str | None:

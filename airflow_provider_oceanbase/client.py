@@ -13,6 +13,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from yarl import URL
 
 from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.conversation import Question, converse_async
+from airflow_provider_oceanbase.digest import digest_challenge
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.api import Answer, Request, T
@@ -70,11 +72,14 @@ class CloudClient:
             if isinstance(session, aiohttp.ClientSession):
                 await session.close()
 
-    async def ask(self, request: Request[T]) -> Answer[T]:
-        """Send a request once and return the answer: a wait is its own retry.
+    async def ask(self, question: Question[T]) -> Answer[T]:
+        """Ask once and return the answer: a wait is its own retry.
 
         :raises OceanBaseCloudError: what failed
         """
+        return await converse_async(question, self._send)
+
+    async def _send(self, request: Request[T]) -> Answer[T]:
         request_id = api.new_request_id()
         try:
             session = await self._session()
@@ -163,7 +168,7 @@ class _Lane:
                 return response
             complete = await _read(response, api.MAX_CHALLENGE_BODY_BYTES)
             self.refusal = complete or b""
-            challenge = api.digest_challenge(_header(response, "WWW-Authenticate")) or ""
+            challenge = digest_challenge(_header(response, "WWW-Authenticate")) or ""
             # All that the middleware looks at; it would read only the first of several challenges.
             view = SimpleNamespace(status=401, url=response.url, headers={"www-authenticate": challenge})
             return cast("aiohttp.ClientResponse", view)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 _SHOWN_CHARACTERS = 300
+TEMPLATE_HINT = "Nothing was sent. If it is a template, check what it renders to, under Rendered Template."
 
 
 def shown(text: str) -> str:
@@ -198,8 +199,8 @@ class BackupSetFailedError(AirflowFailException):
     ) -> None:
         super().__init__(
             f"Backup task {backup_task_id!r} of instance {instance_id!r} {reason} (requestId {request_id}). "
-            "Nothing may rely on this backup: look it up in the OceanBase Cloud console, back up again, and "
-            "run this task with the new backup task ID."
+            "Nothing may rely on this backup: look it up in the OceanBase Cloud console, and back up again. "
+            "A task that names the backup task ID needs the new one."
         )
         self.reason = reason
         self.instance_id = instance_id

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import requests
 import tenacity
-import urllib3
 from airflow.providers.common.compat.sdk import BaseHook
-from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase import api, get_provider_info
 from airflow_provider_oceanbase.backup_set import backup_set_request
+from airflow_provider_oceanbase.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
+from airflow_provider_oceanbase.conversation import converse
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
@@ -23,14 +21,20 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseNotFoundError,
     OceanBaseUnavailableError,
 )
+from airflow_provider_oceanbase.session import new_session, send
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import requests
+
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.backup_set import BackupSet
+    from airflow_provider_oceanbase.conversation import Question
 
 RETRY_ATTEMPTS = 5
 RETRY_SECONDS = 30.0
-_CHUNK_BYTES = 64 * 1024
 
 
 class OceanBaseHook(BaseHook):
@@ -73,15 +77,7 @@ class OceanBaseHook(BaseHook):
 
     @cached_property
     def _session(self) -> requests.Session:
-        session = requests.Session()
-        # netrc, proxy and CA bundle of the environment: Endpoint has settled what counts.
-        session.trust_env = False
-        session.auth = _Digest(self.endpoint.access_key_id, self.endpoint.access_key_secret)
-        session.headers.update(api.request_headers(self.endpoint, f"requests/{requests.__version__}"))
-        if self.endpoint.proxy:
-            session.proxies = {"http": self.endpoint.proxy, "https": self.endpoint.proxy}
-        session.verify = self.endpoint.verify
-        return session
+        return new_session(self.endpoint)
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection."""
@@ -130,14 +126,49 @@ class OceanBaseHook(BaseHook):
         )
         return self.ask(request).data
 
-    def ask(self, request: Request[T], *, retry: bool = True) -> Answer[T]:
-        """Send a request and return the answer.
+    def list_backup_sets(
+        self,
+        instance_id: str,
+        *,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        check_backup_set_download_enable: bool = False,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[BackupSet]:
+        """Return the backup sets of an instance, in the API's order, as their pages come.
+
+        Sets that appear or go meanwhile make no other come twice, and none be missed.
+
+        :param instance_id: ID of the OceanBase cluster
+        :param start_time: earliest time to list, with a time zone; default: no limit
+        :param end_time: latest time to list, alike
+        :param check_backup_set_download_enable: have the API check whether the sets can be downloaded
+        :param page_size: how many sets to ask for at once, up to 1,000; the API may give fewer
+        :raises OceanBaseInputError: an argument is unusable
+        :raises OceanBaseCloudError: a page could not be read; by its subclass
+        """
+        backup_sets = BackupSetList(
+            instance_id,
+            start_time=None if start_time is None else utc("start_time", start_time),
+            end_time=None if end_time is None else utc("end_time", end_time),
+            check_backup_set_download_enable=check_backup_set_download_enable,
+            page_size=page_size,
+        )
+        return self._pages(BackupSetPages(backup_sets))
+
+    def _pages(self, pages: BackupSetPages) -> Iterator[BackupSet]:
+        while (request := pages.request) is not None:
+            yield from pages.take(*self.ask(request))
+
+    def ask(self, question: Question[T], *, retry: bool = True) -> Answer[T]:
+        """Ask, and return the answer.
 
         :param retry: whether transient failures are tried again
         :raises OceanBaseCloudError: the last failure
         """
-        if not retry:
-            return self._send(request)
+        return converse(question, self._send_again if retry else self._send)
+
+    def _send_again(self, request: Request[T]) -> Answer[T]:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(RETRY_ATTEMPTS) | tenacity.stop_before_delay(RETRY_SECONDS),
@@ -160,32 +191,7 @@ class OceanBaseHook(BaseHook):
         return True, f"OceanBase Cloud accepts the AccessKey (requestId {answer.request_id})."
 
     def _send(self, request: Request[T]) -> Answer[T]:
-        request_id = api.new_request_id()
-        session = self.get_conn()
-        deadline = time.monotonic() + api.BODY_TIMEOUTS * self.endpoint.timeout
-        try:
-            with session.get(
-                request.url(self.endpoint, request_id),
-                allow_redirects=False,
-                stream=True,
-                timeout=self.endpoint.timeout,
-            ) as response:
-                body = self._read_body(response, request, request_id, deadline)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise api.unreachable(request, request_id, self.endpoint, error) from None
-        return api.read_answer(request, request_id, response.status_code, response.headers, body)
-
-    def _read_body(
-        self, response: requests.Response, request: Request[Any], request_id: str, deadline: float
-    ) -> bytes:
-        body = bytearray()
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if len(body) > api.MAX_BODY_BYTES:
-                raise api.too_large(request, request_id)
-            if time.monotonic() > deadline:
-                raise TimeoutError
-        return bytes(body)
+        return send(self.get_conn(), self.endpoint, request)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
@@ -217,23 +223,6 @@ class OceanBaseHook(BaseHook):
             return field_class(field["label"], description=field["description"], widget=look())
 
         return {name: widget(field) for name, field in _connection_type()["conn-fields"].items()}
-
-
-class _Digest(HTTPDigestAuth):
-    """requests' digest authentication, for every challenge that HTTP allows and this client can answer."""
-
-    def handle_401(self, r: requests.Response, **kwargs: Any) -> requests.Response:
-        challenge = api.digest_challenge(r.headers.get("WWW-Authenticate") or "")
-        if r.status_code != 401 or challenge is None:
-            return r
-        offered = r.headers["WWW-Authenticate"]
-        r.headers["WWW-Authenticate"] = challenge
-        # The base class reads the body whatever its size; what is left of it now decides.
-        if len(r.raw.read(api.MAX_CHALLENGE_BODY_BYTES)) == api.MAX_CHALLENGE_BODY_BYTES:
-            r.close()
-        answered: requests.Response = super().handle_401(r, **kwargs)  # type: ignore[no-untyped-call]
-        r.headers["WWW-Authenticate"] = offered
-        return answered
 
 
 def _connection_type() -> dict[str, Any]:

@@ -1,39 +1,25 @@
-"""BackupSetSensor: waits until a backup set is DONE."""
+"""Sensors: BackupSetSensor, for a backup that is known by its ID, and BackupCheckpointSensor, for any."""
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowTaskTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
+from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_oceanbase.base_sensor import WaitSensor
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
-    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal
+    from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
 
-    from airflow_provider_oceanbase.api import Answer, Request, T
-    from airflow_provider_oceanbase.backup_set import BackupSetSummary
-    from airflow_provider_oceanbase.hooks import OceanBaseHook
-    from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
-
-_TIMEOUT_MARGIN_SECONDS = 60.0
+_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
-# What only a run needs is imported where it is needed: a DAG file is parsed far more often than it runs.
-class BackupSetSensor(BaseSensorOperator):
+class BackupSetSensor(WaitSensor):
     """Waits until a backup set is DONE; its XCom is the summary of the set.
 
     - A status in ``failure_statuses`` fails the task at once and for good (``BackupSetFailedError``); any
@@ -58,12 +44,6 @@ class BackupSetSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
-    _wait: BackupSetWait | None = None
-    #: When the wait began that this run goes on with, in seconds since the epoch; None where it begins now.
-    _began: float | None = None
-    #: What the trigger said of its wait, until a poke has taken it.
-    _event: dict[str, Any] | None = None
-    _summary: BackupSetSummary | None = None
 
     def __init__(
         self,
@@ -74,185 +54,132 @@ class BackupSetSensor(BaseSensorOperator):
         success_statuses: Collection[str] = SUCCESS_STATUSES,
         failure_statuses: Collection[str] = FAILURE_STATUSES,
         require_valid: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = _DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.instance_id = instance_id
-        self.backup_task_id = backup_task_id
-        self.oceanbase_conn_id = oceanbase_conn_id
-        self.success_statuses = _statuses("success_statuses", success_statuses)
-        self.failure_statuses = _statuses("failure_statuses", failure_statuses)
-        self.require_valid = require_valid
-        self.deferrable = deferrable
-        if not self.success_statuses:
-            raise ValueError("success_statuses is empty: the sensor could never succeed")
-        if both := set(self.success_statuses) & set(self.failure_statuses):
-            raise ValueError(f"{sorted(both)} cannot be in success_statuses and in failure_statuses")
-
-    @cached_property
-    def _hook(self) -> OceanBaseHook:
-        from airflow_provider_oceanbase.hooks import OceanBaseHook
-
-        return OceanBaseHook(self.oceanbase_conn_id)
-
-    def execute(self, context: Context) -> Any:
-        """Wait for the backup set, and return its summary."""
-        began = time.time()
-        try:
-            summary = super().execute(context)
-        finally:
-            self._hook.close()
-            self._wait = None
-        self._measure(began if self._began is None else self._began)
-        return summary
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on where the trigger ended, and return the summary of the set."""
-        began = self._began = event["began"]
-        if message := event.get("timeout"):
-            raise self._time_limit[1](message)
-        self._event = event
-        # Not self.execute, which Airflow lets nobody but itself call; its handling of errors is the point.
-        summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
-        self._measure(began)
-        return summary
-
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Check once."""
-        if self._event is not None:
-            event, self._event = self._event, None
-            return self._done(_summary_in(event))
-        from airflow_provider_oceanbase.backup_set import backup_set_request, summary
-        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
-        wait = self._wait = self._wait or self._new_wait(context)
-        request = backup_set_request(self.instance_id, self.backup_task_id)
-        try:
-            answer = self._ask(request, wait)
-        except OceanBaseCloudError as error:
-            wait.failed(error)
-            return False
-        backup_set = wait.answered(*answer)
-        if backup_set is None:
-            return False
-        return self._done(summary(backup_set))
-
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
-        """Return the backup set as an input dataset, for Airflow's openlineage provider."""
-        from airflow_provider_oceanbase.lineage import backup_set_lineage
-
-        return backup_set_lineage(
-            self.oceanbase_conn_id, self.instance_id, self.backup_task_id, self._summary
+        super().__init__(
+            instance_id=instance_id,
+            oceanbase_conn_id=oceanbase_conn_id,
+            success_statuses=success_statuses,
+            failure_statuses=failure_statuses,
+            deferrable=deferrable,
+            **kwargs,
         )
-
-    def _done(self, summary: BackupSetSummary) -> PokeReturnValue:
-        self._summary = summary
-        return PokeReturnValue(is_done=True, xcom_value=dict(summary))
-
-    def _measure(self, began: float) -> None:
-        from airflow.providers.common.compat.sdk import Stats
-
-        from airflow_provider_oceanbase.waiting import WAIT_METRIC
-
-        Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
+        self.backup_task_id = backup_task_id
+        self.require_valid = require_valid
 
     @property
-    def _plan(self) -> WaitPlan:
-        from airflow_provider_oceanbase.waiting import WaitPlan
+    def _goal(self) -> BackupSetGoal:
+        from airflow_provider_oceanbase.goals import BackupSetGoal
 
-        return WaitPlan(
+        return BackupSetGoal(
             instance_id=self.instance_id,
             backup_task_id=self.backup_task_id,
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             require_valid=self.require_valid,
-            poke_interval=self.poke_interval,
-            exponential_backoff=self.exponential_backoff,
-            max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
-            timeout=self.timeout,
         )
 
     @property
-    def _time_limit(self) -> tuple[float, type[BaseException]]:
-        """Seconds after which a deferred wait is over, and the error that says so."""
-        if self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
-            return self.execution_timeout.total_seconds(), AirflowTaskTimeout
-        return self.timeout, AirflowSensorTimeout
+    def _backup_task(self) -> str:
+        return self.backup_task_id
 
-    def _new_wait(self, context: Context) -> BackupSetWait:
-        from airflow_provider_oceanbase.waiting import BackupSetWait
-
-        if self.reschedule and (first_check := _first_check(context)):
-            self._began = first_check.timestamp()
-        return BackupSetWait(self._plan, self.log, first=self._began is None)
-
-    def _ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
-        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
-        try:
-            return self._hook.ask(request, retry=wait.first)
-        except OceanBaseCloudError as error:
-            if not wait.wants_fresh_connection(error):
-                raise
-        self._hook.close()
-        return self._hook.ask(request, retry=False)
-
-    def _get_next_poke_interval(
-        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
-    ) -> float:
-        # Here the base class is about to wait, with all its other rules applied.
-        if self.deferrable:
-            self._defer(run_duration())
-        retry_after = self._wait.retry_after if self._wait else None
-        return self._plan.pause(run_duration(), retry_after=retry_after, seed=started_at)
-
-    def _defer(self, elapsed: float) -> NoReturn:
-        from dataclasses import asdict, replace
-
+    @property
+    def _trigger_class(self) -> type[BackupSetTrigger]:
         from airflow_provider_oceanbase.triggers import BackupSetTrigger
 
-        now = time.time()
-        began = now - elapsed if self._began is None else self._began
-        plan = replace(self._plan, timeout=self._time_limit[0])
-        self.defer(
-            trigger=BackupSetTrigger(
-                plan=asdict(plan),
-                oceanbase_conn_id=self.oceanbase_conn_id,
-                began=began,
-                status=self._wait.status if self._wait else None,
-            ),
-            method_name="execute_complete",
-            # The trigger keeps the time itself, and says more; this is for one that cannot.
-            timeout=timedelta(seconds=max(began + plan.timeout - now, 0.0) + _TIMEOUT_MARGIN_SECONDS),
+        return BackupSetTrigger
+
+
+class BackupCheckpointSensor(WaitSensor):
+    """Waits until an instance has a backup that reaches a point in time; its XCom is the summary of the set.
+
+    For who does not know the backup task's ID: any set will do that is DONE and VALID, and whose
+    ``checkpoint`` is at ``min_checkpoint`` or after it. The newest such set is accepted; its ``backupSetId``
+    is taken to be the ID of its backup task (inferred: the vendor's examples have the same form).
+
+    - Without ``tenants`` it has to be a set of the whole instance: one whose ``backupObjectType`` is
+      TENANT, DATABASE or TABLE is passed over. With them, each has to be in it, DONE, VALID and with a
+      checkpoint that is late enough; a backup of the one tenant that is named will do.
+    - A backup that has failed is passed over, and told once, when it ended after ``min_checkpoint``; or
+      fails the task at once and for good (``BackupSetFailedError``) with ``fail_on_failed_backup``.
+    - All else, known or not, is waited for. First check, outages and refusals: as :class:`BackupSetSensor`.
+
+    :param instance_id: ID of the OceanBase cluster (templated)
+    :param min_checkpoint: the earliest checkpoint that will do, such as ``{{ data_interval_end }}``: ISO 8601
+        with a time zone, or a datetime (templated)
+    :param tenants: names or IDs of tenants that have to be in the set; default: none, the whole instance
+        (templated)
+    :param backup_mode: the ``backupMode`` that the set has to have, such as ``PHYSICAL_BACKUP``; default: any
+        (templated)
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
+    :param success_statuses: statuses of a set that is done; only DONE is documented by the vendor
+    :param failure_statuses: statuses of a set that has failed
+    :param require_valid: whether the set, and each tenant named, has to have the ``validity`` VALID
+    :param fail_on_failed_backup: fail when a backup that ended after ``min_checkpoint`` has failed while none
+        fits
+    :param deferrable: as for :class:`BackupSetSensor`
+    """
+
+    template_fields: Sequence[str] = (
+        "instance_id",
+        "min_checkpoint",
+        "tenants",
+        "backup_mode",
+        "oceanbase_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        min_checkpoint: str | datetime,
+        tenants: Collection[str] = (),
+        backup_mode: str | None = None,
+        oceanbase_conn_id: str = "oceanbase_default",
+        success_statuses: Collection[str] = SUCCESS_STATUSES,
+        failure_statuses: Collection[str] = FAILURE_STATUSES,
+        require_valid: bool = True,
+        fail_on_failed_backup: bool = False,
+        deferrable: bool = _DEFERRABLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            instance_id=instance_id,
+            oceanbase_conn_id=oceanbase_conn_id,
+            success_statuses=success_statuses,
+            failure_statuses=failure_statuses,
+            deferrable=deferrable,
+            **kwargs,
+        )
+        self.min_checkpoint = min_checkpoint
+        self.tenants = tenants
+        self.backup_mode = backup_mode
+        self.require_valid = require_valid
+        self.fail_on_failed_backup = fail_on_failed_backup
+
+    @property
+    def _goal(self) -> CheckpointGoal:
+        from airflow_provider_oceanbase.goals import CheckpointGoal
+
+        earliest = self.min_checkpoint
+        return CheckpointGoal(
+            instance_id=self.instance_id,
+            min_checkpoint=earliest.isoformat() if isinstance(earliest, datetime) else earliest,
+            tenants=self.tenants or (),
+            backup_mode=self.backup_mode,
+            success_statuses=self.success_statuses,
+            failure_statuses=self.failure_statuses,
+            require_valid=self.require_valid,
+            fail_on_failed_backup=self.fail_on_failed_backup,
         )
 
+    @property
+    def _backup_task(self) -> str | None:
+        return self._summary and self._summary["backupSetId"]
 
-def _summary_in(event: dict[str, Any]) -> BackupSetSummary:
-    from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+    @property
+    def _trigger_class(self) -> type[BackupCheckpointTrigger]:
+        from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger
 
-    if "summary" in event:
-        return cast("BackupSetSummary", event["summary"])
-    if failed := event.get("failed"):
-        raise BackupSetFailedError.from_dict(failed)
-    raise OceanBaseCloudError.from_dict(event["error"])
-
-
-def _statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
-    if isinstance(statuses, str) or not all(isinstance(status, str) for status in statuses):
-        raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
-    return tuple(statuses)
-
-
-def _first_check(context: Context) -> datetime | None:
-    """When the task first checked and was put off, None where it never was."""
-    ti: Any = context["ti"]
-    if hasattr(ti, "get_first_reschedule_date"):
-        return cast("datetime | None", ti.get_first_reschedule_date(context))
-    # Airflow 2 tells it from the database only.
-    from airflow.models.taskreschedule import TaskReschedule
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        first = session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1))
-        return None if first is None else cast("datetime", first.start_date)
+        return BackupCheckpointTrigger

@@ -1,33 +1,36 @@
-"""BackupSetTrigger: a wait for a backup set that holds no worker slot."""
+"""Waits that hold no worker slot."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_oceanbase.backup_set import BackupSet, backup_set_request, summary
+from airflow_provider_oceanbase.api import T
+from airflow_provider_oceanbase.backup_set import BackupSet, summary
 from airflow_provider_oceanbase.client import CloudClient, shared_client
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError, shown
-from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
+from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal, Goal
+from airflow_provider_oceanbase.waiting import Pace, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from airflow_provider_oceanbase.api import Answer, Request, T
+    from airflow_provider_oceanbase.api import Answer
+    from airflow_provider_oceanbase.conversation import Question
 
 
-class BackupSetTrigger(BaseTrigger):
-    """Waits until a backup set is done, has failed, or the time is over; for ``BackupSetSensor``.
+class WaitTrigger(BaseTrigger, Generic[T]):
+    """Waits until a goal is reached, cannot be reached, or the time is over.
 
     It yields one event, a dict with ``began`` as it was given, and one of
 
-    - ``summary``: done; the summary of the set
+    - ``summary``: the summary of the backup set that was waited for
     - ``failed``: a ``BackupSetFailedError`` as a dict
     - ``error``: an ``OceanBaseCloudError`` as a dict
     - ``timeout``: a message
@@ -35,26 +38,37 @@ class BackupSetTrigger(BaseTrigger):
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
     read where the trigger runs, and afresh after HTTP 401 or 403.
 
-    :param plan: the fields of a :class:`WaitPlan`
+    :param goal: the fields of ``goal_class``
+    :param pace: the fields of a :class:`~airflow_provider_oceanbase.waiting.Pace`
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
     :param began: when the wait began, in seconds since the epoch
     :param status: the last status that is known, so that only a change of it is logged
     """
 
+    goal_class: ClassVar[Callable[..., Goal[Any]]]
+
     def __init__(
-        self, *, plan: dict[str, Any], oceanbase_conn_id: str, began: float, status: str | None
+        self,
+        *,
+        goal: dict[str, Any],
+        pace: dict[str, Any],
+        oceanbase_conn_id: str,
+        began: float,
+        status: str | None,
     ) -> None:
         # An exception here would stop the whole triggerer: whatever came is looked at in run().
         super().__init__()  # type: ignore[no-untyped-call]
-        self.plan = plan
+        self.goal = goal
+        self.pace = pace
         self.oceanbase_conn_id = oceanbase_conn_id
         self.began = began
         self.status = status
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path, and the arguments to make the trigger again."""
-        return "airflow_provider_oceanbase.triggers.BackupSetTrigger", {
-            "plan": self.plan,
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "goal": self.goal,
+            "pace": self.pace,
             "oceanbase_conn_id": self.oceanbase_conn_id,
             "began": self.began,
             "status": self.status,
@@ -79,39 +93,57 @@ class BackupSetTrigger(BaseTrigger):
         yield TriggerEvent({"began": self.began, **outcome})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
-        plan = WaitPlan(**self.plan)
-        wait = BackupSetWait(plan, self.log, first=False, status=self.status)
-        request = backup_set_request(plan.instance_id, plan.backup_task_id)
+        pace = Pace(**self.pace)
+        wait: Wait[T] = Wait(self.goal_class(**self.goal), self.log, first=False, status=self.status)
         # Where the clock has been set back, the wait begins now.
         passed = max(time.time() - self.began, 0.0)
         since = time.monotonic() - passed
+        question = wait.goal.question
         async with _Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
-                "%s was last seen with status %s. Waiting: a check every %g s%s, for %.0f s more at most.",
-                plan.subject,
+                "%s was last seen with %s. Waiting: a check every %g s%s, for %.0f s more at most.",
+                wait.goal.subject,
                 wait.status,
-                plan.poke_interval,
-                " at first" if plan.exponential_backoff else "",
-                max(plan.timeout - passed, 0.0),
+                pace.poke_interval,
+                " at first" if pace.exponential_backoff else "",
+                max(pace.timeout - passed, 0.0),
             )
             # Waits that begin together, or in a triggerer that has just started, must not check together.
-            pause = plan.pause(passed, seed=self.began) * random.random()  # noqa: S311 - no secret
+            pause = pace.pause(passed, seed=self.began) * random.random()  # noqa: S311 - no secret
             while True:
-                is_last = time.monotonic() - since + pause >= plan.timeout
+                is_last = time.monotonic() - since + pause >= pace.timeout
                 await asyncio.sleep(pause)
-                if backup_set := await _check(connected, request, wait):
+                if backup_set := await _check(connected, question, wait):
                     return {"summary": dict(summary(backup_set))}
                 elapsed = time.monotonic() - since
-                if is_last or elapsed > plan.timeout:
-                    return {"timeout": wait.timed_out(elapsed)}
-                pause = plan.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
+                if is_last or elapsed > pace.timeout:
+                    return {"timeout": wait.timed_out(elapsed, pace.timeout)}
+                pause = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
 
 
-async def _check(
-    connected: _Connected, request: Request[BackupSet | None], wait: BackupSetWait
-) -> BackupSet | None:
+class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
+    """Waits until a backup set is done; for ``BackupSetSensor``.
+
+    Its goal is a :class:`~airflow_provider_oceanbase.goals.BackupSetGoal`; all else is that of
+    :class:`WaitTrigger`.
+    """
+
+    goal_class = BackupSetGoal
+
+
+class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
+    """Waits until an instance has a backup that is late enough; for ``BackupCheckpointSensor``.
+
+    Its goal is a :class:`~airflow_provider_oceanbase.goals.CheckpointGoal`; all else is that of
+    :class:`WaitTrigger`.
+    """
+
+    goal_class = CheckpointGoal
+
+
+async def _check(connected: _Connected, question: Question[T], wait: Wait[T]) -> BackupSet | None:
     try:
-        answer = await connected.ask(request, wait)
+        answer = await connected.ask(question, wait)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
@@ -132,16 +164,16 @@ class _Connected:
         if self._client is not None:
             await self._client.release()
 
-    async def ask(self, request: Request[T], wait: BackupSetWait) -> Answer[T]:
+    async def ask(self, question: Question[T], wait: Wait[T]) -> Answer[T]:
         # Not before the first check, so that many waits do not all read their connections at once.
         client = self._client or await self._connect()
         try:
-            return await client.ask(request)
+            return await client.ask(question)
         except OceanBaseCloudError as error:
             if not wait.wants_fresh_connection(error):
                 raise
         client = await self._connect()
-        return await client.ask(request)
+        return await client.ask(question)
 
     async def _connect(self) -> CloudClient:
         connection = await get_async_connection(self._conn_id)

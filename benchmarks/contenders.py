@@ -108,14 +108,11 @@ async def trigger() -> AsyncIterator[Polling]:
     async with running(
         *(
             BackupSetTrigger(
-                plan={
-                    "instance_id": INSTANCE_ID,
-                    "backup_task_id": f"bak-{index}",
-                    "poke_interval": 0.0,
-                },
+                goal={"instance_id": INSTANCE_ID, "backup_task_id": f"bak-{index}"},
+                pace={"poke_interval": 0.0},
                 oceanbase_conn_id=CONN_ID,
                 began=time.time(),
-                status="DOING",
+                status="status DOING",
             )
             for index in range(IN_FLIGHT)
         )

@@ -22,13 +22,13 @@ SAMPLE_SECONDS = 1.0
 async def wait(number: int, poke_interval: float, timeout: float, events: list[dict[str, Any]]) -> None:
     """Run one trigger, and note how it ends."""
     backup_task_id = f"bak-{number}"
-    plan = {
-        "instance_id": INSTANCE_ID,
-        "backup_task_id": backup_task_id,
-        "poke_interval": poke_interval,
-        "timeout": timeout,
-    }
-    trigger = BackupSetTrigger(plan=plan, oceanbase_conn_id=CONN_ID, began=time.time(), status="DOING")
+    trigger = BackupSetTrigger(
+        goal={"instance_id": INSTANCE_ID, "backup_task_id": backup_task_id},
+        pace={"poke_interval": poke_interval, "timeout": timeout},
+        oceanbase_conn_id=CONN_ID,
+        began=time.time(),
+        status="status DOING",
+    )
     async for event in trigger.run():
         status = event.payload.get("summary", {}).get("status")
         events.append({"id": backup_task_id, "status": status, "at": time.time()})

@@ -38,16 +38,16 @@ BATCH, BATCH_SECONDS = 20, 0.04
 async def trigger_wait(index: int, poke_interval: float) -> None:
     """Wait with the provider's trigger."""
     trigger = BackupSetTrigger(
-        plan={
+        goal={
             "instance_id": INSTANCE_ID,
             "backup_task_id": f"bak-{index}",
             "success_statuses": ["DONE"],
             "failure_statuses": ["FAILED", "CANCELED", "OVERDUE"],
-            "poke_interval": poke_interval,
         },
+        pace={"poke_interval": poke_interval},
         oceanbase_conn_id=CONN_ID,
         began=time.time(),
-        status="DOING",
+        status="status DOING",
     )
     async for event in trigger.run():
         raise RuntimeError(f"a wait ended: {event}")

@@ -41,7 +41,7 @@ def rescheduled(first_date: datetime | None) -> Iterator[Any]:
         # It looks into its database, for a task instance that does not exist here.
         with (
             patch("airflow.sensors.base._orig_start_date", lambda **_: first_date),
-            patch("airflow_provider_oceanbase.sensors._first_check", lambda _: first_date),
+            patch("airflow_provider_oceanbase.base_sensor._first_check", lambda _: first_date),
         ):
             yield context()
     else:

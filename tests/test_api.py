@@ -9,6 +9,7 @@ from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_oceanbase import __version__, api
 from airflow_provider_oceanbase.backup_set import backup_set_request
+from airflow_provider_oceanbase.digest import digest_challenge
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
@@ -188,7 +189,7 @@ NORMAL = 'Digest realm="r", nonce="n", qop="auth"'
     ],
 )
 def test_digest_challenge(header: str, challenge: str | None) -> None:
-    assert api.digest_challenge(header) == challenge
+    assert digest_challenge(header) == challenge
 
 
 def test_unreachable_names_the_root() -> None:

@@ -168,19 +168,21 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
     _, arguments = put_off.trigger.serialize()
     began = arguments.pop("began")
     assert arguments == {
-        "plan": {
+        "goal": {
             "instance_id": "ob-1",
             "backup_task_id": "bak-1",
             "success_statuses": ("OK",),
             "failure_statuses": ("NO",),
             "require_valid": True,
+        },
+        "pace": {
             "poke_interval": 7.0,
             "exponential_backoff": True,
             "max_wait": 120.0,
             "timeout": 600.0,
         },
         "oceanbase_conn_id": "oceanbase_default",
-        "status": "DOING",
+        "status": "status DOING",
     }
     assert isinstance(began, float)
     # One check was the worker's; Airflow's own timeout only comes after the trigger's.

@@ -14,6 +14,7 @@ from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_oceanbase import api
 from airflow_provider_oceanbase.backup_set import BackupSet, backup_set_request, read_backup_set, summary
+from airflow_provider_oceanbase.digest import digest_challenge
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
@@ -21,8 +22,9 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
     OceanBaseUnavailableError,
 )
+from airflow_provider_oceanbase.goals import BackupSetGoal
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
-from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
+from airflow_provider_oceanbase.waiting import Pace, Wait
 
 settings.register_profile("thorough", max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thorough")
@@ -97,7 +99,7 @@ def test_any_answer_gives_a_backup_set_or_one_of_our_errors(
 
 @given(data)
 def test_success_is_never_guessed(value: dict[str, Any]) -> None:
-    wait = BackupSetWait(WaitPlan("ob-1", "bak-1"), LOG, first=False)
+    wait = Wait(BackupSetGoal("ob-1", "bak-1"), LOG, first=False)
     try:
         found = read_backup_set(value)
     except ValueError:
@@ -126,10 +128,8 @@ def test_pause_is_total_and_bounded(
     timeout: float,
     retry_after: float | None,
 ) -> None:
-    plan = WaitPlan(
-        "ob-1", "bak-1", poke_interval=interval, exponential_backoff=grows, max_wait=longest, timeout=timeout
-    )
-    pause = plan.pause(elapsed, retry_after=retry_after)
+    pace = Pace(interval, exponential_backoff=grows, max_wait=longest, timeout=timeout)
+    pause = pace.pause(elapsed, retry_after=retry_after)
     left = max(timeout - elapsed, 0)
     assert 0 <= pause <= left
     if not grows:
@@ -139,7 +139,7 @@ def test_pause_is_total_and_bounded(
 
 @given(st.lists(st.sampled_from(["DOING", "outage", None]), max_size=20))
 def test_a_wait_that_has_begun_survives_any_outage(checks: list[str | None]) -> None:
-    wait = BackupSetWait(WaitPlan("ob-1", "bak-1"), LOG)
+    wait = Wait(BackupSetGoal("ob-1", "bak-1"), LOG)
     wait.answered(None, "r")
     for check in checks:
         if check == "outage":
@@ -171,8 +171,8 @@ def test_an_id_is_one_segment_or_refused(instance_id: str, backup_task_id: str) 
 
 @given(st.text())
 def test_any_challenge_is_normalized_or_left(header: str) -> None:
-    challenge = api.digest_challenge(header)
-    assert challenge is None or api.digest_challenge(challenge) == challenge
+    challenge = digest_challenge(header)
+    assert challenge is None or digest_challenge(challenge) == challenge
 
 
 @given(st.none() | st.text() | st.floats().map(str) | st.integers().map(str))

@@ -15,6 +15,7 @@ from modes import fire
 from airflow_provider_oceanbase import client
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
+from airflow_provider_oceanbase.waiting import Pace
 
 
 @pytest.fixture
@@ -29,10 +30,13 @@ def trigger(**options: Any) -> BackupSetTrigger:
     arguments = {
         "oceanbase_conn_id": options.pop("oceanbase_conn_id", "oceanbase_default"),
         "began": options.pop("began", time.time()),
-        "status": options.pop("status", "DOING"),
+        "status": options.pop("status", "status DOING"),
     }
-    plan = {"instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 0.05, "timeout": 60}
-    return BackupSetTrigger(plan=plan | options, **arguments)
+    pace = {"poke_interval": 0.05, "timeout": 60}
+    goal = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
+    for name, value in options.items():
+        (pace if name in Pace.__annotations__ else goal)[name] = value
+    return BackupSetTrigger(goal=goal, pace=pace, **arguments)
 
 
 def outcome(**options: Any) -> Any:
@@ -42,7 +46,7 @@ def outcome(**options: Any) -> Any:
 
 
 def test_constructor_validates_nothing() -> None:
-    BackupSetTrigger(plan={"nonsense": None}, oceanbase_conn_id="", began=-1, status=None)
+    BackupSetTrigger(goal={"nonsense": None}, pace={}, oceanbase_conn_id="", began=-1, status=None)
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,18 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
 )
-from airflow_provider_oceanbase.waiting import BackupSetWait, WaitPlan
+from airflow_provider_oceanbase.goals import BackupSetGoal
+from airflow_provider_oceanbase.waiting import Pace, Wait
 
 LOG = logging.getLogger("tests.wait")
 
 
-def plan(**options: Any) -> WaitPlan:
-    return WaitPlan(**{"instance_id": "ob-1", "backup_task_id": "bak-1", "timeout": 3600} | options)
+def pace(**options: Any) -> Pace:
+    return Pace(**{"timeout": 3600} | options)
 
 
-def wait(*, first: bool = True, status: str | None = None, **options: Any) -> BackupSetWait:
-    return BackupSetWait(plan(**options), LOG, first, status)
+def wait(*, first: bool = True, status: str | None = None, **options: Any) -> Wait[Any]:
+    return Wait(BackupSetGoal("ob-1", "bak-1", **options), LOG, first, status)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
 )
 def test_pause(options: dict[str, Any], seconds: float) -> None:
     elapsed, retry_after = options.pop("elapsed", 0), options.pop("retry_after", None)
-    assert plan(**options).pause(elapsed, retry_after=retry_after) == seconds
+    assert pace(**options).pause(elapsed, retry_after=retry_after) == seconds
 
 
 @pytest.mark.parametrize("poke_interval", [0, 1, 60, 600.0])
@@ -153,12 +154,12 @@ def test_backoff_doubles_and_needs_no_memory(poke_interval: float) -> None:
     base = max(poke_interval / 2, 1)
     elapsed = 0.0
     for step in range(12):
-        growing = plan(poke_interval=poke_interval, exponential_backoff=True, timeout=1e9)
+        growing = pace(poke_interval=poke_interval, exponential_backoff=True, timeout=1e9)
         seconds = growing.pause(elapsed, seed="a")
         assert base * 2**step <= seconds < 2 * base * 2**step
         elapsed += seconds
 
 
 def test_backoff_spreads_waits() -> None:
-    pauses = {plan(exponential_backoff=True).pause(0, seed=number) for number in range(100)}
+    pauses = {pace(exponential_backoff=True).pause(0, seed=number) for number in range(100)}
     assert len(pauses) > 50

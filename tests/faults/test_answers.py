@@ -214,9 +214,9 @@ def test_retry_after_bounds_the_pause(
     header: str, seconds: float, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[float | None] = []
-    pause = "airflow_provider_oceanbase.waiting.WaitPlan.pause"
+    pause = "airflow_provider_oceanbase.waiting.Pace.pause"
 
-    def note(plan: Any, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
+    def note(pace: Any, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
         told.append(retry_after)
         return 0.05
 

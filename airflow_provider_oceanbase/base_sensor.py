@@ -1,0 +1,247 @@
+"""What the sensors share: poke, reschedule and deferrable mode for a wait, whatever for."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_oceanbase.api import Answer, T
+    from airflow_provider_oceanbase.backup_set import BackupSetSummary
+    from airflow_provider_oceanbase.goals import Goal
+    from airflow_provider_oceanbase.hooks import OceanBaseHook
+    from airflow_provider_oceanbase.triggers import WaitTrigger
+    from airflow_provider_oceanbase.waiting import Pace, Wait
+
+_TIMEOUT_MARGIN_SECONDS = 60.0
+
+
+# What only a run needs is imported where it is needed: a DAG file is parsed far more often than it runs.
+class WaitSensor(BaseSensorOperator):
+    """Waits for a backup; what for is its subclasses' business.
+
+    :param instance_id: ID of the OceanBase cluster (templated)
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
+    :param success_statuses: statuses of a backup set that is done
+    :param failure_statuses: statuses of a backup set that has failed
+    :param deferrable: wait in the triggerer, without a worker slot
+    """
+
+    _wait: Wait[Any] | None = None
+    #: When the wait began that this run goes on with, in seconds since the epoch; None where it begins now.
+    _began: float | None = None
+    #: What the trigger said of its wait, until a poke has taken it.
+    _event: dict[str, Any] | None = None
+    _summary: BackupSetSummary | None = None
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        oceanbase_conn_id: str,
+        success_statuses: Collection[str],
+        failure_statuses: Collection[str],
+        deferrable: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.instance_id = instance_id
+        self.oceanbase_conn_id = oceanbase_conn_id
+        self.success_statuses = _statuses("success_statuses", success_statuses)
+        self.failure_statuses = _statuses("failure_statuses", failure_statuses)
+        self.deferrable = deferrable
+        if not self.success_statuses:
+            raise ValueError("success_statuses is empty: the sensor could never succeed")
+        if both := set(self.success_statuses) & set(self.failure_statuses):
+            raise ValueError(f"{sorted(both)} cannot be in success_statuses and in failure_statuses")
+
+    @property
+    def _goal(self) -> Goal[Any]:
+        """What is waited for."""
+        raise NotImplementedError
+
+    @property
+    def _backup_task(self) -> str | None:
+        """ID of the backup task that was waited for, None where it is not known."""
+        raise NotImplementedError
+
+    @property
+    def _trigger_class(self) -> type[WaitTrigger[Any]]:
+        """What waits for it in the triggerer."""
+        raise NotImplementedError
+
+    @cached_property
+    def _hook(self) -> OceanBaseHook:
+        from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+        return OceanBaseHook(self.oceanbase_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the backup set, and return its summary."""
+        began = time.time()
+        try:
+            summary = super().execute(context)
+        finally:
+            self._hook.close()
+            self._wait = None
+        self._measure(began if self._began is None else self._began)
+        return summary
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on where the trigger ended, and return the summary of the set."""
+        began = self._began = event["began"]
+        if message := event.get("timeout"):
+            raise self._time_limit[1](message)
+        self._event = event
+        # Not self.execute, which Airflow lets nobody but itself call; its handling of errors is the point.
+        summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        self._measure(began)
+        return summary
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Check once."""
+        if self._event is not None:
+            event, self._event = self._event, None
+            return self._done(_summary_in(event))
+        from airflow_provider_oceanbase.backup_set import summary
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+        wait = self._wait = self._wait or self._new_wait(context)
+        try:
+            answer = self._ask(wait)
+        except OceanBaseCloudError as error:
+            wait.failed(error)
+            return False
+        backup_set = wait.answered(*answer)
+        if backup_set is None:
+            return False
+        return self._done(summary(backup_set))
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any] | None:
+        """Return the backup set as an input dataset, for Airflow's openlineage provider."""
+        from airflow_provider_oceanbase.lineage import backup_set_lineage
+
+        if (name := self._backup_task) is None:
+            return None
+        return backup_set_lineage(self.oceanbase_conn_id, self.instance_id, name, self._summary)
+
+    def _done(self, summary: BackupSetSummary) -> PokeReturnValue:
+        self._summary = summary
+        return PokeReturnValue(is_done=True, xcom_value=dict(summary))
+
+    def _measure(self, began: float) -> None:
+        from airflow.providers.common.compat.sdk import Stats
+
+        from airflow_provider_oceanbase.waiting import WAIT_METRIC
+
+        Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
+
+    @property
+    def _pace(self) -> Pace:
+        from airflow_provider_oceanbase.waiting import Pace
+
+        return Pace(
+            poke_interval=self.poke_interval,
+            exponential_backoff=self.exponential_backoff,
+            max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
+            timeout=self.timeout,
+        )
+
+    @property
+    def _time_limit(self) -> tuple[float, type[BaseException]]:
+        """Seconds after which a deferred wait is over, and the error that says so."""
+        if self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
+            return self.execution_timeout.total_seconds(), AirflowTaskTimeout
+        return self.timeout, AirflowSensorTimeout
+
+    def _new_wait(self, context: Context) -> Wait[Any]:
+        from airflow_provider_oceanbase.waiting import Wait
+
+        if self.reschedule and (first_check := _first_check(context)):
+            self._began = first_check.timestamp()
+        return Wait(self._goal, self.log, first=self._began is None)
+
+    def _ask(self, wait: Wait[T]) -> Answer[T]:
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+        question = wait.goal.question
+        try:
+            return self._hook.ask(question, retry=wait.first)
+        except OceanBaseCloudError as error:
+            if not wait.wants_fresh_connection(error):
+                raise
+        self._hook.close()
+        return self._hook.ask(question, retry=False)
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        # Here the base class is about to wait, with all its other rules applied.
+        if self.deferrable:
+            self._defer(run_duration())
+        retry_after = self._wait.retry_after if self._wait else None
+        return self._pace.pause(run_duration(), retry_after=retry_after, seed=started_at)
+
+    def _defer(self, elapsed: float) -> NoReturn:
+        from dataclasses import asdict, replace
+
+        now = time.time()
+        began = now - elapsed if self._began is None else self._began
+        pace = replace(self._pace, timeout=self._time_limit[0])
+        self.defer(
+            trigger=self._trigger_class(
+                goal=asdict(self._goal),
+                pace=asdict(pace),
+                oceanbase_conn_id=self.oceanbase_conn_id,
+                began=began,
+                status=self._wait.status if self._wait else None,
+            ),
+            method_name="execute_complete",
+            # The trigger keeps the time itself, and says more; this is for one that cannot.
+            timeout=timedelta(seconds=max(began + pace.timeout - now, 0.0) + _TIMEOUT_MARGIN_SECONDS),
+        )
+
+
+def _summary_in(event: dict[str, Any]) -> BackupSetSummary:
+    from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+
+    if "summary" in event:
+        return cast("BackupSetSummary", event["summary"])
+    if failed := event.get("failed"):
+        raise BackupSetFailedError.from_dict(failed)
+    raise OceanBaseCloudError.from_dict(event["error"])
+
+
+def _first_check(context: Context) -> datetime | None:
+    """When the task first checked and was put off, None where it never was."""
+    ti: Any = context["ti"]
+    if hasattr(ti, "get_first_reschedule_date"):
+        return cast("datetime | None", ti.get_first_reschedule_date(context))
+    # Airflow 2 tells it from the database only.
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        first = session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1))
+        return None if first is None else cast("datetime", first.start_date)
+
+
+def _statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
+    if isinstance(statuses, str) or not all(isinstance(status, str) for status in statuses):
+        raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
+    return tuple(statuses)

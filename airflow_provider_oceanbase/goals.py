@@ -1,0 +1,259 @@
+"""What can be waited for, and when it has come: plain code without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from airflow_provider_oceanbase.api import T
+from airflow_provider_oceanbase.backup_set import backup_set_request, tenants_of
+from airflow_provider_oceanbase.backup_sets import BackupSetList
+from airflow_provider_oceanbase.exceptions import (
+    TEMPLATE_HINT,
+    BackupSetFailedError,
+    OceanBaseInputError,
+    shown,
+)
+from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from dataclasses import Field
+    from datetime import tzinfo
+
+    from airflow_provider_oceanbase.backup_set import BackupSet, TenantBackupSet
+    from airflow_provider_oceanbase.conversation import Question
+
+VALID = "VALID"
+#: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
+_PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
+_NATIVE_HINT = "A template gives a list in a DAG with render_template_as_native_obj=True."
+#: A backup may have started so long before it reaches its checkpoint.
+_LOOKBACK = timedelta(days=7)
+
+
+class Verdict(NamedTuple):
+    """What an answer means for a wait.
+
+    :param status: what is known now, in words; told when it changes
+    :param backup_set: the set that was waited for, None to wait on
+    :param warning: what else to tell then
+    :param failure: why waiting on would not help
+    """
+
+    status: str
+    backup_set: BackupSet | None = None
+    warning: str | None = None
+    failure: BackupSetFailedError | None = None
+
+
+class Goal(Protocol[T]):
+    """What is waited for: a dataclass, whose fields make it again."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+
+    @property
+    def question(self) -> Question[T]:
+        """What to ask.
+
+        :raises OceanBaseInputError: a field is unusable
+        """
+
+    def judge(self, data: T, request_id: str) -> Verdict:
+        """Judge what was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSetGoal:
+    """One backup set, known by its ID, is done.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param backup_task_id: ID of the backup task
+    :param success_statuses: statuses that end the wait well
+    :param failure_statuses: statuses that end it with ``BackupSetFailedError``
+    :param require_valid: whether a set that is not VALID counts as failed
+    """
+
+    instance_id: str
+    backup_task_id: str
+    success_statuses: Collection[str] = SUCCESS_STATUSES
+    failure_statuses: Collection[str] = FAILURE_STATUSES
+    require_valid: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+        return f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+
+    @property
+    def question(self) -> Question[BackupSet | None]:
+        """What to ask: for the set."""
+        return backup_set_request(self.instance_id, self.backup_task_id)
+
+    def judge(self, backup_set: BackupSet | None, request_id: str) -> Verdict:
+        """Judge the set as it is now; None where it is not registered yet."""
+        if backup_set is None:
+            return Verdict("status not registered yet")
+        status, validity = backup_set["status"], backup_set.get("validity")
+        known = f"status {shown(status)}"
+        if status in self.failure_statuses:
+            return self._failed(f"ended with {known}", backup_set, request_id)
+        if status not in self.success_statuses:
+            return Verdict(known)
+        if validity in (None, VALID):
+            return Verdict(known, backup_set)
+        problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
+        if self.require_valid:
+            return self._failed(problem, backup_set, request_id)
+        return Verdict(known, backup_set, f"{self.subject} {problem}. Set require_valid=True to fail then.")
+
+    def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
+        error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
+        return Verdict(f"status {shown(backup_set['status'])}", failure=error)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointGoal:
+    """The instance has a backup set that is done, and whose checkpoint is late enough.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param min_checkpoint: the earliest checkpoint that will do: ISO 8601, with a time zone
+    :param tenants: names or IDs of tenants that have to be in it, each done and late enough itself; where
+        there are none, the set has to be one of the whole instance
+    :param backup_mode: the ``backupMode`` that it has to have, None for any
+    :param success_statuses: statuses of a set that is done
+    :param failure_statuses: statuses of a set that has failed
+    :param require_valid: whether it has to be VALID
+    :param fail_on_failed_backup: whether a backup that failed, and might have been late enough, ends the wait
+    """
+
+    instance_id: str
+    min_checkpoint: str
+    tenants: Collection[str] = ()
+    backup_mode: str | None = None
+    success_statuses: Collection[str] = SUCCESS_STATUSES
+    failure_statuses: Collection[str] = FAILURE_STATUSES
+    require_valid: bool = True
+    fail_on_failed_backup: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+        return f"A backup of instance {self.instance_id!r} with a checkpoint from {self.min_checkpoint} on"
+
+    @property
+    def question(self) -> Question[list[BackupSet]]:
+        """What to ask: for the sets of some days before the checkpoint.
+
+        Whole days, so that waits for the same night ask the same.
+
+        :raises OceanBaseInputError: ``min_checkpoint`` or ``tenants`` are unusable
+        """
+        if isinstance(self.tenants, str) or not all(isinstance(tenant, str) for tenant in self.tenants):
+            what = f"tenants is {self.tenants!r}; it must be a list of names"
+            raise OceanBaseInputError(what, hint=f"{TEMPLATE_HINT} {_NATIVE_HINT}")
+        day = (self._earliest - _LOOKBACK).astimezone(UTC).date()
+        return BackupSetList(self.instance_id, start_time=f"{day}T00:00:00Z")
+
+    def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
+        """Judge the sets that there are."""
+        candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
+        if fitting := [one for one in candidates if self._fits(one)]:
+            best = max(fitting, key=lambda one: (_time(one, "checkpoint"), _time(one, "startTime")))
+            return Verdict(f"accepted {_described(best)}", best)
+        if not candidates:
+            return Verdict("no backup set")
+        newest = max(candidates, key=_started)
+        known = f"the newest {_described(newest)}"
+        failed = max(filter(self._has_failed, candidates), key=_started, default=None)
+        if failed is None:
+            return Verdict(known)
+        if failed is not newest:
+            known = f"{known}, and {_described(failed)}"
+        if self.fail_on_failed_backup:
+            reason = f"ended with status {shown(failed['status'])}, and no other is late enough"
+            name = shown(failed["backupSetId"])
+            return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
+        return Verdict(known, warning=f"A backup has failed; the wait goes on: {_described(failed)}.")
+
+    @property
+    def _earliest(self) -> datetime:
+        time = _parsed(self.min_checkpoint, zone=None)
+        if time is None or time.tzinfo is None or time.year < 1970:
+            raise OceanBaseInputError(
+                f"min_checkpoint is {self.min_checkpoint!r}, which is no time in ISO 8601 with a time zone",
+                hint=TEMPLATE_HINT,
+            )
+        return time
+
+    def _fits(self, backup_set: BackupSet) -> bool:
+        if not self._is_good(backup_set):
+            return False
+        if not self.tenants:
+            return _kind(backup_set) not in _PARTS
+        # The set of a single tenant has no list.
+        inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
+        if _kind(backup_set) == "TENANT":
+            inside.append(backup_set)
+        covered = set[str]().union(*(_names(tenant) for tenant in inside if self._is_good(tenant)))
+        return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
+
+    def _is_good(self, backup_set: TenantBackupSet) -> bool:
+        return (
+            backup_set.get("status") in self.success_statuses
+            and (not self.require_valid or backup_set.get("validity") == VALID)
+            and _time(backup_set, "checkpoint") >= self._earliest
+        )
+
+    def _has_failed(self, backup_set: BackupSet) -> bool:
+        ended = max(_time(backup_set, "endTime"), _time(backup_set, "startTime"))
+        return backup_set["status"] in self.failure_statuses and ended >= self._earliest
+
+
+def _failure(
+    reason: str, instance_id: str, backup_task_id: str, backup_set: BackupSet, request_id: str
+) -> BackupSetFailedError:
+    return BackupSetFailedError(
+        reason,
+        instance_id=instance_id,
+        backup_task_id=backup_task_id,
+        status=backup_set["status"],
+        validity=backup_set.get("validity"),
+        request_id=request_id,
+    )
+
+
+def _kind(backup_set: TenantBackupSet) -> str:
+    return str(backup_set.get("backupObjectType")).upper()
+
+
+def _names(tenant: TenantBackupSet) -> set[str]:
+    return {name for name in (tenant.get("tenantName"), tenant.get("tenantId")) if isinstance(name, str)}
+
+
+def _described(backup_set: BackupSet) -> str:
+    details = ("status", "validity", "checkpoint")
+    known = ", ".join(f"{name} {shown(str(backup_set.get(name)))}" for name in details)
+    return f"backup set {shown(backup_set['backupSetId'])!r} ({known})"
+
+
+def _started(backup_set: BackupSet) -> datetime:
+    return _time(backup_set, "startTime")
+
+
+def _time(backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]) -> datetime:
+    """Return a time of a set, which is UTC; one before all others where it is missing or unreadable."""
+    return _parsed(backup_set.get(name)) or datetime.min.replace(tzinfo=UTC)
+
+
+def _parsed(text: object, zone: tzinfo | None = UTC) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return time if time is None or time.tzinfo else time.replace(tzinfo=zone)
