@@ -99,7 +99,7 @@ class WaitTrigger(BaseTrigger, Generic[T]):
         passed = max(time.time() - self.began, 0.0)
         since = time.monotonic() - passed
         question = wait.goal.question
-        async with _Connected(self.oceanbase_conn_id) as connected:
+        async with _Connected(self.oceanbase_conn_id, question) as connected:
             self.log.info(
                 "%s was last seen with %s. Waiting: a check every %g s%s, for %.0f s more at most.",
                 wait.goal.subject,
@@ -109,16 +109,20 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 max(pace.timeout - passed, 0.0),
             )
             # Waits that begin together, or in a triggerer that has just started, must not check together.
-            pause = pace.pause(passed, seed=self.began) * random.random()  # noqa: S311 - no secret
+            interval = pace.pause(passed, seed=self.began)
+            pause = interval * random.random()  # noqa: S311 - no secret
             while True:
                 is_last = time.monotonic() - since + pause >= pace.timeout
                 await asyncio.sleep(pause)
-                if backup_set := await _check(connected, question, wait):
+                # What another wait for the same has learned meanwhile will do, but not for the last word.
+                if backup_set := await _check(connected, wait, 0.0 if is_last else interval):
                     return {"summary": dict(summary(backup_set))}
                 elapsed = time.monotonic() - since
                 if is_last or elapsed > pace.timeout:
                     return {"timeout": wait.timed_out(elapsed, pace.timeout)}
-                pause = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
+                interval = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
+                # So that waits for the same come to check together, by one request.
+                pause = max(interval - connected.age, 0.0)
 
 
 class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
@@ -141,45 +145,55 @@ class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
     goal_class = CheckpointGoal
 
 
-async def _check(connected: _Connected, question: Question[T], wait: Wait[T]) -> BackupSet | None:
+async def _check(connected: _Connected[T], wait: Wait[T], max_age: float) -> BackupSet | None:
     try:
-        answer = await connected.ask(question, wait)
+        answer = await connected.ask(wait, max_age)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
     return wait.answered(*answer)
 
 
-class _Connected:
-    """The shared client of a connection, as the connection is now."""
+class _Connected(Generic[T]):
+    """Asks a question by the shared client of a connection, as the connection is now."""
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, question: Question[T]) -> None:
         self._conn_id = conn_id
+        self._question = question
         self._client: CloudClient | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._client is not None:
-            await self._client.release()
+        await self._disconnect(self._client)
 
-    async def ask(self, question: Question[T], wait: Wait[T]) -> Answer[T]:
+    @property
+    def age(self) -> float:
+        """Seconds since the last answer came to whoever asked for it."""
+        return self._client.age(self._question) if self._client else 0.0
+
+    async def ask(self, wait: Wait[T], max_age: float) -> Answer[T]:
         # Not before the first check, so that many waits do not all read their connections at once.
         client = self._client or await self._connect()
         try:
-            return await client.ask(question)
+            return await client.ask(self._question, max_age=max_age)
         except OceanBaseCloudError as error:
             if not wait.wants_fresh_connection(error):
                 raise
         client = await self._connect()
-        return await client.ask(question)
+        return await client.ask(self._question)
 
     async def _connect(self) -> CloudClient:
         connection = await get_async_connection(self._conn_id)
         endpoint = Endpoint.from_connection(connection, await get_async_extra_dejson(connection))
         former, self._client = self._client, shared_client(endpoint).acquire()
+        self._client.join(self._question)
         # Only now: where nothing has changed, it is the same, and stays open.
-        if former is not None:
-            await former.release()
+        await self._disconnect(former)
         return self._client
+
+    async def _disconnect(self, client: CloudClient | None) -> None:
+        if client is not None:
+            client.leave(self._question)
+            await client.release()

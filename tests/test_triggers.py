@@ -124,10 +124,12 @@ def test_clock_that_was_set_back(cloud: CloudEmulator) -> None:
 
 
 def test_first_checks_are_spread(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    names = [f"bak-{index}" for index in range(100)]
+    for name in names:
+        cloud.add_backup_set("ob-1", name, statuses=("DONE",))
 
     async def all_at_once() -> None:
-        await asyncio.gather(*(fire(trigger(poke_interval=1)) for _ in range(100)))
+        await asyncio.gather(*(fire(trigger(backup_task_id=name, poke_interval=1)) for name in names))
 
     asyncio.run(all_at_once())
     times = sorted(request.at for request in cloud.requests if request.status == 200)
