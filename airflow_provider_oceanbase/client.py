@@ -18,6 +18,8 @@ from airflow_provider_oceanbase.conversation import Question, converse_async
 from airflow_provider_oceanbase.digest import digest_challenge
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.endpoint import Endpoint
 
@@ -105,8 +107,8 @@ class CloudClient:
         if poll is None or poll.users == 1:
             return await converse_async(question, self._send)
         if poll.task is None or (poll.task.done() and poll.age() >= max_age):
-            poll.task = asyncio.create_task(converse_async(question, self._send))
-            poll.task.add_done_callback(poll.note)
+            poll.task = asyncio.create_task(poll.answer(converse_async(question, self._send)))
+            poll.task.add_done_callback(_heard)
         # Whoever is cancelled here must not take the answer from the others.
         return cast("Answer[T]", await asyncio.shield(poll.task))
 
@@ -190,15 +192,22 @@ class _Poll:
         self.task: asyncio.Task[Answer[Any]] | None = None
         self._answered_at = 0.0
 
-    def note(self, task: asyncio.Task[Answer[Any]]) -> None:
-        """Note that an answer has come, or an error, which may have nobody left to hear it."""
-        self._answered_at = time.monotonic()
-        if not task.cancelled():
-            task.exception()
+    async def answer(self, answer: Awaitable[Answer[T]]) -> Answer[T]:
+        """Wait for an answer, or an error, and note when it came."""
+        try:
+            return await answer
+        finally:
+            self._answered_at = time.monotonic()
 
     def age(self) -> float:
         """Return how many seconds ago the last answer came."""
         return time.monotonic() - self._answered_at
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    # Or asyncio complains of an error that nobody was left to hear.
+    if not task.cancelled():
+        task.exception()
 
 
 class _Lane:

