@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
 
 class BackupSetTrigger(BaseTrigger):
-    """Waits until a backup set is done, has failed, or the time is over; for ``BackupSetSensor``.
+    """Waits until a backup set is done, has failed, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` defers to it.
 
     It yields one event, a dict with ``began`` as it was given, and one of
 
     - ``summary``: done; the summary of the set
-    - ``failed``: a ``BackupSetFailedError`` as a dict
-    - ``error``: an ``OceanBaseCloudError`` as a dict
+    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
+    - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
     - ``timeout``: a message
 
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
     read where the trigger runs, and afresh after HTTP 401 or 403.
 
-    :param plan: the fields of a :class:`WaitPlan`
+    :param plan: the fields of a :class:`~airflow_provider_oceanbase.waiting.WaitPlan`
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
     :param began: when the wait began, in seconds since the epoch
     :param status: the last status that is known, so that only a change of it is logged
