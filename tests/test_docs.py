@@ -97,8 +97,8 @@ def test_every_dag_of_the_pages_has_an_outcome() -> None:
 
 def test_failed_backups_are_told(printed: str) -> None:
     assert "The wait for backup bak-failed failed; the backup is FAILED." in printed
-    # Of Airflow 3.0, only dag.test() keeps the exception from the callback.
-    if not airflow.__version__.startswith("3.0."):
+    # There, dag.test() keeps the exception from the callback; a worker does not.
+    if not airflow.__version__.startswith(("3.0.", "3.1.", "3.2.")):
         assert "To the database team: Backup bak-failed is FAILED." in printed
 
 
