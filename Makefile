@@ -42,6 +42,12 @@ test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
 	$(BIN)/mypy
 	$(BIN)/pytest --cov -n 2 --dist loadfile
 
+.PHONY: docs
+docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails
+	AIRFLOW_HOME=$(CURDIR)/docs/_build/airflow AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR \
+	  $(BIN)/sphinx-build -q -n -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs: docs/_build/html/index.html"
+
 .PHONY: matrix
 matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment
 	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
@@ -77,4 +83,4 @@ constraints: setup  ## Renew constraints.txt, the pinned development environment
 
 .PHONY: clean
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) .nox dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox dist docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache

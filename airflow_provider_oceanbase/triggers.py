@@ -31,8 +31,8 @@ class WaitTrigger(BaseTrigger, Generic[T]):
     It yields one event, a dict with ``began`` as it was given, and one of
 
     - ``summary``: the summary of the backup set that was waited for
-    - ``failed``: a ``BackupSetFailedError`` as a dict
-    - ``error``: an ``OceanBaseCloudError`` as a dict
+    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
+    - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
     - ``timeout``: a message
 
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
@@ -126,7 +126,9 @@ class WaitTrigger(BaseTrigger, Generic[T]):
 
 
 class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
-    """Waits until a backup set is done; for ``BackupSetSensor``.
+    """Waits until a backup set is done, has failed, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` defers to it.
 
     Its goal is a :class:`~airflow_provider_oceanbase.goals.BackupSetGoal`; all else is that of
     :class:`WaitTrigger`.
@@ -136,7 +138,9 @@ class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
 
 
 class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
-    """Waits until an instance has a backup that is late enough; for ``BackupCheckpointSensor``.
+    """Waits until an instance has a backup that is late enough, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it.
 
     Its goal is a :class:`~airflow_provider_oceanbase.goals.CheckpointGoal`; all else is that of
     :class:`WaitTrigger`.
