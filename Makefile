@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
 COMPAT_DATE := 2026-11-24
-# The commands that pyenv puts into PATH find only the versions that are switched on.
-PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[23].*/bin)
+# The commands that pyenv puts into PATH find only the versions that are switched on. A version that is nowhere fails
+# its sessions of the matrix.
+PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[123].*/bin)
 
 .PHONY: help
 help:  ## List the commands
@@ -43,7 +44,7 @@ test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
 	$(BIN)/pytest --cov -n 2 --dist loadfile
 
 .PHONY: matrix
-matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment
+matrix: setup  ## Run the tests on every supported Airflow and Python (3.11, 3.12 and 3.13 must be there)
 	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
 
 .PHONY: audit
