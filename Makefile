@@ -63,6 +63,11 @@ build: setup  ## Build wheel and sdist into dist/
 
 .PHONY: soak
 soak: setup  ## Wait 2,000 times, for ten minutes, on a cloud that fails one request in ten
+	$(BIN)/twine check --strict dist/*
+
+.PHONY: release
+release: setup  ## Check, build, tag and upload this version (DRY_RUN=1: neither tag nor upload)
+	@$(BIN)/python scripts/release.py $(if $(DRY_RUN),--dry-run)
 	$(BIN)/python -m benchmarks.soak
 
 .PHONY: bench
