@@ -36,11 +36,14 @@ cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=
 kills: setup  ## Kill 20 waits at random moments on a whole Airflow; SEED=2: at others
 	@$(BIN)/python scripts/kills.py --seed $(SEED)
 
-.PHONY: test
-test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
+.PHONY: lint
+lint: setup  ## Check what needs no run: ruff, mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: test
+test: lint  ## Check everything: make lint, then pytest with coverage
 	$(BIN)/pytest --cov -n 2 --dist loadfile
 
 .PHONY: matrix
@@ -57,17 +60,17 @@ format: setup  ## Format the code, and mend what ruff can
 	$(BIN)/ruff format .
 
 .PHONY: build
-build: setup  ## Build wheel and sdist into dist/
+build: setup  ## Build wheel and sdist into dist/, and check them as a package index does
 	rm -rf dist
 	$(BIN)/python -m build --installer uv
-
-.PHONY: soak
-soak: setup  ## Wait 2,000 times, for ten minutes, on a cloud that fails one request in ten
 	$(BIN)/twine check --strict dist/*
 
 .PHONY: release
 release: setup  ## Check, build, tag and upload this version (DRY_RUN=1: neither tag nor upload)
 	@$(BIN)/python scripts/release.py $(if $(DRY_RUN),--dry-run)
+
+.PHONY: soak
+soak: setup  ## Wait 2,000 times, for ten minutes, on a cloud that fails one request in ten
 	$(BIN)/python -m benchmarks.soak
 
 .PHONY: bench

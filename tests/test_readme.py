@@ -52,7 +52,7 @@ def test_make_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     shown = "\n".join([*code_blocks("bash"), *re.findall(r"`make [a-z-]+`", README)])
     commands = set(re.findall(r"\bmake ([a-z-]+)", shown))
-    assert {"demo", "test", "build", "constraints"} <= commands
+    assert {"demo", "test", "build"} <= commands
     assert all(re.search(rf"^{command}:", makefile, re.MULTILINE) for command in commands)
 
 
