@@ -42,6 +42,10 @@ test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
 	$(BIN)/mypy
 	$(BIN)/pytest --cov -n 2 --dist loadfile
 
+.PHONY: ui
+ui: setup  ## Try the web UI in a real browser; SCREENSHOTS=docs/images: renew the pictures
+	$(BIN)/pytest tests/ui $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
+
 .PHONY: matrix
 matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment
 	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
@@ -77,4 +81,4 @@ constraints: setup  ## Renew constraints.txt, the pinned development environment
 
 .PHONY: clean
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) .nox dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox dist .coverage .mypy_cache .pytest_cache .ruff_cache test-results

@@ -13,6 +13,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_oceanbase import __version__, get_provider_info
+from airflow_provider_oceanbase.endpoint import DEFAULT_HOST, DEFAULT_TIMEOUT_SECONDS
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 CONNECTION_TYPE: dict[str, Any] = get_provider_info()["connection-types"][0]  # type: ignore[index]
@@ -72,6 +73,13 @@ def test_forms_agree() -> None:
         (Path(airflow.__file__).parent / "customized_form_field_behaviours.schema.json").read_text()
     )
     jsonschema.validate(behaviour, schema)
+
+
+def test_form_tells_the_defaults() -> None:
+    assert f"Default: {DEFAULT_HOST}." in CONNECTION_TYPE["ui-field-behaviour"]["placeholders"]["host"]
+    assert (
+        f"Default: {DEFAULT_TIMEOUT_SECONDS:g}." in CONNECTION_TYPE["conn-fields"]["timeout"]["description"]
+    )
 
 
 def test_widgets_of_older_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
