@@ -52,6 +52,10 @@ docs: setup  ## Build the documentation into docs/_build/; a broken link or refe
 	  $(BIN)/sphinx-build -q -n -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
+.PHONY: ui
+ui: setup  ## Try the web UI in a real browser; SCREENSHOTS=docs/images: renew the pictures
+	$(BIN)/pytest tests/ui $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
+
 .PHONY: matrix
 matrix: setup  ## Run the tests on every supported Airflow and Python (3.11, 3.12 and 3.13 must be there)
 	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
@@ -92,4 +96,4 @@ constraints: setup  ## Renew constraints.txt, the pinned development environment
 
 .PHONY: clean
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) .nox dist docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox dist docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache test-results

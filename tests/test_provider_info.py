@@ -17,6 +17,7 @@ from airflow.cli import cli_parser
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_oceanbase import __version__, get_provider_info
+from airflow_provider_oceanbase.endpoint import DEFAULT_HOST, DEFAULT_TIMEOUT_SECONDS
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 with warnings.catch_warnings():
@@ -94,6 +95,13 @@ def test_hook_is_found() -> None:
     assert hook.hook_name == "OceanBase Cloud"
     assert hook.connection_id_attribute_name == OceanBaseHook.conn_name_attr
     assert hook.connection_testable
+
+
+def test_form_tells_the_defaults() -> None:
+    assert f"Default: {DEFAULT_HOST}." in CONNECTION_TYPE["ui-field-behaviour"]["placeholders"]["host"]
+    assert (
+        f"Default: {DEFAULT_TIMEOUT_SECONDS:g}." in CONNECTION_TYPE["conn-fields"]["timeout"]["description"]
+    )
 
 
 def test_widgets_of_older_airflow() -> None:
