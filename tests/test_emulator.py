@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import re
@@ -18,37 +17,16 @@ import pytest
 import requests
 from certificates import make_certificate
 from conftest import answer
+from emulators import AUTH, PATH, QUERY, client, get, statuses
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase.testing import CloudEmulator
-
-AUTH = ("emulator-key", "emulator-secret")
-PATH = "/api/v2/instances/ob-1/backup/data/sets/bak-1"
-QUERY = "?requestId=r-1"
 
 
 @pytest.fixture
 def cloud() -> Iterator[CloudEmulator]:
     with CloudEmulator() as emulator:
         yield emulator
-
-
-@contextlib.contextmanager
-def client(cloud: CloudEmulator, auth: tuple[str, str] = AUTH) -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.auth = HTTPDigestAuth(*auth)
-        yield session
-
-
-def get(
-    cloud: CloudEmulator, target: str = PATH + QUERY, auth: tuple[str, str] = AUTH, **options: Any
-) -> Any:
-    with client(cloud, auth) as session:
-        return session.get(cloud.url + target, timeout=5, **options)
-
-
-def statuses(cloud: CloudEmulator) -> list[int]:
-    return [request.status for request in cloud.requests]
 
 
 def test_answer_has_the_documented_fields(cloud: CloudEmulator) -> None:
@@ -100,6 +78,8 @@ def test_download_is_checked_on_demand(cloud: CloudEmulator) -> None:
         ("GET", f"/api/v2/instances/ob-1/backup/data/sets/other{QUERY}", 404),
         ("GET", f"/elsewhere{QUERY}", 404),
         ("DELETE", PATH + QUERY, 405),
+        ("POST", f"/api/v2/instances/ob-1/backup/data/sets{QUERY}", 405),
+        ("GET", f"/api/v2/instances/ob-1/backup/data/start{QUERY}", 405),
         ("GET", f"/api/v2/instances{QUERY}&pageNumber=1&pageSize=1", 200),
     ],
 )
@@ -197,13 +177,19 @@ class HandMade:
         self.challenge = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
 
     def ask(
-        self, *, secret: str = AUTH[1], uri: str = PATH + QUERY, nc: str = "00000001", **lies: str
+        self,
+        *,
+        secret: str = AUTH[1],
+        method: str = "GET",
+        uri: str = PATH + QUERY,
+        nc: str = "00000001",
+        **lies: str,
     ) -> Any:
         def md5(*parts: str) -> str:
             return hashlib.md5(":".join(parts).encode()).hexdigest()
 
         nonce = lies.get("nonce", self.challenge["nonce"])
-        proof = md5(md5(AUTH[0], self.challenge["realm"], secret), nonce, nc, "c", "auth", md5("GET", uri))
+        proof = md5(md5(AUTH[0], self.challenge["realm"], secret), nonce, nc, "c", "auth", md5(method, uri))
         fields = (
             self.challenge
             | {"username": AUTH[0], "uri": uri, "response": proof, "qop": "auth", "nc": nc, "cnonce": "c"}
@@ -218,6 +204,7 @@ def test_each_part_of_the_answer_is_checked(cloud: CloudEmulator) -> None:
     hand = HandMade(cloud)
     assert hand.ask(secret="wrong").status_code == 401
     assert hand.ask(uri="/other").status_code == 401
+    assert hand.ask(method="POST").status_code == 401
     for lie in ("username", "realm", "opaque", "response", "qop", "algorithm", "cnonce"):
         refused = hand.ask(**{lie: "x"})
         assert refused.status_code == 401
