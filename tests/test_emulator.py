@@ -246,25 +246,36 @@ def test_command_line() -> None:
     with serve("--port", "0", "--seconds", "0.001", "--fail", "503", "--algorithm", "SHA-256") as process:
         assert process.stdout is not None
         try:
-            lines = [process.stdout.readline() for _ in range(7)]
-            *command, user, url = shlex.split(lines[-1])
-            assert command == ["curl", "--digest", "-u"]
-            auth = HTTPDigestAuth(*user.split(":"))
-            answers = [requests.get(url, auth=auth, timeout=5) for _ in range(2)]
-            assert [response.status_code for response in answers] == [503, 200]
-            assert answers[1].json()["data"]["status"] == "DONE"
-            assert lines[-2].startswith(
-                "export AIRFLOW_CONN_OCEANBASE_DEFAULT=oceanbase://emulator-key:emulator-secret@127.0.0.1:"
+            lines = [process.stdout.readline() for _ in range(10)]
+            export, _, *commands = (shlex.split(line) for line in lines[-5:])
+            assert export[1].startswith(
+                "AIRFLOW_CONN_OCEANBASE_DEFAULT=oceanbase://emulator-key:emulator-secret@127.0.0.1:"
             )
+            assert [command[:3] for command in commands] == [["curl", "--digest", "-u"]] * 3
+            auth = HTTPDigestAuth(*commands[0][3].split(":"))
+            read, listed, start = (command[-1] for command in commands)
+            answers = [requests.get(url, auth=auth, timeout=5) for url in (read, read, listed)]
+            assert [response.status_code for response in answers] == [503, 200, 200]
+            assert answers[1].json()["data"]["status"] == "DONE"
+            assert answers[2].json()["data"]["total"] == 3
+            header, data = (commands[2][commands[2].index(option) + 1] for option in ("-H", "-d"))
+            name, _, value = header.partition(": ")
+            started = requests.post(start, data, headers={name: value}, auth=auth, timeout=5).json()["data"]
+            url = read.replace("bak-demo", started["backupTaskId"])
+            assert requests.get(url, auth=auth, timeout=5).status_code == 200
         finally:
             process.send_signal(signal.SIGTERM)
-        path = "GET /api/v2/instances/ob-demo/backup/data/sets/bak-demo"
-        assert process.stdout.read().splitlines() == [
-            f"{path} > 401",
-            f"{path} > 503",
-            f"{path} > 200 DONE",
-            "Stopped.",
+        path = "/api/v2/instances/ob-demo/backup/data"
+        *shown, last, stopped = process.stdout.read().splitlines()
+        assert shown == [
+            f"GET {path}/sets/bak-demo > 401",
+            f"GET {path}/sets/bak-demo > 503",
+            f"GET {path}/sets/bak-demo > 200 DONE",
+            f"GET {path}/sets > 200",
+            f"POST {path}/start > 200",
         ]
+        assert last.startswith(f"GET {path}/sets/bak-started-1 > 200 ")
+        assert stopped == "Stopped."
         assert process.wait() == 0
 
 
