@@ -188,3 +188,8 @@ def utc(name: str, time: datetime) -> str:
             f"{name} is {time!r}; it must be a datetime with a time zone", hint="Nothing was sent."
         )
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_of(time: datetime) -> str:
+    """Return the beginning of a time's day in UTC, as the API takes it: questions of one day are the same."""
+    return f"{time.astimezone(UTC).date()}T00:00:00Z"
