@@ -56,12 +56,14 @@ class Watcher:
             self._tell("cannot be read; the next poll tries again", error)
             return []
         new = self._told(known or Cursor.start(datetime.now(UTC)), poll)
-        if known is not None:
-            self._saved = known
-            return new
-        if self._cursor is not None:
+        if self._cursor is None:
+            return []
+        if known is None:
             self._log.info("The watch of instance %r begins; done before: %d.", self._instance_id, len(new))
-        return []
+            return []
+        self._log.info("The watch of instance %r goes on.", self._instance_id)
+        self._saved = known
+        return new
 
     async def save(self) -> None:
         """Save how far it has come; all events for that must be in the database."""
