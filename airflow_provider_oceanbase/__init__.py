@@ -46,9 +46,11 @@ def get_provider_info() -> dict[str, object]:
                         "schema": "Schema (https or http)",
                     },
                     "placeholders": {
-                        "host": "api-cloud.oceanbase.com",
-                        "schema": "https",
-                        "port": "443",
+                        "login": "Required",
+                        "password": "Required",
+                        "host": "Default: api-cloud.oceanbase.com. China: api-cloud-cn.oceanbase.com",
+                        "schema": "Default: https",
+                        "port": "Default: 443, with http 80",
                     },
                 },
                 "conn-fields": {
@@ -67,7 +69,9 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "verify": {
                         "label": "TLS verification",
-                        "description": "true (default), false, or the path of a CA bundle on the workers.",
+                        "description": (
+                            "true (default), false, or the path of a CA bundle on workers and triggerers."
+                        ),
                         "schema": {"type": ["string", "null"]},
                     },
                     "proxy": {

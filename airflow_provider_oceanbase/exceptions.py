@@ -1,7 +1,7 @@
 """The errors of this provider: what happened, to which backup task, and what to do next.
 
-``OceanBaseCloudError`` and its subclasses say that *asking* OceanBase Cloud went wrong. Only
-``BackupSetFailedError`` says that *the backup* did.
+:class:`OceanBaseCloudError` and its subclasses say that *asking* OceanBase Cloud went wrong. Only
+:class:`BackupSetFailedError` says that *the backup* did.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class Polls:
         self._connected = Connected(oceanbase_conn_id)
         self._pace = Pace(_usable(poke_interval), timeout=math.inf)
         self._outage = Outage(log)
+        self._question: BackupSetList | None = None
         self._last: Poll | None = None
         #: When the next poll is due, by the clock of the event loop.
         self.due = 0.0
@@ -89,7 +90,9 @@ class Polls:
         earliest = datetime.now(UTC) - LOOKBACK
         day = day_of(min(self._last.wanted, earliest) if self._last else earliest)
         try:
-            backup_sets = (await self._connected.ask(BackupSetList(self._instance_id, start_time=day))).data
+            if self._question is None or self._question.start_time != day:
+                self._question = BackupSetList(self._instance_id, start_time=day)
+            backup_sets = (await self._connected.ask(self._question)).data
         except OceanBaseCloudError:
             raise
         except Exception as error:

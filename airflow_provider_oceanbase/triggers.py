@@ -28,8 +28,8 @@ class WaitTrigger(BaseTrigger, Generic[T]):
     It yields one event, a dict with ``began`` as it was given, and one of
 
     - ``summary``: the summary of the backup set that was waited for
-    - ``failed``: a ``BackupSetFailedError`` as a dict
-    - ``error``: an ``OceanBaseCloudError`` as a dict
+    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
+    - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
     - ``timeout``: a message
 
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
@@ -106,20 +106,26 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 max(pace.timeout - passed, 0.0),
             )
             # Waits that begin together, or in a triggerer that has just started, must not check together.
-            pause = pace.pause(passed, seed=self.began) * random.random()  # noqa: S311 - no secret
+            interval = pace.pause(passed, seed=self.began)
+            pause = interval * random.random()  # noqa: S311 - no secret
             while True:
                 is_last = time.monotonic() - since + pause >= pace.timeout
                 await asyncio.sleep(pause)
-                if backup_set := await _check(connected, question, wait):
+                # What another wait for the same has learned meanwhile will do, but not for the last word.
+                if backup_set := await _check(connected, question, wait, 0.0 if is_last else interval):
                     return {"summary": dict(summary(backup_set))}
                 elapsed = time.monotonic() - since
                 if is_last or elapsed > pace.timeout:
                     return {"timeout": wait.timed_out(elapsed, pace.timeout)}
-                pause = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
+                interval = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
+                # So that waits for the same come to check together, by one request.
+                pause = max(interval - connected.age, 0.0)
 
 
 class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
-    """Waits until a backup set is done; for ``BackupSetSensor``.
+    """Waits until a backup set is done, has failed, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` defers to it.
 
     Its goal is a :class:`~airflow_provider_oceanbase.goals.BackupSetGoal`; all else is that of
     :class:`WaitTrigger`.
@@ -129,7 +135,9 @@ class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
 
 
 class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
-    """Waits until an instance has a backup that is late enough; for ``BackupCheckpointSensor``.
+    """Waits until an instance has a backup that is late enough, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it.
 
     Its goal is a :class:`~airflow_provider_oceanbase.goals.CheckpointGoal`; all else is that of
     :class:`WaitTrigger`.
@@ -138,9 +146,11 @@ class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
     goal_class = CheckpointGoal
 
 
-async def _check(connected: Connected, question: Question[T], wait: Wait[T]) -> BackupSet | None:
+async def _check(
+    connected: Connected, question: Question[T], wait: Wait[T], max_age: float
+) -> BackupSet | None:
     try:
-        answer = await connected.ask(question)
+        answer = await connected.ask(question, max_age=max_age)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None

@@ -19,17 +19,12 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from airflow_home import AIRFLOW, DAG_ID, EXAMPLE_DAGS, hasten_tasks
+from processes import HOST
+
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-ROOT = Path(__file__).resolve().parent.parent
 CONNECTION = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
-DAG_ID = "oceanbase_backup_etl"
-# The example checks once a minute; against the emulator nobody wants to wait for that.
-LOCAL_SETTINGS = """
-def task_policy(task):
-    if hasattr(task, "poke_interval"):
-        task.poke_interval = 2
-"""
 #: What is worth showing of Airflow's output: the provider's own lines, and what becomes of each task.
 PROGRESS = re.compile(
     r"\[(?P<level>info|warning|error) *\] (?P<text>.*?) +\[(airflow\.task\.\S*)?airflow_provider_oceanbase"
@@ -68,7 +63,7 @@ def wanted(environ: dict[str, str], name: str) -> str:
 
 def airflow(environ: dict[str, str], *arguments: str) -> None:
     """Run an airflow command; show its progress, or, if it fails, all that it printed."""
-    command = [str(Path(sys.executable).with_name("airflow")), *arguments]
+    command = [str(AIRFLOW), *arguments]
     printed = []
     with subprocess.Popen(
         command,
@@ -118,7 +113,7 @@ def main() -> None:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-demo-")))
         environ = os.environ | {
             "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         }
@@ -130,9 +125,8 @@ def main() -> None:
             cloud = stack.enter_context(CloudEmulator())
             cloud.add_backup_set(**ids, polls_per_status=2, tenants=("orders", "billing", "analytics"))
             connection = cloud.connection_uri
-            environ["NO_PROXY"] = environ["no_proxy"] = "127.0.0.1"
-            (home / "config").mkdir()
-            (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+            environ["NO_PROXY"] = environ["no_proxy"] = HOST
+            hasten_tasks(home)
             print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
         environ[CONNECTION] = connection
         print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow before 3.2
+    from airflow.models.dagbag import DagBag
 
 KEYS = ("return_value", "backup_set")
 
@@ -12,8 +16,10 @@ KEYS = ("return_value", "backup_set")
 def main(*names: str) -> None:
     for name in names:
         file, _, dag_id = name.partition(":")
-        dags = {dag.dag_id: dag for dag in runpy.run_path(file).values() if hasattr(dag, "dag_id")}
-        run = dags[dag_id].test()
+        bag = DagBag(file)
+        if bag.import_errors:
+            sys.exit("\n".join(bag.import_errors.values()))
+        run = bag.dags[dag_id].test()
         tasks = {}
         for ti in run.get_task_instances():
             name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
