@@ -36,6 +36,10 @@ cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=
 kills: setup  ## Kill 20 waits at random moments on a whole Airflow; SEED=2: at others
 	@$(BIN)/python scripts/kills.py --seed $(SEED)
 
+.PHONY: events
+events: setup  ## Run DAGs on backups that get done, while the triggerer is killed again and again
+	@$(BIN)/python scripts/events.py
+
 .PHONY: lint
 lint: setup  ## Check what needs no run: ruff, mypy --strict
 	$(BIN)/ruff check .

@@ -13,8 +13,9 @@ def get_provider_info() -> dict[str, object]:
     """
     integration = "OceanBase Cloud"
 
-    def modules(kind: str) -> list[dict[str, object]]:
-        return [{"integration-name": integration, "python-modules": [f"airflow_provider_oceanbase.{kind}"]}]
+    def modules(*names: str) -> list[dict[str, object]]:
+        paths = [f"airflow_provider_oceanbase.{name}" for name in names]
+        return [{"integration-name": integration, "python-modules": paths}]
 
     return {
         "package-name": "airflow-provider-oceanbase",
@@ -30,7 +31,8 @@ def get_provider_info() -> dict[str, object]:
         "hooks": modules("hooks"),
         "operators": modules("operators"),
         "sensors": modules("sensors"),
-        "triggers": modules("triggers"),
+        "triggers": modules("triggers", "event_triggers"),
+        "asset-uris": [{"schemes": ["oceanbase-cloud"], "handler": None}],
         "connection-types": [
             {
                 "connection-type": "oceanbase",

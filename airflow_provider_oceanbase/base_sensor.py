@@ -14,6 +14,8 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_provider_oceanbase.statuses import checked_statuses
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
@@ -62,8 +64,8 @@ class WaitSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.oceanbase_conn_id = oceanbase_conn_id
-        self.success_statuses = _statuses("success_statuses", success_statuses)
-        self.failure_statuses = _statuses("failure_statuses", failure_statuses)
+        self.success_statuses = checked_statuses("success_statuses", success_statuses)
+        self.failure_statuses = checked_statuses("failure_statuses", failure_statuses)
         self.deferrable = deferrable
         if not self.success_statuses:
             raise ValueError("success_statuses is empty: the sensor could never succeed")
@@ -239,9 +241,3 @@ def _first_check(context: Context) -> datetime | None:
     with create_session() as session:
         first = session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1))
         return None if first is None else cast("datetime", first.start_date)
-
-
-def _statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
-    if isinstance(statuses, str) or not all(isinstance(status, str) for status in statuses):
-        raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
-    return tuple(statuses)

@@ -39,6 +39,8 @@ class OceanBaseCloudError(Exception):
 
     #: True: the same request may succeed later, so that a wait goes on.
     transient: ClassVar[bool] = False
+    #: True: the connection, read afresh, may help: its AccessKey may have been rotated.
+    outdated: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
     _FIELDS: ClassVar[tuple[str, ...]] = (
         "what",
@@ -108,6 +110,7 @@ class OceanBaseInputError(OceanBaseCloudError, ValueError):
 class OceanBaseAuthenticationError(OceanBaseCloudError):
     """HTTP 401 or 403: the AccessKey was not accepted, or may not do this."""
 
+    outdated = True
     default_hint = (
         "Check login (AccessKey ID), password (AccessKey secret), host and project_id of the connection, and "
         "that the AccessKey is enabled."

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oceanbase.api import T
 from airflow_provider_oceanbase.backup_set import BackupSet, summary
-from airflow_provider_oceanbase.client import CloudClient, shared_client
-from airflow_provider_oceanbase.endpoint import Endpoint
+from airflow_provider_oceanbase.connected import Connected
 from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError, shown
 from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal, Goal
 from airflow_provider_oceanbase.waiting import Pace, Wait
@@ -21,7 +19,6 @@ from airflow_provider_oceanbase.waiting import Pace, Wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from airflow_provider_oceanbase.api import Answer
     from airflow_provider_oceanbase.conversation import Question
 
 
@@ -99,7 +96,7 @@ class WaitTrigger(BaseTrigger, Generic[T]):
         passed = max(time.time() - self.began, 0.0)
         since = time.monotonic() - passed
         question = wait.goal.question
-        async with _Connected(self.oceanbase_conn_id, question) as connected:
+        async with Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
                 "%s was last seen with %s. Waiting: a check every %g s%s, for %.0f s more at most.",
                 wait.goal.subject,
@@ -115,7 +112,7 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 is_last = time.monotonic() - since + pause >= pace.timeout
                 await asyncio.sleep(pause)
                 # What another wait for the same has learned meanwhile will do, but not for the last word.
-                if backup_set := await _check(connected, wait, 0.0 if is_last else interval):
+                if backup_set := await _check(connected, question, wait, 0.0 if is_last else interval):
                     return {"summary": dict(summary(backup_set))}
                 elapsed = time.monotonic() - since
                 if is_last or elapsed > pace.timeout:
@@ -149,55 +146,12 @@ class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
     goal_class = CheckpointGoal
 
 
-async def _check(connected: _Connected[T], wait: Wait[T], max_age: float) -> BackupSet | None:
+async def _check(
+    connected: Connected, question: Question[T], wait: Wait[T], max_age: float
+) -> BackupSet | None:
     try:
-        answer = await connected.ask(wait, max_age)
+        answer = await connected.ask(question, max_age=max_age)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
     return wait.answered(*answer)
-
-
-class _Connected(Generic[T]):
-    """Asks a question by the shared client of a connection, as the connection is now."""
-
-    def __init__(self, conn_id: str, question: Question[T]) -> None:
-        self._conn_id = conn_id
-        self._question = question
-        self._client: CloudClient | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._disconnect(self._client)
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last answer came to whoever asked for it."""
-        return self._client.age(self._question) if self._client else 0.0
-
-    async def ask(self, wait: Wait[T], max_age: float) -> Answer[T]:
-        # Not before the first check, so that many waits do not all read their connections at once.
-        client = self._client or await self._connect()
-        try:
-            return await client.ask(self._question, max_age=max_age)
-        except OceanBaseCloudError as error:
-            if not wait.wants_fresh_connection(error):
-                raise
-        client = await self._connect()
-        return await client.ask(self._question)
-
-    async def _connect(self) -> CloudClient:
-        connection = await get_async_connection(self._conn_id)
-        endpoint = Endpoint.from_connection(connection, await get_async_extra_dejson(connection))
-        former, self._client = self._client, shared_client(endpoint).acquire()
-        self._client.join(self._question)
-        # Only now: where nothing has changed, it is the same, and stays open.
-        await self._disconnect(former)
-        return self._client
-
-    async def _disconnect(self, client: CloudClient | None) -> None:
-        if client is not None:
-            client.leave(self._question)
-            await client.release()
