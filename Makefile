@@ -25,8 +25,8 @@ $(VENV)/.ready: constraints.txt pyproject.toml scripts/setup.sh
 	@touch $@
 
 .PHONY: demo
-demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API
-	@$(BIN)/python scripts/demo.py
+demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API; DAG=oceanbase_nightly_etl: another
+	@$(BIN)/python scripts/demo.py $(if $(DAG),--dag $(DAG))
 
 .PHONY: cluster
 cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=celery: and a worker

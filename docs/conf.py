@@ -18,9 +18,12 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-# What the classes of others are called; where they are described cannot be looked up offline.
+# Aliases of types, and classes of others: where those are described cannot be looked up offline.
 nitpick_ignore = [
     ("py:class", "airflow.sdk.exceptions.AirflowFailException"),
+    ("py:class", "PageField"),
+    ("py:class", "Statuses"),
+    ("py:class", "Tenants"),
     ("py:class", "airflow.triggers.base.BaseTrigger"),
     ("py:class", "datetime"),
     ("py:class", "requests.Session"),
