@@ -3,7 +3,8 @@
 PostgreSQL, an API server, a scheduler with LocalExecutor, a DAG processor and a triggerer. Two DAGs are
 scheduled on the backup sets of an instance of an emulator of OceanBase Cloud, one on those that are VALID,
 the other on all. Backups get done while the triggerer runs, while it is down, and just before it is killed by
-SIGKILL. Both DAGs must run for each; twice only where the kill came before the note that they had been told.
+SIGKILL, and while the DAGs are paused. Both must run for each; twice only where the kill came before the note
+that they had been told. The example DAG runs beside them, on a backup of another instance.
 """
 
 from __future__ import annotations
@@ -12,21 +13,27 @@ import argparse
 import itertools
 import json
 import random
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cluster_airflow import AIRFLOW, INSTANCE_ID, Cluster, started
-from cluster_services import run_script, say
+from airflow_home import AIRFLOW
+from cluster_airflow import INSTANCE_ID, Cluster, started
+from processes import run_script, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 DAG_IDS = ("valid", "everything")
-#: From the answer that has a new backup set to the note of it takes about three.
+EXAMPLE = Path(__file__).parent.parent / "example_dags" / "oceanbase_on_backup.py"
+EXAMPLE_INSTANCE_ID, EXAMPLE_BACKUP = "ob-demo", "bak-demo"
+#: From the answer that has a new backup set to the note of it takes two or three.
 KILL_WITHIN_SECONDS = 4.0
 SETTINGS = {
+    # The example would be paused.
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     # DAGs with a new asset are read twice before it is watched.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
@@ -90,9 +97,10 @@ class Watch:
         seen = self._polls()
         self.cluster.processes.wait_for("the watch goes on", 120, lambda: self._polls() >= seen + count)
 
-    def noted(self) -> list[set[str]]:
-        """Return for each asset which backup sets are noted as told."""
-        rows = self.cluster.rows("SELECT value FROM asset_state_store")
+    def noted(self, instance_id: str = INSTANCE_ID) -> list[set[str]]:
+        """Return for each asset of an instance which backup sets are noted as told."""
+        query = "SELECT value FROM asset_state_store JOIN asset ON asset.id = asset_id WHERE uri LIKE :uri"
+        rows = self.cluster.rows(query, uri=f"%/{instance_id}/backup-sets%")
         return [set(json.loads(row.value)["told"]) for row in rows]
 
     def kill(self) -> None:
@@ -107,15 +115,50 @@ class Watch:
         self.wait_for_polls(1)
 
     def _polls(self) -> int:
-        return sum(request.status == 200 for request in self.cluster.cloud.requests)
+        path = f"/api/v2/instances/{INSTANCE_ID}/backup/data/sets"
+        return sum(request.status == 200 and request.path == path for request in self.cluster.cloud.requests)
 
 
 def begin(watch: Watch) -> None:
-    """Wait until the instance is watched: what is done before is nothing new."""
+    """Wait until the instances are watched: what is done before is nothing new."""
     watch.cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
-    wait_for = watch.cluster.processes.wait_for
-    wait_for("both assets are watched", 180, lambda: watch.noted() == [{"bak-old"}, {"bak-old"}])
-    say("both assets are watched; bak-old was done before")
+
+    def all_watched() -> bool:
+        return watch.noted() == [{"bak-old"}, {"bak-old"}] and watch.noted(EXAMPLE_INSTANCE_ID) == [set()]
+
+    watch.cluster.processes.wait_for("the assets are watched", 180, all_watched)
+    say("the assets are watched; bak-old was done before")
+    watch.cluster.cloud.set_status(EXAMPLE_INSTANCE_ID, EXAMPLE_BACKUP, "DONE")
+    watch.add("bak-1")
+    watch.wait_for_runs("the DAGs have run for bak-1")
+
+
+def outlast_failures(watch: Watch) -> None:
+    """Let requests fail for a while, and then in a way that would end a wait."""
+    log = watch.cluster.processes.logs / "triggerer-1.log"
+    for status, level in ((503, "[warning"), (403, "[error")):
+        told = (level, "The check failed; the wait goes on", f"HTTP status {status}")
+
+        def is_told(told: tuple[str, ...] = told) -> bool:
+            lines = log.read_text(errors="replace").splitlines()
+            return any(all(part in line for part in told) for line in lines)
+
+        watch.cluster.cloud.fail(status=status, times=4)
+        watch.cluster.processes.wait_for(f"the log tells of HTTP {status}", 60, is_told)
+        watch.wait_for_polls(1)
+        say(f"the watch goes on after HTTP {status}")
+
+
+def pause(watch: Watch) -> None:
+    """Let a backup get done while the DAGs are paused, so that nobody watches."""
+    run, wait_for = watch.cluster.processes.run, watch.cluster.processes.wait_for
+    for dag_id in DAG_IDS:
+        run(f"pause-{dag_id}", 120, AIRFLOW, "dags", "pause", "--yes", dag_id)
+    wait_for("nobody watches", 120, lambda: watch.cluster.rows("SELECT count(*) AS n FROM trigger")[0].n == 1)
+    watch.add("bak-paused")
+    for dag_id in DAG_IDS:
+        run(f"unpause-{dag_id}", 120, AIRFLOW, "dags", "unpause", "--yes", dag_id)
+    watch.wait_for_runs("the DAGs have run for what got done while they were paused")
 
 
 def lose_triggerer(watch: Watch) -> None:
@@ -166,6 +209,11 @@ def check(watch: Watch, kills: int) -> None:
         say(f"{dag_id}: {len(watch.runs(dag_id))} runs for {len(counts)} backup sets, {len(twice)} twice")
     events = watch.cluster.rows("SELECT count(*) AS n FROM asset_event")[0].n
     say(f"{kills + 1} kills of the triggerer, {events} events, no backup set lost")
+    query = "SELECT task_id, state FROM task_instance WHERE dag_id = :dag_id"
+    states = {(row.task_id, row.state) for row in watch.cluster.rows(query, dag_id=EXAMPLE.stem)}
+    if states != {(name, "success") for name in ("new_backups", "get_backup_set", "process")}:
+        raise watch.cluster.error(f"{EXAMPLE.stem}: {states}")
+    say(f"{EXAMPLE.stem} has run for {EXAMPLE_BACKUP}")
 
 
 def main() -> None:
@@ -179,16 +227,18 @@ def main() -> None:
     with CloudEmulator() as cloud:
         cloud.add_backup_set(INSTANCE_ID, "bak-old", statuses=("DONE",))
         cloud.add_backup_set(INSTANCE_ID, "bak-long", statuses=("DOING",), start_time=days_ago)
+        cloud.add_backup_set(EXAMPLE_INSTANCE_ID, EXAMPLE_BACKUP, statuses=("DOING",))
         triggerers = ("triggerer-1",)
         with started(
             "events", cloud, (), triggerers=triggerers, changed=SETTINGS, keep_logs=options.logs
         ) as cluster:
+            shutil.copy(EXAMPLE, cluster.processes.environ["AIRFLOW__CORE__DAGS_FOLDER"])
             watch = Watch(cluster)
             begin(watch)
-            watch.add("bak-1")
-            watch.wait_for_runs("the DAGs have run for bak-1")
+            outlast_failures(watch)
             lose_triggerer(watch)
             kill_amid_events(watch, options.kills, random.Random(options.seed))
+            pause(watch)
             watch.wait_for_polls(5)
             check(watch, options.kills)
 
