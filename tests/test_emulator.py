@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import re
@@ -18,37 +17,16 @@ import pytest
 import requests
 from certificates import make_certificate
 from conftest import answer
+from emulators import AUTH, PATH, QUERY, client, get, statuses
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase.testing import CloudEmulator
-
-AUTH = ("emulator-key", "emulator-secret")
-PATH = "/api/v2/instances/ob-1/backup/data/sets/bak-1"
-QUERY = "?requestId=r-1"
 
 
 @pytest.fixture
 def cloud() -> Iterator[CloudEmulator]:
     with CloudEmulator() as emulator:
         yield emulator
-
-
-@contextlib.contextmanager
-def client(cloud: CloudEmulator, auth: tuple[str, str] = AUTH) -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.auth = HTTPDigestAuth(*auth)
-        yield session
-
-
-def get(
-    cloud: CloudEmulator, target: str = PATH + QUERY, auth: tuple[str, str] = AUTH, **options: Any
-) -> Any:
-    with client(cloud, auth) as session:
-        return session.get(cloud.url + target, timeout=5, **options)
-
-
-def statuses(cloud: CloudEmulator) -> list[int]:
-    return [request.status for request in cloud.requests]
 
 
 def test_answer_has_the_documented_fields(cloud: CloudEmulator) -> None:
@@ -100,6 +78,8 @@ def test_download_is_checked_on_demand(cloud: CloudEmulator) -> None:
         ("GET", f"/api/v2/instances/ob-1/backup/data/sets/other{QUERY}", 404),
         ("GET", f"/elsewhere{QUERY}", 404),
         ("DELETE", PATH + QUERY, 405),
+        ("POST", f"/api/v2/instances/ob-1/backup/data/sets{QUERY}", 405),
+        ("GET", f"/api/v2/instances/ob-1/backup/data/start{QUERY}", 405),
         ("GET", f"/api/v2/instances{QUERY}&pageNumber=1&pageSize=1", 200),
     ],
 )
@@ -197,13 +177,19 @@ class HandMade:
         self.challenge = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
 
     def ask(
-        self, *, secret: str = AUTH[1], uri: str = PATH + QUERY, nc: str = "00000001", **lies: str
+        self,
+        *,
+        secret: str = AUTH[1],
+        method: str = "GET",
+        uri: str = PATH + QUERY,
+        nc: str = "00000001",
+        **lies: str,
     ) -> Any:
         def md5(*parts: str) -> str:
             return hashlib.md5(":".join(parts).encode()).hexdigest()
 
         nonce = lies.get("nonce", self.challenge["nonce"])
-        proof = md5(md5(AUTH[0], self.challenge["realm"], secret), nonce, nc, "c", "auth", md5("GET", uri))
+        proof = md5(md5(AUTH[0], self.challenge["realm"], secret), nonce, nc, "c", "auth", md5(method, uri))
         fields = (
             self.challenge
             | {"username": AUTH[0], "uri": uri, "response": proof, "qop": "auth", "nc": nc, "cnonce": "c"}
@@ -218,6 +204,7 @@ def test_each_part_of_the_answer_is_checked(cloud: CloudEmulator) -> None:
     hand = HandMade(cloud)
     assert hand.ask(secret="wrong").status_code == 401
     assert hand.ask(uri="/other").status_code == 401
+    assert hand.ask(method="POST").status_code == 401
     for lie in ("username", "realm", "opaque", "response", "qop", "algorithm", "cnonce"):
         refused = hand.ask(**{lie: "x"})
         assert refused.status_code == 401
@@ -259,25 +246,36 @@ def test_command_line() -> None:
     with serve("--port", "0", "--seconds", "0.001", "--fail", "503", "--algorithm", "SHA-256") as process:
         assert process.stdout is not None
         try:
-            lines = [process.stdout.readline() for _ in range(7)]
-            *command, user, url = shlex.split(lines[-1])
-            assert command == ["curl", "--digest", "-u"]
-            auth = HTTPDigestAuth(*user.split(":"))
-            answers = [requests.get(url, auth=auth, timeout=5) for _ in range(2)]
-            assert [response.status_code for response in answers] == [503, 200]
-            assert answers[1].json()["data"]["status"] == "DONE"
-            assert lines[-2].startswith(
-                "export AIRFLOW_CONN_OCEANBASE_DEFAULT=oceanbase://emulator-key:emulator-secret@127.0.0.1:"
+            lines = [process.stdout.readline() for _ in range(10)]
+            export, _, *commands = (shlex.split(line) for line in lines[-5:])
+            assert export[1].startswith(
+                "AIRFLOW_CONN_OCEANBASE_DEFAULT=oceanbase://emulator-key:emulator-secret@127.0.0.1:"
             )
+            assert [command[:3] for command in commands] == [["curl", "--digest", "-u"]] * 3
+            auth = HTTPDigestAuth(*commands[0][3].split(":"))
+            read, listed, start = (command[-1] for command in commands)
+            answers = [requests.get(url, auth=auth, timeout=5) for url in (read, read, listed)]
+            assert [response.status_code for response in answers] == [503, 200, 200]
+            assert answers[1].json()["data"]["status"] == "DONE"
+            assert answers[2].json()["data"]["total"] == 3
+            header, data = (commands[2][commands[2].index(option) + 1] for option in ("-H", "-d"))
+            name, _, value = header.partition(": ")
+            started = requests.post(start, data, headers={name: value}, auth=auth, timeout=5).json()["data"]
+            url = read.replace("bak-demo", started["backupTaskId"])
+            assert requests.get(url, auth=auth, timeout=5).status_code == 200
         finally:
             process.send_signal(signal.SIGTERM)
-        path = "GET /api/v2/instances/ob-demo/backup/data/sets/bak-demo"
-        assert process.stdout.read().splitlines() == [
-            f"{path} > 401",
-            f"{path} > 503",
-            f"{path} > 200 DONE",
-            "Stopped.",
+        path = "/api/v2/instances/ob-demo/backup/data"
+        *shown, last, stopped = process.stdout.read().splitlines()
+        assert shown == [
+            f"GET {path}/sets/bak-demo > 401",
+            f"GET {path}/sets/bak-demo > 503",
+            f"GET {path}/sets/bak-demo > 200 DONE",
+            f"GET {path}/sets > 200",
+            f"POST {path}/start > 200",
         ]
+        assert last.startswith(f"GET {path}/sets/bak-started-1 > 200 ")
+        assert stopped == "Stopped."
         assert process.wait() == 0
 
 

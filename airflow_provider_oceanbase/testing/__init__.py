@@ -8,9 +8,13 @@ It answers on a local port, with real digest authentication::
             cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders",))
             assert my_dag.test().state == "success"
 
+It lists backup sets and starts backups, too; ``cloud.next_backup("ob-1", statuses=("DOING", "FAILED"))`` says
+what the next start becomes. :class:`CloudEmulator` tells what it answers.
+
 ``python -m airflow_provider_oceanbase.testing`` serves it until Ctrl-C.
 """
 
-from airflow_provider_oceanbase.testing._emulator import CloudEmulator, SeenRequest
+from airflow_provider_oceanbase.testing._emulator import CloudEmulator
+from airflow_provider_oceanbase.testing._envelope import SeenRequest
 
 __all__ = ["CloudEmulator", "SeenRequest"]

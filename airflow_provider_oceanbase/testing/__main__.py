@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import signal
 import sys
@@ -18,6 +19,16 @@ BACKUP_SETS = {
     "bak-stuck": ("DOING",),
 }
 TENANTS = ("orders", "billing", "analytics")
+START = {"backupObjectType": "tenant", "backupPolicy": "manual"}
+ENDPOINTS = """\
+what it serves:
+  GET  /api/v2/instances
+  GET  /api/v2/instances/{instanceId}/backup/data/sets
+  GET  /api/v2/instances/{instanceId}/backup/data/sets/{backupTaskId}
+  POST /api/v2/instances/{instanceId}/backup/data/start
+
+It prints the connection to use, a curl command for each of the last three, and each request with its answer.
+It forgets everything when it stops."""
 
 
 def main() -> int:
@@ -30,6 +41,7 @@ def main() -> int:
             access_key_id=options.access_key_id,
             access_key_secret=options.access_key_secret,
             algorithms=options.algorithm or ("MD5",),
+            seconds_per_status=options.seconds,
             on_request=_tell,
         )
     except (OSError, OverflowError) as error:
@@ -59,7 +71,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_oceanbase.testing",
-        description="An emulator of the OceanBase Cloud API, with real digest authentication.",
+        description="An emulator of the OceanBase Cloud API, with real digest authentication, until Ctrl-C.",
+        epilog=ENDPOINTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
@@ -68,8 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="how long each status lasts (default: %(default)s)"
     )
-    parser.add_argument("--access-key-id", default="emulator-key", help="default: %(default)s")
-    parser.add_argument("--access-key-secret", default="emulator-secret", help="default: %(default)s")
+    parser.add_argument(
+        "--access-key-id", default="emulator-key", help="the one that is accepted (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--access-key-secret", default="emulator-secret", help="its secret (default: %(default)s)"
+    )
     parser.add_argument(
         "--algorithm",
         action="append",
@@ -89,13 +107,22 @@ def _parser() -> argparse.ArgumentParser:
 
 def _introduce(cloud: CloudEmulator, seconds: float) -> None:
     login, secret = (cloud.connection[name] for name in ("login", "password"))
-    url = f"{cloud.url}/api/v2/instances/{INSTANCE_ID}/backup/data/sets/{next(iter(BACKUP_SETS))}?requestId=1"
+    curl = f"curl --digest -u {shlex.quote(f'{login}:{secret}')}"
+    data = f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(START))}"
+    base = f"{cloud.url}/api/v2/instances/{INSTANCE_ID}/backup/data"
+    details, sets, start = (
+        shlex.quote(f"{base}/{path}?requestId=1")
+        for path in (f"sets/{next(iter(BACKUP_SETS))}", "sets", "start")
+    )
     print(f"An emulator of OceanBase Cloud serves {cloud.url}; Ctrl-C stops it.")
     print(f"Instance {INSTANCE_ID}, a status lasts {seconds:g} s, and the last one stays:")
     for backup_task_id, statuses in BACKUP_SETS.items():
         print(f"  {backup_task_id:<11} {' > '.join(statuses)}")
     print(f"export {CONNECTION_VARIABLE}={shlex.quote(cloud.connection_uri)}")
-    print(f"curl --digest -u {shlex.quote(f'{login}:{secret}')} {shlex.quote(url)}", flush=True)
+    print("Read a backup set, list them all, start a backup:")
+    print(f"{curl} {details}")
+    print(f"{curl} {sets}")
+    print(f"{curl} {data} {start}", flush=True)
 
 
 def _tell(seen: SeenRequest) -> None:

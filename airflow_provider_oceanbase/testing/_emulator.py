@@ -1,4 +1,4 @@
-"""The emulator: what it knows, what it answers, and the HTTP server around it."""
+"""The emulator: the cloud, what a test says of it, and the HTTP server around it."""
 
 from __future__ import annotations
 
@@ -6,43 +6,39 @@ import json
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
+from airflow_provider_oceanbase.testing._cloud import Cloud
 from airflow_provider_oceanbase.testing._digest import DigestServer, Verdict
-from airflow_provider_oceanbase.testing._script import BackupSetScript, Failure
+from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, reply_of
+from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, utc
 from airflow_provider_oceanbase.testing._server import Reply, Server
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
 
-_SETS_PREFIX = ("api", "v2", "instances")
-_SETS_MIDDLE = ("backup", "data", "sets")
-
-
-@dataclass(frozen=True)
-class SeenRequest:
-    """A request that the emulator answered; the value of ``Authorization`` is left out."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    #: HTTP status of the answer, 0 where the connection was dropped.
-    status: int
-    authorized: bool
-    #: ``status`` of the backup set that was answered.
-    backup_status: str | None = None
-    at: float = field(default_factory=time.monotonic)
+    from airflow_provider_oceanbase.testing._cloud import PageField
+    from airflow_provider_oceanbase.testing._script import Statuses, Tenants
 
 
 class CloudEmulator:
     """A stand-in for the OceanBase Cloud API on a local port, with real digest authentication.
 
-    A context manager: it serves from ``with`` until the block ends.
+    A context manager: it serves from ``with`` until the block ends. Its methods may be called meanwhile, from
+    any thread.
+
+    It answers the details of a backup set, lists the backup sets of an instance, starts backups, and lists
+    the instances that have backup sets. Any other instance is one without backup sets: nothing is listed of
+    it, and a backup may be started. What is not as the API documents it is answered with HTTP 400.
+
+    A list is newest start first; of two that started in the same second, the one that was added later.
+    A backup set that started at its ``startTime`` or ``endTime`` is in it. One that is not registered yet is
+    not listed, and one whose details are a failure is listed with its last status before that, if any.
+    Listing page 1 is a poll of every backup set of the instance, whatever the filter; the other pages show
+    what the latest poll saw.
 
     :param host: address to listen on
     :param port: port to listen on, 0 for a free one
@@ -52,6 +48,10 @@ class CloudEmulator:
     :param nonce_seconds: how long a nonce is good; then it is answered by ``stale=true``
     :param nonce_uses: for how many requests a nonce is good, None for any number
     :param projects: the ``X-Ob-Project-Id`` values that are accepted, None for any or none
+    :param max_page_size: a page of backup sets has no more items, whatever ``pageSize`` says
+    :param page_fields: which of ``total`` and ``hasMore`` stand beside a page of backup sets
+    :param seconds_per_status: how long each status of a started backup lasts, where :meth:`next_backup` does
+        not say
     :param ssl_context: serve https with it
     :param on_request: called with each request once it is answered
     """
@@ -67,6 +67,9 @@ class CloudEmulator:
         nonce_seconds: float = 300.0,
         nonce_uses: int | None = None,
         projects: Collection[str] | None = None,
+        max_page_size: int | None = None,
+        page_fields: Collection[PageField] = ("total", "hasMore"),
+        seconds_per_status: float = 1.0,
         ssl_context: ssl.SSLContext | None = None,
         on_request: Callable[[SeenRequest], None] | None = None,
     ) -> None:
@@ -74,9 +77,8 @@ class CloudEmulator:
         self._digest = DigestServer(
             access_key_id, access_key_secret, algorithms, nonce_seconds, nonce_uses, lambda: self._clock()
         )
-        self._projects = projects
+        self._cloud = Cloud(lambda: self._clock(), seconds_per_status, max_page_size, page_fields, projects)
         self._on_request = on_request
-        self._sets: dict[tuple[str, str], BackupSetScript] = {}
         self._failures: deque[Failure] = deque()
         self._requests: list[SeenRequest] = []
         self._lock = threading.Lock()
@@ -126,36 +128,96 @@ class CloudEmulator:
         return set(self._digest.seen_responses)
 
     def polls(self, instance_id: str, backup_task_id: str) -> int:
-        """Return how many times the backup set was read."""
-        return self._sets[instance_id, backup_task_id].polls
+        """Return how many times the backup set was read or listed."""
+        with self._lock:
+            return self._cloud.sets[instance_id, backup_task_id].polls
 
     def add_backup_set(
         self,
         instance_id: str,
         backup_task_id: str,
         *,
-        statuses: Sequence[str | int | None] = ("BEGINNING", "DOING", "DONE"),
+        statuses: Statuses = STATUSES,
         polls_per_status: int = 1,
         seconds_per_status: float | None = None,
-        tenants: Sequence[str] | None = ("test1", "test2"),
+        tenants: Tenants = TENANTS,
+        start_time: datetime | None = None,
+        checkpoint: datetime | None = None,
+        end_time: datetime | None = None,
         **fields: Any,
     ) -> None:
         """Add a backup set, or put another in its place.
 
         :param statuses: what it walks through; the last stays; None: not registered yet (null data); a
-            number: a failure with that HTTP status
+            number: its details are a failure with that HTTP status
         :param polls_per_status: how many polls are answered with each status
         :param seconds_per_status: how long each status lasts, instead
-        :param tenants: names of its tenants, None for a null list
-        :param fields: fields of ``data`` to set or add, such as ``validity="INVALID"``
+        :param tenants: names of its tenants, or a dict of their names with the fields of each to set or add,
+            such as ``{"orders": {}, "billing": {"status": "FAILED"}}``; None for a null list
+        :param start_time: an aware datetime; default: now
+        :param checkpoint: an aware datetime, shown once it has ended; default: ``end_time``
+        :param end_time: an aware datetime, shown once it has ended; default: when an answer first says so
+        :param fields: fields of ``data`` to set or add, such as ``validity="INVALID"`` or
+            ``backupMode="LOGICAL_BACKUP"``
+        :raises ValueError: a time has no time zone
         """
-        self._sets[instance_id, backup_task_id] = BackupSetScript(
-            backup_task_id, statuses, polls_per_status, seconds_per_status, tenants, fields, self._clock()
+        script = BackupSetScript(
+            backup_task_id,
+            statuses,
+            polls_per_status,
+            seconds_per_status,
+            tenants,
+            fields,
+            utc(start_time) if start_time else None,
+            utc(checkpoint) if checkpoint else None,
+            utc(end_time) if end_time else None,
         )
+        with self._lock:
+            self._cloud.add(instance_id, script)
+
+    def next_backup(
+        self,
+        instance_id: str,
+        *,
+        backup_task_id: str | None = None,
+        statuses: Statuses = STATUSES,
+        polls_per_status: int | None = None,
+        seconds_per_status: float | None = None,
+        tenants: Tenants = TENANTS,
+        **fields: Any,
+    ) -> str:
+        """Say what the next request starts that starts a backup of this instance; calls queue up.
+
+        Without a call, it is one with the defaults.
+
+        :param backup_task_id: its ID; default: ``bak-started-1`` and so on
+        :param statuses: as for :meth:`add_backup_set`; with ``(None, "DOING", "DONE")`` or
+            ``(404, "DOING", "DONE")`` the ID is not known at first
+        :param polls_per_status: how many polls are answered with each status
+        :param seconds_per_status: how long each status lasts; default: the emulator's, unless
+            ``polls_per_status`` is given
+        :param tenants: as for :meth:`add_backup_set`
+        :param fields: as for :meth:`add_backup_set`
+        :return: its ID
+        """
+        if polls_per_status is None and seconds_per_status is None:
+            seconds_per_status = self._cloud.seconds_per_status
+        with self._lock:
+            script = BackupSetScript(
+                backup_task_id or self._cloud.new_id(),
+                statuses,
+                polls_per_status or 1,
+                seconds_per_status,
+                tenants,
+                fields,
+            )
+            self._cloud.planned[instance_id].append(script)
+        return script.backup_task_id
 
     def set_status(self, instance_id: str, backup_task_id: str, status: str | None) -> None:
         """Put a backup set into a status, where it stays."""
-        self._sets[instance_id, backup_task_id].statuses = (status,)
+        with self._lock:
+            self._cloud.sets[instance_id, backup_task_id].statuses = (status,)
 
     def fail(
         self,
@@ -167,6 +229,7 @@ class CloudEmulator:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         drop: bool = False,
+        after_acting: bool = False,
     ) -> None:
         """Answer the next authorized requests with a failure instead; calls queue up.
 
@@ -177,39 +240,45 @@ class CloudEmulator:
         :param headers: further headers, such as ``Retry-After``
         :param body: sent as it is, in place of the envelope
         :param drop: close the connection without an answer
+        :param after_acting: do what the request asks for, and only then fail: a backup is started, and the
+            client cannot know
         """
-        failure = Failure(status, error_code, error_message, headers or {}, body, drop)
-        self._failures.extend([failure] * times)
+        failure = Failure(status, error_code, error_message, headers or {}, body, drop, after_acting)
+        with self._lock:
+            self._failures.extend([failure] * times)
 
     def rotate_key(self, access_key_id: str, access_key_secret: str) -> None:
         """Accept only another AccessKey from now on."""
         self._digest.access_key_id = access_key_id
         self._digest.access_key_secret = access_key_secret
 
-    def _answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply | None:
+    def _answer(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Reply | None:
         parts = urlsplit(target)
-        query = dict(parse_qsl(parts.query))
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        body = _json(content)
         verdict = self._digest.check(method, target, headers.get("authorization"))
-        data: object = None
+        answer: Any = Failure(401, error_message="Unauthorized")
         if verdict is Verdict.ACCEPTED:
             with self._lock:
                 failure = self._failures.popleft() if self._failures else None
-                if failure is None:
-                    failure, data = self._read(method, parts.path, query, headers)
-            reply = _reply(failure, data, query)
-        else:
-            reply = _reply(Failure(401, error_message="Unauthorized"), None, query)
+                if failure is None or failure.after_acting:
+                    project = headers.get("x-ob-project-id")
+                    answer = self._cloud.answer(method, parts.path, query, project, body)
+            answer = failure or answer
+        reply = reply_of(answer, query.get("requestId", ""))
+        if verdict is not Verdict.ACCEPTED:
             challenges = self._digest.challenges(stale=verdict is Verdict.STALE)
             reply.headers.extend(("WWW-Authenticate", challenge) for challenge in challenges)
-        dropped = verdict is Verdict.ACCEPTED and failure is not None and failure.drop
+        dropped = isinstance(answer, Failure) and answer.drop
         seen = SeenRequest(
             method=method,
             path=parts.path,
             query=query,
             headers={name: value for name, value in headers.items() if name != "authorization"},
-            status=0 if dropped else int(reply.status),
+            status=0 if dropped else reply.status,
             authorized=verdict is Verdict.ACCEPTED,
-            backup_status=data.get("status") if isinstance(data, dict) else None,
+            backup_status=answer.get("status") if isinstance(answer, dict) else None,
+            body=body,
         )
         with self._lock:
             self._requests.append(seen)
@@ -217,50 +286,9 @@ class CloudEmulator:
             self._on_request(seen)
         return None if dropped else reply
 
-    def _read(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> tuple[Failure | None, object]:
-        if method != "GET":
-            return Failure(405, error_message="Method not allowed"), None
-        if not query.get("requestId"):
-            return Failure(400, error_message="requestId is required"), None
-        if self._projects is not None and headers.get("x-ob-project-id") not in self._projects:
-            return Failure(403, error_message="No permission for this project"), None
-        segments = tuple(unquote(segment) for segment in path.split("/")[1:])
-        if segments == _SETS_PREFIX:
-            instances = sorted({instance_id for instance_id, _ in self._sets})
-            items = [{"instanceId": instance_id, "status": "ONLINE"} for instance_id in instances]
-            return None, {"dataList": items, "total": len(items)}
-        if len(segments) == 8 and segments[:3] == _SETS_PREFIX and segments[4:7] == _SETS_MIDDLE:
-            return self._read_set(segments[3], segments[7], query)
-        return Failure(404, error_message="No such path"), None
 
-    def _read_set(
-        self, instance_id: str, backup_task_id: str, query: Mapping[str, str]
-    ) -> tuple[Failure | None, object]:
-        check_download = query.get("checkBackupSetDownloadEnable", "false")
-        if check_download not in ("true", "false"):
-            return Failure(400, error_message="checkBackupSetDownloadEnable must be true or false"), None
-        script = self._sets.get((instance_id, backup_task_id))
-        if script is None:
-            return Failure(404, error_message="No such backup set"), None
-        answer = script.poll(self._clock(), check_download=check_download == "true")
-        return (answer, None) if isinstance(answer, Failure) else (None, answer)
-
-
-def _reply(failure: Failure | None, data: object, query: Mapping[str, str]) -> Reply:
-    request_id = query.get("requestId", "")
-    if failure is None:
-        envelope = {"success": True, "data": data, "requestId": request_id}
-        return Reply(HTTPStatus.OK, [("Content-Type", "application/json")], json.dumps(envelope).encode())
-    if failure.body is not None:
-        headers = {"Content-Type": "text/html", **failure.headers}
-        return Reply(failure.status, list(headers.items()), failure.body)
-    envelope = {
-        "success": False,
-        "errorCode": failure.error_code,
-        "errorMessage": failure.error_message,
-        "requestId": request_id,
-    }
-    headers = {"Content-Type": "application/json", **failure.headers}
-    return Reply(failure.status, list(headers.items()), json.dumps(envelope).encode())
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

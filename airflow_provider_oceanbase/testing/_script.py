@@ -1,39 +1,35 @@
-"""What the emulator answers: backup sets that walk through statuses, and failures."""
+"""Backup sets that walk through statuses."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from airflow_provider_oceanbase.testing._envelope import Failure
 
+#: How the API writes times.
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+STATUSES = ("BEGINNING", "DOING", "DONE")
+TENANTS = ("test1", "test2")
 _WAITING = ("BEGINNING", "INITIALIZING", "DOING", "CANCELING", "UNKNOWN")
+
+#: None stands for an answer without data (not registered yet), a number for a failure with that HTTP status.
+Statuses = Sequence[str | int | None]
+#: Names, or names with the fields of each to set or add; None for a null list.
+Tenants = Sequence[str] | Mapping[str, Mapping[str, Any]] | None
+
+
+def utc(time: datetime) -> str:
+    """Return a time as the API writes it."""
+    if time.tzinfo is None:
+        raise ValueError(f"{time} has no time zone; give an aware datetime")
+    return time.astimezone(UTC).strftime(TIME_FORMAT)
 
 
 def _utc_now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass
-class Failure:
-    """An answer that takes the place of the right one.
-
-    :param status: HTTP status
-    :param error_code: ``errorCode`` of the envelope
-    :param error_message: ``errorMessage`` of the envelope
-    :param headers: further headers
-    :param body: sent as it is, in place of the envelope
-    :param drop: close the connection without an answer
-    """
-
-    status: int
-    error_code: str = "E001R000"
-    error_message: str = "Unknown Error"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    drop: bool = False
+    return utc(datetime.now(UTC))
 
 
 @dataclass
@@ -41,83 +37,93 @@ class BackupSetScript:
     """A backup set that walks through statuses, by polls or by time; the last one stays.
 
     :param backup_task_id: its ID
-    :param statuses: None stands for an answer without data (not registered yet), a number for a failure
-        with that HTTP status
+    :param statuses: what it walks through
     :param polls_per_status: how many polls are answered with each status
     :param seconds_per_status: how long each status lasts; where it is given, polls do not count
-    :param tenants: names of the tenants, None for a null list
+    :param tenants: its tenants
     :param fields: fields of ``data`` to set or add
-    :param began: when the walk began, in seconds of the emulator's clock
+    :param start_time: as the API writes it; None: when it begins
+    :param checkpoint: shown once it has ended; None: the end time
+    :param end_time: shown once it has ended; None: when an answer first says so
     """
 
     backup_task_id: str
-    statuses: Sequence[str | int | None]
-    polls_per_status: int
-    seconds_per_status: float | None
-    tenants: Sequence[str] | None
-    fields: Mapping[str, Any]
-    began: float
+    statuses: Statuses = STATUSES
+    polls_per_status: int = 1
+    seconds_per_status: float | None = None
+    tenants: Tenants = TENANTS
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    start_time: str | None = None
+    checkpoint: str | None = None
+    end_time: str | None = None
     polls: int = 0
-    _start_time: str = field(default_factory=_utc_now)
-    _end_time: str | None = None
+    #: Where it stands in the order of backup sets, and what a list's ``startTime`` and ``endTime`` go by.
+    started_at: str = ""
+    _began: float = 0.0
+    _ended_at: str | None = None
+
+    def begin(self, now: float) -> None:
+        """Begin the walk at a time of the emulator's clock, in seconds."""
+        self._began = now
+        self.started_at = self.start_time or _utc_now()
 
     def poll(self, now: float, *, check_download: bool) -> dict[str, Any] | Failure | None:
         """Return the ``data`` of the answer to the next poll, or the failure that takes its place."""
-        status = self._status(now)
         self.polls += 1
-        if status is None:
-            return None
+        status = self._walked(now)[-1]
         if isinstance(status, int):
             return Failure(status)
-        self._end_time = (self._end_time or _utc_now()) if status not in _WAITING else None
-        data = self._data(
-            status, object_type="CLUSTER", download=check_download, tenant_id="sys", tenant_name="*"
-        )
-        tenants = [
-            self._data(
-                status,
-                object_type="TENANT",
-                download=check_download,
-                suffix=f"-{1002 + index}",
-                tenant_id=f"t{1002 + index}",
-                tenant_name=name,
-            )
-            for index, name in enumerate(self.tenants or ())
-        ]
-        return {**data, "tenantBackupSetList": None if self.tenants is None else tenants, **self.fields}
+        return None if status is None else self._set(status, check_download)
 
-    def _status(self, now: float) -> str | int | None:
+    def item(self, now: float, *, check_download: bool) -> dict[str, Any] | None:
+        """Return it as an item of a list, None where it is not registered yet; this is not a poll."""
+        walked = (status for status in reversed(self._walked(now)) if not isinstance(status, int))
+        status = next(walked, None)
+        return None if status is None else {"storageClass": "STANDARD", **self._set(status, check_download)}
+
+    def _walked(self, now: float) -> Statuses:
+        """The statuses up to the one that the latest poll saw, or that it has now."""
         if self.seconds_per_status is None:
-            step = self.polls // self.polls_per_status
+            step = max(self.polls - 1, 0) // self.polls_per_status
         else:
-            step = int((now - self.began) / self.seconds_per_status)
-        return self.statuses[min(step, len(self.statuses) - 1)]
+            step = int((now - self._began) / self.seconds_per_status)
+        return self.statuses[: step + 1]
 
-    def _data(
-        self,
-        status: str,
-        *,
-        object_type: str,
-        download: bool,
-        tenant_id: str,
-        tenant_name: str,
-        suffix: str = "",
-    ) -> dict[str, Any]:
+    def _set(self, status: str, check_download: bool) -> dict[str, Any]:
+        self._ended_at = None if status in _WAITING else self._ended_at or self.end_time or _utc_now()
+        of_set = {"backupObjectType": "CLUSTER", "tenantId": "sys", "tenantName": "*"}
+        data = self._data(status, check_download) | of_set
+        return {**data, "tenantBackupSetList": self._tenants(status, check_download), **self.fields}
+
+    def _tenants(self, status: str, check_download: bool) -> list[dict[str, Any]] | None:
+        if self.tenants is None:
+            return None
+        fields: Mapping[str, Mapping[str, Any]] = self.tenants if isinstance(self.tenants, Mapping) else {}
+        return [
+            {
+                **self._data(fields.get(name, {}).get("status", status), check_download, suffix=f"-{number}"),
+                "backupObjectType": "TENANT",
+                "tenantId": f"t{number}",
+                "tenantName": name,
+                **fields.get(name, {}),
+            }
+            for number, name in enumerate(self.tenants, start=1002)
+        ]
+
+    def _data(self, status: str, check_download: bool, suffix: str = "") -> dict[str, Any]:
+        """The fields that the set and each tenant's have in common."""
         return {
             "backupMode": "PHYSICAL_BACKUP",
-            "backupObjectType": object_type,
             "backupSetId": f"{self.backup_task_id}{suffix}",
-            "checkpoint": self._end_time,
+            "checkpoint": self._ended_at and (self.checkpoint or self._ended_at),
             "dataBackupMode": "FULL_BACKUP",
             "dataBackupSize": 0.06,
             "dataVersion": 1,
-            "downloadEnabled": download and status == "DONE",
+            "downloadEnabled": check_download and status == "DONE",
             "downloadTaskId": -1,
-            "endTime": self._end_time,
-            "startTime": self._start_time,
+            "endTime": self._ended_at,
+            "startTime": self.started_at,
             "status": status,
-            "tenantId": tenant_id,
-            "tenantName": tenant_name,
             "triggerMode": "BACKUP_NOW",
             "validity": "VALID" if status == "DONE" else None,
         }

@@ -22,8 +22,8 @@ class Reply:
     body: bytes
 
 
-#: Method, target and headers (lower-case names) of a request to its reply; None drops the connection.
-Answer = Callable[[str, str, Mapping[str, str]], Reply | None]
+#: Method, target, headers (lower-case names) and body of a request to its reply; None drops the connection.
+Answer = Callable[[str, str, Mapping[str, str], bytes], Reply | None]
 
 
 class Server(ThreadingHTTPServer):
@@ -85,9 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        self.rfile.read(int(length) if length.isdigit() else 0)
+        body = self.rfile.read(int(length) if length.isdigit() else 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.answer(self.command, self.path, headers)
+        reply = self.server.answer(self.command, self.path, headers, body)
         if reply is None:
             self.close_connection = True
             return

@@ -1,0 +1,164 @@
+"""What the emulated cloud holds, and what it answers to a request that is authorized; without HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
+
+from airflow_provider_oceanbase.testing._envelope import Failure
+from airflow_provider_oceanbase.testing._script import TIME_FORMAT, BackupSetScript, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+PageField = Literal["total", "hasMore"]
+_FIRST_TIME = "1970-01-01T00:00:00Z"
+_LAST_TIME = "9999-12-31T23:59:59Z"
+_REQUIRED = ("backupObjectType", "backupPolicy")
+
+
+class _BadRequestError(Exception):
+    """The request is not as documented; the text says how."""
+
+
+@dataclass
+class Cloud:
+    """The instances of an account and their backup sets. Not safe in threads: its owner holds a lock.
+
+    :param clock: the time in seconds
+    :param seconds_per_status: how long each status lasts of a backup that was not planned
+    :param max_page_size: more items are never listed at once, None for no limit
+    :param page_fields: which of ``total`` and ``hasMore`` stand beside a page of backup sets
+    :param projects: the ``X-Ob-Project-Id`` values that are accepted, None for any or none
+    """
+
+    clock: Callable[[], float]
+    seconds_per_status: float
+    max_page_size: int | None
+    page_fields: Collection[PageField]
+    projects: Collection[str] | None
+    sets: dict[tuple[str, str], BackupSetScript] = field(default_factory=dict)
+    #: The backups that the next requests start, by instance.
+    planned: defaultdict[str, deque[BackupSetScript]] = field(default_factory=lambda: defaultdict(deque))
+    _new_ids: Iterator[str] = field(default_factory=lambda: map("bak-started-{}".format, itertools.count(1)))
+
+    def new_id(self) -> str:
+        """Return the ID of another backup task."""
+        return next(self._new_ids)
+
+    def add(self, instance_id: str, script: BackupSetScript) -> None:
+        """Let a backup set begin; one with the same ID makes way."""
+        script.begin(self.clock())
+        self.sets.pop((instance_id, script.backup_task_id), None)
+        self.sets[instance_id, script.backup_task_id] = script
+
+    def answer(self, method: str, path: str, query: Mapping[str, str], project: str | None, body: Any) -> Any:
+        """Return the ``data`` of the answer, or a :class:`Failure`.
+
+        :param body: what the JSON of the body says
+        """
+        handle: Callable[[], Any]
+        match [unquote(segment) for segment in path.split("/")[1:]]:
+            case ["api", "v2", "instances"]:
+                allowed, handle = "GET", self._list_instances
+            case ["api", "v2", "instances", instance_id, "backup", "data", "sets"]:
+                allowed, handle = "GET", partial(self._list_sets, instance_id, query)
+            case ["api", "v2", "instances", instance_id, "backup", "data", "sets", backup_task_id]:
+                allowed, handle = "GET", partial(self._read_set, instance_id, backup_task_id, query)
+            case ["api", "v2", "instances", instance_id, "backup", "data", "start"]:
+                allowed, handle = "POST", partial(self._start, instance_id, body)
+            case _:
+                return Failure(404, error_message="No such path")
+        if method != allowed:
+            return Failure(405, error_message="Method not allowed")
+        if not query.get("requestId"):
+            return Failure(400, error_message="requestId is required")
+        if self.projects is not None and project not in self.projects:
+            return Failure(403, error_message="No permission for this project")
+        try:
+            return handle()
+        except _BadRequestError as error:
+            return Failure(400, error_message=str(error))
+
+    def _list_instances(self) -> dict[str, Any]:
+        instances = sorted({instance_id for instance_id, _ in self.sets})
+        items = [{"instanceId": instance_id, "status": "ONLINE"} for instance_id in instances]
+        return {"dataList": items, "total": len(items)}
+
+    def _read_set(
+        self, instance_id: str, backup_task_id: str, query: Mapping[str, str]
+    ) -> dict[str, Any] | Failure | None:
+        check_download = _check_download(query)
+        script = self.sets.get((instance_id, backup_task_id))
+        if script is None:
+            return Failure(404, error_message="No such backup set")
+        return script.poll(self.clock(), check_download=check_download)
+
+    def _list_sets(self, instance_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+        number, size = _positive(query, "pageNumber", 1), _positive(query, "pageSize", 10)
+        size = min(size, self.max_page_size or size)
+        first, last = _time(query, "startTime", _FIRST_TIME), _time(query, "endTime", _LAST_TIME)
+        check_download = _check_download(query)
+        scripts = [script for (owner, _), script in reversed(self.sets.items()) if owner == instance_id]
+        if number == 1:
+            for script in scripts:
+                script.polls += 1
+        now = self.clock()
+        # Of two that started in the same second the one that was added later comes first.
+        scripts.sort(key=lambda script: script.started_at, reverse=True)
+        items = (
+            script.item(now, check_download=check_download)
+            for script in scripts
+            if first <= script.started_at <= last
+        )
+        listed = [item for item in items if item is not None]
+        end = number * size
+        beside = {"total": len(listed), "hasMore": end < len(listed)}
+        return {"dataList": listed[end - size : end], **{name: beside[name] for name in self.page_fields}}
+
+    def _start(self, instance_id: str, body: Any) -> dict[str, str]:
+        if not isinstance(body, dict):
+            raise _BadRequestError("the body must be a JSON object")
+        for name in _REQUIRED:
+            if not isinstance(body.get(name), str) or not body[name]:
+                raise _BadRequestError(f"{name} is required")
+        if not isinstance(body.get("needPreCheck", False), bool):
+            raise _BadRequestError("needPreCheck must be true or false")
+        planned = self.planned[instance_id]
+        if planned:
+            script = planned.popleft()
+        else:
+            script = BackupSetScript(self.new_id(), seconds_per_status=self.seconds_per_status)
+        self.add(instance_id, script)
+        return {"backupTaskId": script.backup_task_id}
+
+
+def _check_download(query: Mapping[str, str]) -> bool:
+    text = query.get("checkBackupSetDownloadEnable", "false")
+    if text not in ("true", "false"):
+        raise _BadRequestError("checkBackupSetDownloadEnable must be true or false")
+    return text == "true"
+
+
+def _positive(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise _BadRequestError(f"{name} must be a whole number from 1")
+    return int(text)
+
+
+def _time(query: Mapping[str, str], name: str, default: str) -> str:
+    text = query.get(name, default)
+    try:
+        # strptime takes "2026-1-9" too, which would not compare as text.
+        if utc(datetime.strptime(text, TIME_FORMAT).replace(tzinfo=UTC)) == text:
+            return text
+    except ValueError:
+        pass
+    raise _BadRequestError(f"{name} must be a time in UTC such as 2026-01-19T10:30:53Z")

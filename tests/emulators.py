@@ -1,0 +1,34 @@
+"""Ask the emulator of the API, with requests."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from requests.auth import HTTPDigestAuth
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+AUTH = ("emulator-key", "emulator-secret")
+PATH = "/api/v2/instances/ob-1/backup/data/sets/bak-1"
+QUERY = "?requestId=r-1"
+
+
+@contextlib.contextmanager
+def client(cloud: CloudEmulator, auth: tuple[str, str] = AUTH) -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.auth = HTTPDigestAuth(*auth)
+        yield session
+
+
+def get(
+    cloud: CloudEmulator, target: str = PATH + QUERY, auth: tuple[str, str] = AUTH, **options: Any
+) -> Any:
+    with client(cloud, auth) as session:
+        return session.get(cloud.url + target, timeout=5, **options)
+
+
+def statuses(cloud: CloudEmulator) -> list[int]:
+    return [request.status for request in cloud.requests]
