@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class WaitTrigger(BaseTrigger, Generic[T]):
     """Waits until a goal is reached, cannot be reached, or the time is over.
 
-    It yields one event, a dict with ``began`` as it was given, and one of
+    It yields one event, a dict with ``began`` and ``goal`` as they were given, and one of
 
     - ``summary``: the summary of the backup set that was waited for
     - ``failed``: a ``BackupSetFailedError`` as a dict
@@ -90,14 +90,11 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 hint="The triggerer's log has the details. A retry of the task begins the wait again.",
             )
             outcome = {"error": broken.to_dict()}
-        yield TriggerEvent({"began": self.began, **outcome})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"began": self.began, "goal": self.goal, **outcome})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
         pace = Pace(**self.pace)
         wait: Wait[T] = Wait(self.goal_class(**self.goal), self.log, first=False, status=self.status)
-        # Where the clock has been set back, the wait begins now.
-        passed = max(time.time() - self.began, 0.0)
-        since = time.monotonic() - passed
         question = wait.goal.question
         async with _Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
@@ -106,19 +103,15 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 wait.status,
                 pace.poke_interval,
                 " at first" if pace.exponential_backoff else "",
-                max(pace.timeout - passed, 0.0),
+                max(pace.timeout - max(time.time() - self.began, 0.0), 0.0),
             )
             # Waits that begin together, or in a triggerer that has just started, must not check together.
-            pause = pace.pause(passed, seed=self.began) * random.random()  # noqa: S311 - no secret
-            while True:
-                is_last = time.monotonic() - since + pause >= pace.timeout
+            first_share = random.random()  # noqa: S311 - no secret
+            for pause in wait.pauses(pace, self.began, first_share=first_share):
                 await asyncio.sleep(pause)
                 if backup_set := await _check(connected, question, wait):
                     return {"summary": dict(summary(backup_set))}
-                elapsed = time.monotonic() - since
-                if is_last or elapsed > pace.timeout:
-                    return {"timeout": wait.timed_out(elapsed, pace.timeout)}
-                pause = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
+        return {"timeout": wait.timed_out(pace, self.began)}
 
 
 class BackupSetTrigger(WaitTrigger["BackupSet | None"]):

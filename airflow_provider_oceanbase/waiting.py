@@ -16,12 +16,13 @@ from airflow_provider_oceanbase.api import T
 from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, OceanBaseCloudError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from logging import Logger
 
     from airflow.sdk.types import Logger as AirflowLogger
 
     from airflow_provider_oceanbase.backup_set import BackupSet
-    from airflow_provider_oceanbase.goals import Goal
+    from airflow_provider_oceanbase.goals import Goal, Verdict
 
 #: Counter of Airflow's metrics: checks, each tagged with its ``outcome``, ``answered`` or ``failed``.
 POLLS_METRIC = "oceanbase.backup_set.polls"
@@ -86,6 +87,9 @@ class Wait(Generic[T]):
 
         :raises BackupSetFailedError: the backup failed
         """
+        return self._judged(self.goal.judge(data, request_id), request_id)
+
+    def _judged(self, verdict: Verdict, request_id: str | None) -> BackupSet | None:
         Stats.incr(POLLS_METRIC, tags={"outcome": "answered"})
         self.first = False
         self.retry_after = None
@@ -94,7 +98,6 @@ class Wait(Generic[T]):
                 "OceanBase Cloud answers again after %.0f s.", time.monotonic() - self._outage_began
             )
             self._outage_began = None
-        verdict = self.goal.judge(data, request_id)
         if verdict.status != self.status:
             self.log.info("%s: %s (requestId %s).", self.goal.subject, verdict.status, request_id)
             self.status = verdict.status
@@ -109,6 +112,9 @@ class Wait(Generic[T]):
 
         :raises OceanBaseCloudError: the error, where waiting would not help, or where nothing worked before
         """
+        if verdict := self.goal.judge_error(error):
+            self._judged(verdict, error.request_id)
+            return
         Stats.incr(POLLS_METRIC, tags={"outcome": "failed"})
         first, self.first = self.first, False
         if first or not error.transient:
@@ -124,11 +130,29 @@ class Wait(Generic[T]):
         """Whether to read the connection afresh and check again: the AccessKey may have been rotated."""
         return isinstance(error, OceanBaseAuthenticationError) and not self.first
 
-    def timed_out(self, elapsed: float, timeout: float) -> str:
+    def pauses(self, pace: Pace, began: float, *, first_share: float) -> Iterator[float]:
+        """Yield the seconds to sleep before each check, until the time is over.
+
+        :param began: when the wait began, in seconds since the epoch
+        :param first_share: how much of a whole pause comes before the first check: 0 to check at once
+        """
+        # Where the clock has been set back, the wait begins now.
+        elapsed = max(time.time() - began, 0.0)
+        since = time.monotonic() - elapsed
+        pause = pace.pause(elapsed, seed=began) * first_share
+        while True:
+            is_last = time.monotonic() - since + pause >= pace.timeout
+            yield pause
+            elapsed = time.monotonic() - since
+            if is_last or elapsed > pace.timeout:
+                return
+            pause = pace.pause(elapsed, retry_after=self.retry_after, seed=began)
+
+    def timed_out(self, pace: Pace, began: float) -> str:
         """Return what to say when the time is over."""
         text = (
-            f"Sensor has timed out; run duration of {elapsed:.0f} seconds exceeds the specified timeout of "
-            f"{timeout:g}. {self.goal.subject} was last seen with {self.status}"
+            f"Sensor has timed out; run duration of {max(time.time() - began, 0.0):.0f} seconds exceeds the "
+            f"specified timeout of {pace.timeout:g}. {self.goal.subject} was last seen with {self.status}"
         )
         if self._outage_began is None:
             return f"{text}."
