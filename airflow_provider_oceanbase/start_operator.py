@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, ResumableJobMixin
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
 from airflow_provider_oceanbase.task_waits import (
     DEFAULT_DEFERRABLE,
+    check,
     checked_statuses,
     deferral,
     measure,
@@ -60,8 +61,8 @@ class StartBackupOperator(ResumableJobMixin, BaseOperator):
     :param need_pre_check: have the API check first whether a backup is possible
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
     :param wait_for_completion: wait until the backup is done
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
-        default_deferrable`` of Airflow's configuration
+    :param deferrable: wait in the triggerer, without a worker slot; the first check is the worker's. Default:
+        ``[operators] default_deferrable`` of Airflow's configuration
     :param poke_interval: seconds between two checks, or a timedelta
     :param timeout: seconds that each try may wait, or a timedelta; then the task fails, and is not retried
     :param success_statuses: statuses that end the wait well; only DONE is documented by the vendor
@@ -222,7 +223,11 @@ class StartBackupOperator(ResumableJobMixin, BaseOperator):
         # The backup was just started, or asked for: what fails from here on is waited out.
         wait = Wait(goal, self.log, first=False, status="no status yet")
         pace = Pace(poke_interval=self.poke_interval, timeout=self.timeout)
-        if self.deferrable:
+        if not self.deferrable:
+            backup_set = wait_here(self._hook, wait, pace, began)
+        elif (found := check(self._hook, wait)) is not None:
+            backup_set = found
+        else:
             limit, _ = time_limit(self.timeout, self.execution_timeout)
             arguments = deferral(
                 BackupSetTrigger,
@@ -233,7 +238,7 @@ class StartBackupOperator(ResumableJobMixin, BaseOperator):
                 status=wait.status,
             )
             self.defer(**arguments)
-        self._push(context, summary(wait_here(self._hook, wait, pace, began)), began)
+        self._push(context, summary(backup_set), began)
 
     def _push(self, context: Context, summary: BackupSetSummary, began: float) -> None:
         measure(began)
