@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
 COMPAT_DATE := 2026-11-24
-# The commands that pyenv puts into PATH find only the versions that are switched on.
-PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[23].*/bin)
+# The commands that pyenv puts into PATH find only the versions that are switched on. A version that is nowhere fails
+# its sessions of the matrix.
+PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[123].*/bin)
 
 .PHONY: help
 help:  ## List the commands
@@ -24,8 +25,8 @@ $(VENV)/.ready: constraints.txt pyproject.toml scripts/setup.sh
 	@touch $@
 
 .PHONY: demo
-demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API
-	@$(BIN)/python scripts/demo.py
+demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API; DAG=oceanbase_nightly_etl: another
+	@$(BIN)/python scripts/demo.py $(if $(DAG),--dag $(DAG))
 
 .PHONY: cluster
 cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=celery: and a worker
@@ -35,15 +36,32 @@ cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=
 kills: setup  ## Kill 20 waits at random moments on a whole Airflow; SEED=2: at others
 	@$(BIN)/python scripts/kills.py --seed $(SEED)
 
-.PHONY: test
-test: setup  ## Check everything: ruff, mypy --strict, pytest with coverage
+.PHONY: events
+events: setup  ## Run DAGs on backups that get done, while the triggerer is killed again and again
+	@$(BIN)/python scripts/events.py
+
+.PHONY: lint
+lint: setup  ## Check what needs no run: ruff, mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: test
+test: lint  ## Check everything: make lint, then pytest with coverage
 	$(BIN)/pytest --cov -n 2 --dist loadfile
 
+.PHONY: docs
+docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails
+	AIRFLOW_HOME=$(CURDIR)/docs/_build/airflow AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR \
+	  $(BIN)/sphinx-build -q -n -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs: docs/_build/html/index.html"
+
+.PHONY: ui
+ui: setup  ## Try the web UI in a real browser; SCREENSHOTS=docs/images: renew the pictures
+	$(BIN)/pytest tests/ui $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
+
 .PHONY: matrix
-matrix: setup  ## Run the tests on every supported Airflow and Python, each in its own environment
+matrix: setup  ## Run the tests on every supported Airflow and Python (3.11, 3.12 and 3.13 must be there)
 	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
 
 .PHONY: audit
@@ -56,9 +74,14 @@ format: setup  ## Format the code, and mend what ruff can
 	$(BIN)/ruff format .
 
 .PHONY: build
-build: setup  ## Build wheel and sdist into dist/
+build: setup  ## Build wheel and sdist into dist/, and check them as a package index does
 	rm -rf dist
 	$(BIN)/python -m build --installer uv
+	$(BIN)/twine check --strict dist/*
+
+.PHONY: release
+release: setup  ## Check, build, tag and upload this version (DRY_RUN=1: neither tag nor upload)
+	@$(BIN)/python scripts/release.py $(if $(DRY_RUN),--dry-run)
 
 .PHONY: soak
 soak: setup  ## Wait 2,000 times, for ten minutes, on a cloud that fails one request in ten
@@ -77,4 +100,4 @@ constraints: setup  ## Renew constraints.txt, the pinned development environment
 
 .PHONY: clean
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) .nox dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox dist docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache test-results

@@ -13,8 +13,9 @@ def get_provider_info() -> dict[str, object]:
     """
     integration = "OceanBase Cloud"
 
-    def modules(kind: str) -> list[dict[str, object]]:
-        return [{"integration-name": integration, "python-modules": [f"airflow_provider_oceanbase.{kind}"]}]
+    def modules(*names: str) -> list[dict[str, object]]:
+        paths = [f"airflow_provider_oceanbase.{name}" for name in names]
+        return [{"integration-name": integration, "python-modules": paths}]
 
     return {
         "package-name": "airflow-provider-oceanbase",
@@ -30,7 +31,8 @@ def get_provider_info() -> dict[str, object]:
         "hooks": modules("hooks"),
         "operators": modules("operators"),
         "sensors": modules("sensors"),
-        "triggers": modules("triggers"),
+        "triggers": modules("triggers", "event_triggers"),
+        "asset-uris": [{"schemes": ["oceanbase-cloud"], "handler": None}],
         "connection-types": [
             {
                 "connection-type": "oceanbase",
@@ -44,9 +46,11 @@ def get_provider_info() -> dict[str, object]:
                         "schema": "Schema (https or http)",
                     },
                     "placeholders": {
-                        "host": "api-cloud.oceanbase.com",
-                        "schema": "https",
-                        "port": "443",
+                        "login": "Required",
+                        "password": "Required",
+                        "host": "Default: api-cloud.oceanbase.com. China: api-cloud-cn.oceanbase.com",
+                        "schema": "Default: https",
+                        "port": "Default: 443, with http 80",
                     },
                 },
                 "conn-fields": {
@@ -65,7 +69,9 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "verify": {
                         "label": "TLS verification",
-                        "description": "true (default), false, or the path of a CA bundle on the workers.",
+                        "description": (
+                            "true (default), false, or the path of a CA bundle on workers and triggerers."
+                        ),
                         "schema": {"type": ["string", "null"]},
                     },
                     "proxy": {

@@ -49,6 +49,7 @@ class BackupSetList:
     :param end_time: latest time to list, alike
     :param check_backup_set_download_enable: have the API check whether the sets can be downloaded
     :param page_size: how many sets to ask for at once; the server may give fewer
+    :raises OceanBaseInputError: ``instance_id`` or ``page_size`` is unusable
     """
 
     instance_id: str
@@ -58,6 +59,7 @@ class BackupSetList:
     page_size: int = PAGE_SIZE
 
     def __post_init__(self) -> None:
+        path_segment("instance_id", self.instance_id)
         if not 1 <= self.page_size <= MAX_PAGE_SIZE:
             raise OceanBaseInputError(
                 f"page_size is {self.page_size!r}; it must be from 1 to {MAX_PAGE_SIZE}",
@@ -188,3 +190,8 @@ def utc(name: str, time: datetime) -> str:
             f"{name} is {time!r}; it must be a datetime with a time zone", hint="Nothing was sent."
         )
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_of(time: datetime) -> str:
+    """Return the beginning of a time's day in UTC, as the API takes it: questions of one day are the same."""
+    return f"{time.astimezone(UTC).date()}T00:00:00Z"

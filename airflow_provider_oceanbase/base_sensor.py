@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_oceanbase.task_waits import (
-    check,
-    checked_statuses,
-    deferral,
-    measure,
-    summary_in,
-    time_limit,
-)
+from airflow_provider_oceanbase.statuses import ending_statuses
+from airflow_provider_oceanbase.task_waits import check, deferral, measure, summary_in, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -62,7 +56,7 @@ class WaitSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.oceanbase_conn_id = oceanbase_conn_id
-        self.success_statuses, self.failure_statuses = checked_statuses(success_statuses, failure_statuses)
+        self.success_statuses, self.failure_statuses = ending_statuses(success_statuses, failure_statuses)
         self.deferrable = deferrable
 
     @property

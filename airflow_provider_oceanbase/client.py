@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -17,6 +18,8 @@ from airflow_provider_oceanbase.conversation import Question, converse_async
 from airflow_provider_oceanbase.digest import digest_challenge
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.endpoint import Endpoint
 
@@ -45,6 +48,7 @@ class CloudClient:
         self.endpoint = endpoint
         self._users = 0
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
+        self._polls: dict[str, _Poll] = {}
         # Last in, first out: a few waits need a few lanes, and as few challenges.
         self._lanes: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
         for _ in range(LANES):
@@ -72,12 +76,46 @@ class CloudClient:
             if isinstance(session, aiohttp.ClientSession):
                 await session.close()
 
-    async def ask(self, question: Question[T]) -> Answer[T]:
+    def join(self, question: Question[Any]) -> None:
+        """Count one more wait that asks a question again and again; each :meth:`leave` counts one less.
+
+        While there are several, they share its answers.
+        """
+        self._polls.setdefault(question.key, _Poll()).users += 1
+
+    def leave(self, question: Question[Any]) -> None:
+        """Count one wait less."""
+        poll = self._polls[question.key]
+        poll.users -= 1
+        if poll.users > 1:
+            return
+        # Nobody is left to share with, and with thousands of tenants an answer takes megabytes.
+        task, poll.task = poll.task, None
+        if not poll.users:
+            del self._polls[question.key]
+            if task is not None:
+                task.cancel()
+
+    async def ask(self, question: Question[T], *, max_age: float = 0.0) -> Answer[T]:
         """Ask once and return the answer: a wait is its own retry.
 
+        :param max_age: how old an answer to another wait may be to serve for this one too, in seconds; one
+            that is under way serves in any case
         :raises OceanBaseCloudError: what failed
         """
-        return await converse_async(question, self._send)
+        poll = self._polls.get(question.key)
+        if poll is None or poll.users == 1:
+            return await converse_async(question, self._send)
+        if poll.task is None or (poll.task.done() and poll.age() >= max_age):
+            poll.task = asyncio.create_task(poll.answer(converse_async(question, self._send)))
+            poll.task.add_done_callback(_heard)
+        # Whoever is cancelled here must not take the answer from the others.
+        return cast("Answer[T]", await asyncio.shield(poll.task))
+
+    def age(self, question: Question[Any]) -> float:
+        """Return how many seconds ago the last shared answer came, 0 where none is shared."""
+        poll = self._polls.get(question.key)
+        return poll.age() if poll is not None and poll.task is not None else 0.0
 
     async def _send(self, request: Request[T]) -> Answer[T]:
         request_id = api.new_request_id()
@@ -142,6 +180,34 @@ class CloudClient:
 
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, Endpoint], CloudClient] = {}
+
+
+class _Poll:
+    """The last answer to a question that several waits ask, or the one that is under way."""
+
+    __slots__ = ("_answered_at", "task", "users")
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.task: asyncio.Task[Answer[Any]] | None = None
+        self._answered_at = 0.0
+
+    async def answer(self, answer: Awaitable[Answer[T]]) -> Answer[T]:
+        """Wait for an answer, or an error, and note when it came."""
+        try:
+            return await answer
+        finally:
+            self._answered_at = time.monotonic()
+
+    def age(self) -> float:
+        """Return how many seconds ago the last answer came."""
+        return time.monotonic() - self._answered_at
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    # Or asyncio complains of an error that nobody was left to hear.
+    if not task.cancelled():
+        task.exception()
 
 
 class _Lane:

@@ -1,7 +1,8 @@
 """The errors of this provider: what happened, to which backup task, and what to do next.
 
-``OceanBaseCloudError`` and its subclasses say that *asking* OceanBase Cloud went wrong. Only
-``BackupSetFailedError`` says that *the backup* did, and only ``BackupStartUnknownError`` that nobody knows.
+:class:`OceanBaseCloudError` and its subclasses say that *asking* OceanBase Cloud went wrong. Only
+:class:`BackupSetFailedError` says that *the backup* did, and only :class:`BackupStartUnknownError` that
+nobody knows whether there is one.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class OceanBaseCloudError(Exception):
 
     #: True: the same request may succeed later, so that a wait goes on.
     transient: ClassVar[bool] = False
+    #: True: the connection, read afresh, may help: its AccessKey may have been rotated.
+    outdated: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
     _FIELDS: ClassVar[tuple[str, ...]] = (
         "what",
@@ -120,6 +123,7 @@ class OceanBaseInputError(OceanBaseCloudError, ValueError):
 class OceanBaseAuthenticationError(OceanBaseCloudError):
     """HTTP 401 or 403: the AccessKey was not accepted, or may not do this."""
 
+    outdated = True
     default_hint = (
         "Check login (AccessKey ID), password (AccessKey secret), host and project_id of the connection, and "
         "that the AccessKey is enabled."

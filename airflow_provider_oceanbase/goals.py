@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from airflow_provider_oceanbase.api import T
 from airflow_provider_oceanbase.backup_set import backup_set_request, tenants_of
-from airflow_provider_oceanbase.backup_sets import BackupSetList
+from airflow_provider_oceanbase.backup_sets import BackupSetList, day_of
 from airflow_provider_oceanbase.exceptions import (
     NATIVE_HINT,
     TEMPLATE_HINT,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 VALID = "VALID"
 #: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
 _PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
-#: A backup may have started so long before it reaches its checkpoint.
-_LOOKBACK = timedelta(days=7)
+#: A backup may have started so long before it reaches its checkpoint, or its end.
+LOOKBACK = timedelta(days=7)
 
 
 class Verdict(NamedTuple):
@@ -174,8 +174,7 @@ class CheckpointGoal:
         if isinstance(self.tenants, str) or not all(isinstance(tenant, str) for tenant in self.tenants):
             what = f"tenants is {self.tenants!r}; it must be a list of names"
             raise OceanBaseInputError(what, hint=NATIVE_HINT)
-        day = (self._earliest - _LOOKBACK).astimezone(UTC).date()
-        return BackupSetList(self.instance_id, start_time=f"{day}T00:00:00Z")
+        return BackupSetList(self.instance_id, start_time=day_of(self._earliest - LOOKBACK))
 
     def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
         """Judge the sets that there are."""
@@ -225,15 +224,19 @@ class CheckpointGoal:
         return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
 
     def _is_good(self, backup_set: TenantBackupSet) -> bool:
-        return (
-            backup_set.get("status") in self.success_statuses
-            and (not self.require_valid or backup_set.get("validity") == VALID)
-            and _time(backup_set, "checkpoint") >= self._earliest
-        )
+        good = is_good(backup_set, self.success_statuses, require_valid=self.require_valid)
+        return good and _time(backup_set, "checkpoint") >= self._earliest
 
     def _has_failed(self, backup_set: BackupSet) -> bool:
         ended = max(_time(backup_set, "endTime"), _time(backup_set, "startTime"))
         return backup_set["status"] in self.failure_statuses and ended >= self._earliest
+
+
+def is_good(backup_set: TenantBackupSet, success_statuses: Collection[str], *, require_valid: bool) -> bool:
+    """Whether a set, or a tenant's part of it, is done and, where that is required, VALID."""
+    return backup_set.get("status") in success_statuses and (
+        not require_valid or backup_set.get("validity") == VALID
+    )
 
 
 def _failure(
@@ -268,8 +271,15 @@ def _started(backup_set: BackupSet) -> datetime:
 
 
 def _time(backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]) -> datetime:
-    """Return a time of a set, which is UTC; one before all others where it is missing or unreadable."""
-    return _parsed(backup_set.get(name)) or datetime.min.replace(tzinfo=UTC)
+    """Return a time of a set; one before all others where it is missing or unreadable."""
+    return time_of(backup_set, name) or datetime.min.replace(tzinfo=UTC)
+
+
+def time_of(
+    backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]
+) -> datetime | None:
+    """Return a time of a set, which is UTC; None where it is missing or unreadable."""
+    return _parsed(backup_set.get(name))
 
 
 def _parsed(text: object, zone: tzinfo | None = UTC) -> datetime | None:

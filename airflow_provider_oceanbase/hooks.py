@@ -49,7 +49,7 @@ class OceanBaseHook(BaseHook):
     are tried again: five attempts at most, exponentially spaced with jitter, ``Retry-After`` heeded, none
     begun later than 30 seconds after the first. :meth:`start_backup` says what is different there.
 
-    :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
     """
 
     conn_name_attr = "oceanbase_conn_id"
@@ -82,7 +82,13 @@ class OceanBaseHook(BaseHook):
         return new_session(self.endpoint)
 
     def get_conn(self) -> requests.Session:
-        """Return the session: digest authentication, headers, proxy and TLS settings of the connection."""
+        """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
+
+        It neither retries nor bounds anything: give each request a ``timeout`` and ``allow_redirects=False``.
+
+        :return: the hook's own session; :meth:`close` closes it
+        :raises OceanBaseInputError: a field of the connection is missing or unusable
+        """
         return self._session
 
     def close(self) -> None:
@@ -102,7 +108,8 @@ class OceanBaseHook(BaseHook):
 
         :param instance_id: ID of the OceanBase cluster
         :param backup_task_id: ID of the backup task, such as ``bak-********``
-        :param check_backup_set_download_enable: have the API check whether the set can be downloaded
+        :param check_backup_set_download_enable: have the API check whether the set can be downloaded;
+            default False
         :return: the ``data`` of the answer, tenants under ``tenantBackupSetList``
         :raises OceanBaseNotFoundError: there is no such backup set, or none yet
         :raises OceanBaseCloudError: any other failure, by its subclass
@@ -122,6 +129,14 @@ class OceanBaseHook(BaseHook):
         """Return a backup set as :meth:`get_backup_set` does, but None where the answer has no data.
 
         That is how a backup answers that is not registered yet, as far as is known.
+
+        :param instance_id: ID of the OceanBase cluster
+        :param backup_task_id: ID of the backup task, such as ``bak-********``
+        :param check_backup_set_download_enable: have the API check whether the set can be downloaded;
+            default False
+        :return: the ``data`` of the answer, or None
+        :raises OceanBaseNotFoundError: HTTP 404
+        :raises OceanBaseCloudError: any other failure, by its subclass
         """
         request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
@@ -226,7 +241,10 @@ class OceanBaseHook(BaseHook):
         return retrying(self._send, request)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one instance of the account; return whether that worked, and what to fix."""
+        """Ask for one instance of the account.
+
+        :return: whether that worked, and what to fix
+        """
         try:
             answer = self.ask(api.list_instances_request(page_size=1), retry=False)
         except OceanBaseInputError as error:

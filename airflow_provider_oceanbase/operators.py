@@ -25,18 +25,22 @@ class GetBackupSetOperator(BaseOperator):
     """Reads a backup set and pushes its tenants' backup sets to XCom.
 
     XCom ``return_value`` is ``tenantBackupSetList``, a list of dicts as the API gave them (empty where it
-    gave null), ready for ``.expand()``. XCom ``backup_set`` is the summary of the set: every scalar field
-    plus ``tenantCount``. A set that is not DONE is read all the same, with a warning: its list may be
+    gave null), ready for ``.expand()``. XCom ``backup_set`` is the summary of the set
+    (:class:`~airflow_provider_oceanbase.backup_set.BackupSetSummary`): every scalar field plus
+    ``tenantCount``. A set that is not DONE is read all the same, with a warning: its list may be
     partial.
 
-    The task fails with ``OceanBaseNotFoundError`` where there is no such backup set, and with another
-    ``OceanBaseCloudError`` where asking failed; transient failures are tried again for 30 seconds first.
+    The task fails with :class:`~airflow_provider_oceanbase.exceptions.OceanBaseNotFoundError` where there
+    is no such backup set, and with another
+    :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` where asking failed; transient
+    failures are tried again for 30 seconds first.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param backup_task_id: ID of the backup task, such as ``bak-********`` (templated)
     :param check_backup_set_download_enable: have the API check whether the set can be downloaded, so that
         ``downloadEnabled`` says so; default False
-    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
+        ``oceanbase_default``
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")

@@ -19,23 +19,29 @@ if TYPE_CHECKING:
 class BackupSetSensor(WaitSensor):
     """Waits until a backup set is DONE; its XCom is the summary of the set.
 
-    - A status in ``failure_statuses`` fails the task at once and for good (``BackupSetFailedError``); any
-      other status, known or not, and a backup that is not registered yet are waited for.
+    - A status in ``failure_statuses`` fails the task at once and for good
+      (:class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError`); any other status, known or
+      not, and a backup that is not registered yet are waited for.
     - If the first check of the task fails, after retries within about 30 seconds, so does the task: a wrong
       host or key shows at once.
     - Later, an outage (network, timeout, HTTP 408, 429 or 5xx, an answer that is not the documented JSON) is
       waited out; an answer that will not change (HTTP 401 or 403 with the connection read afresh, 404,
-      ``success: false``) fails the task with an ``OceanBaseCloudError``.
+      ``success: false``) fails the task with an
+      :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError`.
 
-    The summary holds every scalar field of the set and ``tenantCount``. ``poke_interval`` and ``timeout`` are
-    in seconds; the last check comes when ``timeout`` is over.
+    The summary (:class:`~airflow_provider_oceanbase.backup_set.BackupSetSummary`) holds every scalar field
+    of the set and ``tenantCount``. ``poke_interval`` and ``timeout`` are in seconds, or a ``timedelta``; the
+    last check comes when ``timeout`` is over.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param backup_task_id: ID of the backup task, such as ``bak-********`` (templated)
-    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
-    :param success_statuses: statuses that end the wait well; only DONE is documented by the vendor
-    :param failure_statuses: statuses that end it with a failure
-    :param require_valid: fail, rather than warn, when a DONE set has a ``validity`` other than VALID
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
+        ``oceanbase_default``
+    :param success_statuses: statuses that end the wait well; default DONE, which alone is documented by the
+        vendor
+    :param failure_statuses: statuses that end it with a failure; default FAILED, CANCELED and OVERDUE
+    :param require_valid: fail, rather than warn, when a DONE set has a ``validity`` other than VALID; default
+        False
     :param deferrable: wait in the triggerer, without a worker slot; the first check is the worker's. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
     """

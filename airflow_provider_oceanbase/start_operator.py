@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, ResumableJobMixin
 
-from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
+from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES, ending_statuses
 from airflow_provider_oceanbase.task_waits import (
     DEFAULT_DEFERRABLE,
     check,
-    checked_statuses,
     deferral,
     measure,
     seconds,
@@ -115,7 +114,7 @@ class StartBackupOperator(ResumableJobMixin, BaseOperator):
         self.deferrable = deferrable
         self.poke_interval = seconds("poke_interval", poke_interval)
         self.timeout = seconds("timeout", timeout)
-        self.success_statuses, self.failure_statuses = checked_statuses(success_statuses, failure_statuses)
+        self.success_statuses, self.failure_statuses = ending_statuses(success_statuses, failure_statuses)
         self.require_valid = require_valid
         self.registration_timeout = seconds("registration_timeout", registration_timeout)
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, conf
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from airflow_provider_oceanbase.api import Answer, T
     from airflow_provider_oceanbase.backup_set import BackupSet, BackupSetSummary
     from airflow_provider_oceanbase.goals import Goal
@@ -25,29 +23,6 @@ _TIMEOUT_MARGIN_SECONDS = 60.0
 
 
 # What only a run needs is imported where it is needed: a DAG file is parsed far more often than it runs.
-def checked_statuses(
-    success_statuses: Collection[str], failure_statuses: Collection[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return both as tuples.
-
-    :raises TypeError: one is no collection of texts
-    :raises ValueError: no wait could go by them
-    """
-    success = _statuses("success_statuses", success_statuses)
-    failure = _statuses("failure_statuses", failure_statuses)
-    if not success:
-        raise ValueError("success_statuses is empty: the task could never succeed")
-    if both := set(success) & set(failure):
-        raise ValueError(f"{sorted(both)} cannot be in success_statuses and in failure_statuses")
-    return success, failure
-
-
-def _statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
-    if isinstance(statuses, str) or not all(isinstance(status, str) for status in statuses):
-        raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
-    return tuple(statuses)
-
-
 def check(hook: OceanBaseHook, wait: Wait[T]) -> BackupSet | None:
     """Check once: the set that is waited for, None to wait on.
 
@@ -72,7 +47,7 @@ def wait_here(hook: OceanBaseHook, wait: Wait[T], pace: Pace, began: float) -> B
     :raises BackupSetFailedError: the backup failed
     :raises OceanBaseCloudError: waiting would not help
     """
-    for pause in wait.pauses(pace, began, first_share=0.0):
+    for pause, _ in wait.pauses(pace, began, first_share=0.0):
         time.sleep(pause)
         if backup_set := check(hook, wait):
             return backup_set

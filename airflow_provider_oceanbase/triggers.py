@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_oceanbase.api import T
 from airflow_provider_oceanbase.backup_set import BackupSet, summary
-from airflow_provider_oceanbase.client import CloudClient, shared_client
-from airflow_provider_oceanbase.endpoint import Endpoint
+from airflow_provider_oceanbase.connected import Connected
 from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError, shown
 from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal, Goal
 from airflow_provider_oceanbase.waiting import Pace, Wait
@@ -21,7 +19,6 @@ from airflow_provider_oceanbase.waiting import Pace, Wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from airflow_provider_oceanbase.api import Answer
     from airflow_provider_oceanbase.conversation import Question
 
 
@@ -31,8 +28,8 @@ class WaitTrigger(BaseTrigger, Generic[T]):
     It yields one event, a dict with ``began`` and ``goal`` as they were given, and one of
 
     - ``summary``: the summary of the backup set that was waited for
-    - ``failed``: a ``BackupSetFailedError`` as a dict
-    - ``error``: an ``OceanBaseCloudError`` as a dict
+    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
+    - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
     - ``timeout``: a message
 
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
@@ -96,7 +93,7 @@ class WaitTrigger(BaseTrigger, Generic[T]):
         pace = Pace(**self.pace)
         wait: Wait[T] = Wait(self.goal_class(**self.goal), self.log, first=False, status=self.status)
         question = wait.goal.question
-        async with _Connected(self.oceanbase_conn_id) as connected:
+        async with Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
                 "%s was last seen with %s. Waiting: a check every %g s%s, for %.0f s more at most.",
                 wait.goal.subject,
@@ -107,15 +104,19 @@ class WaitTrigger(BaseTrigger, Generic[T]):
             )
             # Waits that begin together, or in a triggerer that has just started, must not check together.
             first_share = random.random()  # noqa: S311 - no secret
-            for pause in wait.pauses(pace, self.began, first_share=first_share):
+            for pause, max_age in wait.pauses(pace, self.began, first_share=first_share):
                 await asyncio.sleep(pause)
-                if backup_set := await _check(connected, question, wait):
+                if backup_set := await _check(connected, question, wait, max_age):
                     return {"summary": dict(summary(backup_set))}
+                # So that waits for the same come to check together, by one request.
+                wait.age = connected.age
         return {"timeout": wait.timed_out(pace, self.began)}
 
 
 class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
-    """Waits until a backup set is done; for ``BackupSetSensor``.
+    """Waits until a backup set is done, has failed, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` defers to it.
 
     Its goal is a :class:`~airflow_provider_oceanbase.goals.BackupSetGoal`; all else is that of
     :class:`WaitTrigger`.
@@ -125,7 +126,9 @@ class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
 
 
 class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
-    """Waits until an instance has a backup that is late enough; for ``BackupCheckpointSensor``.
+    """Waits until an instance has a backup that is late enough, or the time is over.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it.
 
     Its goal is a :class:`~airflow_provider_oceanbase.goals.CheckpointGoal`; all else is that of
     :class:`WaitTrigger`.
@@ -134,45 +137,12 @@ class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
     goal_class = CheckpointGoal
 
 
-async def _check(connected: _Connected, question: Question[T], wait: Wait[T]) -> BackupSet | None:
+async def _check(
+    connected: Connected, question: Question[T], wait: Wait[T], max_age: float
+) -> BackupSet | None:
     try:
-        answer = await connected.ask(question, wait)
+        answer = await connected.ask(question, max_age=max_age)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
     return wait.answered(*answer)
-
-
-class _Connected:
-    """The shared client of a connection, as the connection is now."""
-
-    def __init__(self, conn_id: str) -> None:
-        self._conn_id = conn_id
-        self._client: CloudClient | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._client is not None:
-            await self._client.release()
-
-    async def ask(self, question: Question[T], wait: Wait[T]) -> Answer[T]:
-        # Not before the first check, so that many waits do not all read their connections at once.
-        client = self._client or await self._connect()
-        try:
-            return await client.ask(question)
-        except OceanBaseCloudError as error:
-            if not wait.wants_fresh_connection(error):
-                raise
-        client = await self._connect()
-        return await client.ask(question)
-
-    async def _connect(self) -> CloudClient:
-        connection = await get_async_connection(self._conn_id)
-        endpoint = Endpoint.from_connection(connection, await get_async_extra_dejson(connection))
-        former, self._client = self._client, shared_client(endpoint).acquire()
-        # Only now: where nothing has changed, it is the same, and stays open.
-        if former is not None:
-            await former.release()
-        return self._client

@@ -6,22 +6,22 @@ Poke, reschedule and deferrable mode all decide here, so that they cannot disagr
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, Literal
 
 from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_oceanbase.api import T
-from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, OceanBaseCloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from logging import Logger
 
     from airflow.sdk.types import Logger as AirflowLogger
 
     from airflow_provider_oceanbase.backup_set import BackupSet
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
     from airflow_provider_oceanbase.goals import Goal, Verdict
 
 #: Counter of Airflow's metrics: checks, each tagged with its ``outcome``, ``answered`` or ``failed``.
@@ -65,6 +65,46 @@ class Pace:
 
 
 @dataclass(slots=True)
+class Outage:
+    """Counts checks, and tells of those that fail: once when they begin to, and once when it is over.
+
+    :param log: where it is told
+    """
+
+    log: logging.Logger | AirflowLogger
+    _began: float | None = field(default=None, init=False)
+    _told: int = field(default=logging.NOTSET, init=False)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long checks have been failing, None where the last one did not."""
+        return None if self._began is None else time.monotonic() - self._began
+
+    def answered(self) -> None:
+        """Take note of a check that was answered."""
+        count_check("answered")
+        if (seconds := self.seconds) is not None:
+            self.log.info("OceanBase Cloud answers again after %.0f s.", seconds)
+            self._began, self._told = None, logging.NOTSET
+
+    def failed(self, error: OceanBaseCloudError) -> None:
+        """Take note of a check that failed and will be tried again; told once more only if it gets worse."""
+        count_check("failed")
+        if self._began is None:
+            self._began = time.monotonic()
+        level = logging.WARNING if error.transient else logging.ERROR
+        if level > self._told:
+            self._told = level
+            text = "The check failed; the wait goes on, and the next line says when it works. %s"
+            self.log.log(level, text, error)
+
+
+def count_check(outcome: Literal["answered", "failed"]) -> None:
+    """Count a check in Airflow's metrics."""
+    Stats.incr(POLLS_METRIC, tags={"outcome": outcome})
+
+
+@dataclass(slots=True)
 class Wait(Generic[T]):
     """One wait: says of each outcome of a check whether to go on, and logs what changed.
 
@@ -75,12 +115,17 @@ class Wait(Generic[T]):
     """
 
     goal: Goal[T]
-    log: Logger | AirflowLogger
+    log: logging.Logger | AirflowLogger
     first: bool = True
     status: str | None = None
     #: Seconds for which the server asked, with its last answer, to be left alone.
     retry_after: float | None = field(default=None, init=False)
-    _outage_began: float | None = field(default=None, init=False)
+    #: How old the last answer was when it came: it may have been another's.
+    age: float = field(default=0.0, init=False)
+    _outage: Outage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outage = Outage(self.log)
 
     def answered(self, data: T, request_id: str) -> BackupSet | None:
         """Judge an answer: the set that is waited for, None to wait on.
@@ -90,14 +135,9 @@ class Wait(Generic[T]):
         return self._judged(self.goal.judge(data, request_id), request_id)
 
     def _judged(self, verdict: Verdict, request_id: str | None) -> BackupSet | None:
-        Stats.incr(POLLS_METRIC, tags={"outcome": "answered"})
+        self._outage.answered()
         self.first = False
         self.retry_after = None
-        if self._outage_began is not None:
-            self.log.info(
-                "OceanBase Cloud answers again after %.0f s.", time.monotonic() - self._outage_began
-            )
-            self._outage_began = None
         if verdict.status != self.status:
             self.log.info("%s: %s (requestId %s).", self.goal.subject, verdict.status, request_id)
             self.status = verdict.status
@@ -115,23 +155,21 @@ class Wait(Generic[T]):
         if verdict := self.goal.judge_error(error):
             self._judged(verdict, error.request_id)
             return
-        Stats.incr(POLLS_METRIC, tags={"outcome": "failed"})
         first, self.first = self.first, False
         if first or not error.transient:
+            count_check("failed")
             raise error
         self.retry_after = error.retry_after
-        if self._outage_began is None:
-            self._outage_began = time.monotonic()
-            self.log.warning(
-                "The check failed; the wait goes on, and the next line says when it works. %s", error
-            )
+        self._outage.failed(error)
 
     def wants_fresh_connection(self, error: OceanBaseCloudError) -> bool:
-        """Whether to read the connection afresh and check again: the AccessKey may have been rotated."""
-        return isinstance(error, OceanBaseAuthenticationError) and not self.first
+        """Whether to read the connection afresh and check again."""
+        return error.outdated and not self.first
 
-    def pauses(self, pace: Pace, began: float, *, first_share: float) -> Iterator[float]:
+    def pauses(self, pace: Pace, began: float, *, first_share: float) -> Iterator[tuple[float, float]]:
         """Yield the seconds to sleep before each check, until the time is over.
+
+        Beside them stands the age in seconds up to which an answer to another wait will do.
 
         :param began: when the wait began, in seconds since the epoch
         :param first_share: how much of a whole pause comes before the first check: 0 to check at once
@@ -139,14 +177,17 @@ class Wait(Generic[T]):
         # Where the clock has been set back, the wait begins now.
         elapsed = max(time.time() - began, 0.0)
         since = time.monotonic() - elapsed
-        pause = pace.pause(elapsed, seed=began) * first_share
+        interval = pace.pause(elapsed, seed=began)
+        pause = interval * first_share
         while True:
             is_last = time.monotonic() - since + pause >= pace.timeout
-            yield pause
+            # What another has learned is not enough for the last word.
+            yield pause, 0.0 if is_last else interval
             elapsed = time.monotonic() - since
             if is_last or elapsed > pace.timeout:
                 return
-            pause = pace.pause(elapsed, retry_after=self.retry_after, seed=began)
+            interval = pace.pause(elapsed, retry_after=self.retry_after, seed=began)
+            pause = max(interval - self.age, 0.0)
 
     def timed_out(self, pace: Pace, began: float) -> str:
         """Return what to say when the time is over."""
@@ -154,9 +195,9 @@ class Wait(Generic[T]):
             f"Sensor has timed out; run duration of {max(time.time() - began, 0.0):.0f} seconds exceeds the "
             f"specified timeout of {pace.timeout:g}. {self.goal.subject} was last seen with {self.status}"
         )
-        if self._outage_began is None:
+        if (seconds := self._outage.seconds) is None:
             return f"{text}."
-        return f"{text}; OceanBase Cloud has not answered for {time.monotonic() - self._outage_began:.0f} s."
+        return f"{text}; OceanBase Cloud has not answered for {seconds:.0f} s."
 
 
 def _backoff(poke_interval: float, elapsed: float, seed: str) -> float:

@@ -14,8 +14,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster_airflow import AIRFLOW, INSTANCE_ID, SLOTS, TRIGGERERS, WORKERS, Cluster, started
-from cluster_services import ClusterError, run_script, say
+from airflow_home import AIRFLOW
+from cluster_airflow import INSTANCE_ID, SLOTS, TRIGGERERS, WORKERS, Cluster, started
+from processes import RunError, run_script, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -89,7 +90,7 @@ def finish(cluster: Cluster) -> None:
     waits = [(row.state, row.try_number, row.n) for row in cluster.rows(query)]
     retries = cluster.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n
     if state != "success" or waits != [("success", 1, len(cluster.ids))] or retries:
-        raise ClusterError(f"DAG run {state}, (state, try, waits) {waits}, {retries} former tries")
+        raise RunError(f"DAG run {state}, (state, try, waits) {waits}, {retries} former tries")
     say(f"the DAG run has succeeded, and all {len(cluster.ids)} waits at their first try")
 
 

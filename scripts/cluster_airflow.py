@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
-from cluster_services import HOST, ClusterError, Processes, free_port, say, start_postgres, start_redis, tail
+from airflow_home import AIRFLOW, base_settings, clean_environ
+from cluster_services import start_postgres, start_redis
 from cryptography.fernet import Fernet
+from processes import HOST, Processes, RunError, fetch, say, tail
 from sqlalchemy import text
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.testing import CloudEmulator
 
-AIRFLOW = Path(sys.executable).with_name("airflow")
 DAGS = Path(__file__).with_name("cluster_dags")
 INSTANCE_ID = "ob-cluster"
 SLOTS = 8
@@ -39,29 +37,16 @@ PROGRESS_SECONDS = 10.0
 
 def settings(home: Path, engine: Engine, redis_port: int | None, connection_uri: str) -> dict[str, str]:
     """Return Airflow's configuration; [triggerer] stays as shipped, so that its times are those of users."""
-    port = free_port()
     database = engine.url.render_as_string(hide_password=False)
-    changed = {
-        "AIRFLOW_HOME": str(home),
+    changed = base_settings(home, home / "dags") | {
         "AIRFLOW_CONN_OCEANBASE_DEFAULT": connection_uri,
-        "AIRFLOW__API__BASE_URL": f"http://{HOST}:{port}",
-        "AIRFLOW__API__HOST": HOST,
-        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor" if redis_port is None else "CeleryExecutor",
         "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # As many tasks at once as a small machine stands.
         "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-        # Nothing leaves the machine.
-        "NO_PROXY": HOST,
-        "no_proxy": HOST,
     }
     if redis_port is not None:
         changed["AIRFLOW__CELERY__BROKER_URL"] = f"redis://{HOST}:{redis_port}/0"
@@ -115,7 +100,7 @@ class Cluster:
             # One after the other, so that the order of their jobs tells which is which.
             self.processes.wait_for(f"{name} works", 120, lambda count=count: len(self.jobs()) == count)
         url = f"{environ['AIRFLOW__API__BASE_URL']}/api/v2/monitor/health"
-        self.processes.wait_for("the API server answers", 120, lambda: answers(url))
+        self.processes.wait_for("the API server answers", 120, lambda: fetch(url))
         if self.broker is not None:
             self.processes.wait_for("both workers listen", 120, self.workers_listen)
 
@@ -138,7 +123,7 @@ class Cluster:
             self._shown, self._shown_at = states, time.monotonic()
             say("waits: " + ", ".join(f"{number} {state}" for state, number in states.items()))
         if bad := BAD_STATES & states.keys():
-            raise ClusterError(f"waits are {', '.join(sorted(bad))}\n{self.task_logs(bad)}")
+            raise RunError(f"waits are {', '.join(sorted(bad))}\n{self.task_logs(bad)}")
         return states
 
     def task_logs(self, states: set[str]) -> str:
@@ -153,9 +138,9 @@ class Cluster:
         paths = logs.glob(f"dag_id={self.dag_id}/*/task_id={task_id}/map_index={map_index}/*")
         return "\n".join(tail(path, str(path.relative_to(logs))) for path in sorted(paths))
 
-    def error(self, what: str) -> ClusterError:
+    def error(self, what: str) -> RunError:
         """Return an error that shows the end of every log."""
-        return ClusterError(f"{what}\n{self.processes.tails()}")
+        return RunError(f"{what}\n{self.processes.tails()}")
 
     def shares(self) -> dict[int, int]:
         """Return how many triggers each triggerer has."""
@@ -178,15 +163,6 @@ class Cluster:
         """Return the IDs of the backup tasks that were checked since a moment of the monotonic clock."""
         seen = (request for request in self.cloud.requests if request.at > moment and request.status == 200)
         return {request.path.rpartition("/")[2] for request in seen}
-
-
-def answers(url: str) -> bool:
-    """Whether a URL answers with HTTP 200."""
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -221,8 +197,7 @@ def started(
             stack.callback(shutil.copytree, logs, keep_logs)
         for backup_task_id in ids:
             cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",))
-        # Settings of the user's own Airflow must not reach this one.
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+        environ = clean_environ()
         services = stack.enter_context(Processes(environ, logs))
         engine = start_postgres(services, folder / "postgres")
         # A connection that is left open would keep PostgreSQL from stopping.

@@ -1,4 +1,4 @@
-"""Run the example DAG on real Airflow and show the tenants that lie in XCom.
+"""Run an example DAG on real Airflow and show the tenants that lie in XCom.
 
 Against an emulator of the API, or, where the environment has an AccessKey, against OceanBase Cloud:
 OCEANBASE_ACCESS_KEY_ID, OCEANBASE_ACCESS_KEY_SECRET (or AIRFLOW_CONN_OCEANBASE_DEFAULT instead of both),
@@ -7,6 +7,7 @@ OCEANBASE_INSTANCE_ID, OCEANBASE_BACKUP_TASK_ID; optional: OCEANBASE_HOST, OCEAN
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -19,22 +20,25 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from airflow_home import AIRFLOW, DAG_ID, EXAMPLE_DAGS, hasten_tasks
+from processes import HOST
+
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-ROOT = Path(__file__).resolve().parent.parent
 CONNECTION = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
-DAG_ID = "oceanbase_backup_etl"
-# The example checks once a minute; against the emulator nobody wants to wait for that.
-LOCAL_SETTINGS = """
-def task_policy(task):
-    if hasattr(task, "poke_interval"):
-        task.poke_interval = 2
-"""
 #: What is worth showing of Airflow's output: the provider's own lines, and what becomes of each task.
 PROGRESS = re.compile(
     r"\[(?P<level>info|warning|error) *\] (?P<text>.*?) +\[(airflow\.task\.\S*)?airflow_provider_oceanbase"
     r"|\[DAG TEST\] (?P<mark>starting task_id=\S+|running trigger)"
 )
+
+
+#: The example DAGs that can be run by themselves, and the parameters of each.
+PARAMETERS = {
+    DAG_ID: ("instance_id", "backup_task_id"),
+    "oceanbase_nightly_etl": ("instance_id",),
+}
+VALUES = {"instance_id": "ob-demo", "backup_task_id": "bak-demo"}
 
 
 class DemoError(Exception):
@@ -68,7 +72,7 @@ def wanted(environ: dict[str, str], name: str) -> str:
 
 def airflow(environ: dict[str, str], *arguments: str) -> None:
     """Run an airflow command; show its progress, or, if it fails, all that it printed."""
-    command = [str(Path(sys.executable).with_name("airflow")), *arguments]
+    command = [str(AIRFLOW), *arguments]
     printed = []
     with subprocess.Popen(
         command,
@@ -91,11 +95,11 @@ def airflow(environ: dict[str, str], *arguments: str) -> None:
         raise DemoError(f"{''.join(printed)}\nairflow {' '.join(arguments)} failed; what it printed is above")
 
 
-def tenants_in_xcom(database: Path) -> list[dict[str, object]]:
+def tenants_in_xcom(dag_id: str, database: Path) -> list[dict[str, object]]:
     """Read the operator's XCom as Airflow stored it."""
     query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'get_backup_set' AND key = 'return_value'"
     with closing(sqlite3.connect(database)) as connection:
-        row = connection.execute(query, (DAG_ID,)).fetchone()
+        row = connection.execute(query, (dag_id,)).fetchone()
     if row is None:
         raise DemoError("the run ended without the tenants in XCom: a task failed, as the lines above say")
     tenants = json.loads(row[0])
@@ -111,37 +115,48 @@ def table(tenants: list[dict[str, object]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def main() -> None:
+def wanted_dag() -> str:
+    """Return the DAG that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dag", choices=PARAMETERS, default=DAG_ID, help="default: %(default)s")
+    dag_id: str = parser.parse_args().dag
+    return dag_id
+
+
+def main(dag_id: str) -> None:
     """Run the demo."""
     began = time.monotonic()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-demo-")))
         environ = os.environ | {
             "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         }
-        ids = {"instance_id": "ob-demo", "backup_task_id": "bak-demo"}
+        parameters = {name: VALUES[name] for name in PARAMETERS[dag_id]}
         if connection := real_connection(dict(os.environ)):
-            ids = {name: wanted(environ, f"OCEANBASE_{name.upper()}") for name in ids}
+            parameters = {name: wanted(environ, f"OCEANBASE_{name.upper()}") for name in parameters}
             print("demo: against OceanBase Cloud")
         else:
             cloud = stack.enter_context(CloudEmulator())
-            cloud.add_backup_set(**ids, polls_per_status=2, tenants=("orders", "billing", "analytics"))
+            cloud.add_backup_set(**VALUES, polls_per_status=2, tenants=("orders", "billing", "analytics"))
             connection = cloud.connection_uri
-            environ["NO_PROXY"] = environ["no_proxy"] = "127.0.0.1"
-            (home / "config").mkdir()
-            (home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+            environ["NO_PROXY"] = environ["no_proxy"] = HOST
+            hasten_tasks(home)
             print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
         environ[CONNECTION] = connection
         print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)
         airflow(environ, "db", "migrate")
-        print(f"demo: airflow dags test {DAG_ID}  (wait_for_backup >> get_backup_set >> process)", flush=True)
-        airflow(environ, "dags", "test", DAG_ID, "--conf", json.dumps(ids))
-        tenants = tenants_in_xcom(home / "airflow.db")
+        print(f"demo: airflow dags test {dag_id}", flush=True)
+        airflow(environ, "dags", "test", dag_id, "--conf", json.dumps(parameters))
+        tenants = tenants_in_xcom(dag_id, home / "airflow.db")
         print(f"\nXCom of get_backup_set, as it lies in Airflow's database:\n\n{table(tenants)}")
     print(f"\ndemo: done in {time.monotonic() - began:.0f} s; nothing is left running.")
+    others = " ".join(name for name in PARAMETERS if name != dag_id)
+    print(f"Other examples: make demo DAG=…, one of {others}.")
     print(
         "Against the real service: OCEANBASE_ACCESS_KEY_ID=… OCEANBASE_ACCESS_KEY_SECRET=… "
         "OCEANBASE_INSTANCE_ID=… OCEANBASE_BACKUP_TASK_ID=… make demo\n"
@@ -153,7 +168,7 @@ if __name__ == "__main__":
     # Whoever ends it early gets the same clean-up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        main()
+        main(wanted_dag())
     except DemoError as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:

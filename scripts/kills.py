@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster_airflow import AIRFLOW, Cluster, started
-from cluster_services import run_script
+from airflow_home import AIRFLOW
+from cluster_airflow import Cluster, started
 from kills_plan import Kind, Moment, Target, plans
 from kills_run import Kills, Victim
+from processes import run_script
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 

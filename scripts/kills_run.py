@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster_airflow import INSTANCE_ID
-from cluster_services import parent, say
 from kills_plan import Kind, Moment, Plan, Target
+from processes import parent, say
 
 if TYPE_CHECKING:
     from cluster_airflow import Cluster
-    from cluster_services import ClusterError
+    from processes import RunError
     from sqlalchemy import Row
 
     from airflow_provider_oceanbase.testing import SeenRequest
@@ -189,7 +189,7 @@ class Kills:
         say(f"{victim.plan.backup_task_id}: {what} ({victim.kind})")
 
 
-def _error(cluster: Cluster, victim: Victim, what: str) -> ClusterError:
+def _error(cluster: Cluster, victim: Victim, what: str) -> RunError:
     plan = victim.plan
     return cluster.error(f"{plan.backup_task_id} {what}\n{cluster.logs_of(plan.task_id, plan.map_index)}")
 

@@ -6,7 +6,6 @@ import copy
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -83,18 +82,12 @@ def backup_set(**data: Any) -> BackupSet:
     return found
 
 
-def code_blocks(language: str) -> list[str]:
-    """Return the README's code blocks of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-
-
 @pytest.fixture(scope="session")
 def dags_folder() -> Path:
-    """An Airflow home with a database, and DAGs: the tests' own, the examples, the README's."""
+    """An Airflow home with a database, and DAGs: the tests' own and the examples."""
     dags = Path(_HOME.name) / "dags"
     shutil.copytree(ROOT / "tests" / "dags", dags)
     shutil.copytree(ROOT / "example_dags", dags, dirs_exist_ok=True)
-    (dags / "readme.py").write_text(code_blocks("python")[0])
     run(sys.executable, "-m", "airflow", "db", "migrate")
     return dags
 

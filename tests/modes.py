@@ -15,16 +15,20 @@ import airflow
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_oceanbase.sensors import BackupSetSensor
-from airflow_provider_oceanbase.triggers import BackupSetTrigger
+from airflow_provider_oceanbase.base_sensor import WaitSensor
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
+from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger, WaitTrigger
 
 AIRFLOW_2 = airflow.__version__.startswith("2.")
 MODES = ("poke", "reschedule", "deferrable")
 
 
-def sensor(**options: Any) -> BackupSetSensor:
-    defaults = {"task_id": "wait", "instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 0.05}
-    return BackupSetSensor(**defaults | options)
+def sensor(**options: Any) -> WaitSensor:
+    """Make a sensor for a backup set, or, with ``min_checkpoint``, for any that is late enough."""
+    defaults = {"task_id": "wait", "instance_id": "ob-1", "poke_interval": 0.05}
+    if "min_checkpoint" in options:
+        return BackupCheckpointSensor(**defaults | options)
+    return BackupSetSensor(**defaults | {"backup_task_id": "bak-1"} | options)
 
 
 def context(first_reschedule_date: datetime | None = None) -> Any:
@@ -70,7 +74,7 @@ def _reschedule(options: dict[str, Any]) -> Any:
 
 
 def _deferrable(options: dict[str, Any]) -> Any:
-    def begin(task: BackupSetSensor) -> Any:
+    def begin(task: WaitSensor) -> Any:
         return task.execute(context())
 
     while True:
@@ -81,18 +85,22 @@ def _deferrable(options: dict[str, Any]) -> Any:
             begin = _resumption(deferral.method_name, event)
 
 
-def _resumption(method_name: str, event: Any) -> Callable[[BackupSetSensor], Any]:
+def _resumption(method_name: str, event: Any) -> Callable[[WaitSensor], Any]:
     return lambda task: task.resume_execution(method_name, {"event": event}, context())
 
 
-def stored(trigger: Any) -> BackupSetTrigger:
+def stored(trigger: Any) -> WaitTrigger[Any]:
     """Return the trigger as the triggerer makes it of what is stored."""
     path, arguments = trigger.serialize()
-    assert path == f"{BackupSetTrigger.__module__}.{BackupSetTrigger.__name__}"
-    return BackupSetTrigger(**json.loads(json.dumps(arguments)))
+    (trigger_class,) = (
+        one
+        for one in (BackupSetTrigger, BackupCheckpointTrigger)
+        if path == f"{one.__module__}.{one.__name__}"
+    )
+    return trigger_class(**json.loads(json.dumps(arguments)))
 
 
-async def fire(trigger: BackupSetTrigger) -> Any:
+async def fire(trigger: WaitTrigger[Any]) -> Any:
     """Run a trigger; return its one event, as it is stored."""
     events = [event async for event in trigger.run()]
     assert len(events) == 1

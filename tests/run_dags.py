@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
 from typing import Any
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow before 3.2
+    from airflow.models.dagbag import DagBag
 
 KEYS = ("return_value", "backup_set")
 
@@ -13,8 +17,10 @@ KEYS = ("return_value", "backup_set")
 def main(*names: str) -> None:
     for name in names:
         file, _, dag_id = name.partition(":")
-        dags = {dag.dag_id: dag for dag in runpy.run_path(file).values() if hasattr(dag, "dag_id")}
-        print_result(dag_id, dags[dag_id].test())
+        bag = DagBag(file)
+        if bag.import_errors:
+            sys.exit("\n".join(bag.import_errors.values()))
+        print_result(dag_id, bag.dags[dag_id].test())
 
 
 def print_result(dag_id: str, run: Any) -> None:

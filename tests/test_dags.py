@@ -27,6 +27,7 @@ STATUSES: dict[str, tuple[str | int, ...]] = {
     "timeout": ("DOING",),
 }
 
+EXAMPLES = ("oceanbase_backup_etl", "oceanbase_nightly_etl")
 WRONG_SECRET = "another-secret-of-the-tests"
 
 
@@ -75,7 +76,7 @@ def runs(dags_folder: Path) -> Iterator[Runs]:
                 cloud.add_backup_set(INSTANCE_ID, dag_id, statuses=statuses, tenants=("orders", "billing"))
         cloud.add_backup_set("ob-demo", "bak-demo", statuses=("DONE",), tenants=("orders", "billing"))
         files = dict.fromkeys(SENSORS, "waits.py")
-        files |= {"oceanbase_backup_etl": "oceanbase_backup_etl.py", "etl_after_backup": "readme.py"}
+        files |= {name: f"{name}.py" for name in EXAMPLES}
         # One process for all: it costs more to start than they do.
         runs.run(*(f"{dags_folder / file}:{dag_id}" for dag_id, file in files.items()))
         yield runs
@@ -141,20 +142,14 @@ def test_stored_triggers_hold_no_secret(runs: Runs, dags_folder: Path) -> None:
         assert "emulator-key" not in arguments
 
 
-@pytest.mark.parametrize(
-    ("dag_id", "ends"),
-    [("oceanbase_backup_etl", ["wait_for_backup", "get_backup_set"]), ("etl_after_backup", ["wait", "get"])],
-)
-def test_shown_dags(dag_id: str, ends: list[str], runs: Runs) -> None:
-    assert runs.states(dag_id) == dict.fromkeys([*ends, "process[0]", "process[1]"], "success")
-    assert [tenant["tenantName"] for tenant in runs.task(dag_id, ends[1])["return_value"]] == [
-        "orders",
-        "billing",
-    ]
-
-
-def test_example_processes_each_tenant(runs: Runs) -> None:
-    results = [runs.task("oceanbase_backup_etl", f"process[{index}]")["return_value"] for index in (0, 1)]
+@pytest.mark.parametrize("dag_id", EXAMPLES)
+def test_example(dag_id: str, runs: Runs) -> None:
+    names = ["wait_for_backup", "get_backup_set", "process[0]", "process[1]"]
+    assert runs.states(dag_id) == dict.fromkeys(names, "success")
+    assert runs.task(dag_id, "wait_for_backup")["return_value"]["backupSetId"] == "bak-demo"
+    tenants = runs.task(dag_id, "get_backup_set")["return_value"]
+    assert [tenant["tenantName"] for tenant in tenants] == ["orders", "billing"]
+    results = [runs.task(dag_id, f"process[{index}]")["return_value"] for index in (0, 1)]
     assert [result.partition(" GB")[0] for result in results] == ["orders: 0.06", "billing: 0.06"]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_oceanbase import get_provider_info
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 
@@ -27,6 +28,32 @@ def test_defaults() -> None:
         verify=True,
         proxy=None,
     )
+
+
+#: Of each field of the connection's form another value than its default.
+OTHER_VALUES: dict[str, Any] = {
+    "login": "another-key",
+    "password": "another-secret",
+    "host": "api-cloud-cn.oceanbase.com",
+    "schema": "http",
+    "port": 8443,
+}
+OTHER_EXTRAS: dict[str, Any] = {
+    "project_id": "p-1",
+    "timeout": 10,
+    "verify": "false",
+    "proxy": "http://proxy:3128",
+}
+
+
+def test_no_field_of_the_form_does_nothing() -> None:
+    connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]  # type: ignore[index]
+    assert not set(connection_type["ui-field-behaviour"]["hidden-fields"]) & set(OTHER_VALUES)
+    assert set(connection_type["conn-fields"]) == set(OTHER_EXTRAS)
+    for name, value in OTHER_VALUES.items():
+        assert endpoint(**{name: value}) != endpoint(), name
+    for name, value in OTHER_EXTRAS.items():
+        assert endpoint({name: value}) != endpoint(), name
 
 
 @pytest.mark.parametrize(

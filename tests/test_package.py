@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tarfile
 import zipfile
@@ -23,6 +24,9 @@ def test_wheel_and_sdist_install_into_an_empty_environment(tmp_path: Path) -> No
         "airflow_provider_oceanbase",
         f"{stem}.dist-info",
     }
+    metadata = zipfile.ZipFile(wheel).read(f"{stem}.dist-info/METADATA").decode()
+    assert "https://github.com/" in metadata
+    assert re.findall(r"\]\((?!https?:|#).*?\)", metadata) == []
     with tarfile.open(sdist) as archive:
         packed = set(archive.getnames())
     assert {f"{stem}/{name}" for name in ("README.md", "LICENSE", "pyproject.toml", "CHANGELOG.md")} <= packed

@@ -4,18 +4,29 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import airflow
 import jsonschema
 import pytest
+import wtforms
+from airflow.cli import cli_parser
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_oceanbase import __version__, get_provider_info
+from airflow_provider_oceanbase.endpoint import DEFAULT_HOST, DEFAULT_TIMEOUT_SECONDS
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
+with warnings.catch_warnings():
+    # As of an older Airflow it warns of its own imports.
+    warnings.simplefilter("ignore")
+    import flask_appbuilder.fieldwidgets  # noqa: F401
+
 CONNECTION_TYPE: dict[str, Any] = get_provider_info()["connection-types"][0]  # type: ignore[index]
+FIELDS: dict[str, Any] = CONNECTION_TYPE["conn-fields"]
 
 
 def imported_by(statement: str) -> set[str]:
@@ -44,7 +55,7 @@ def test_dag_files_pay_for_no_http_library() -> None:
 def test_provider_info_fits_the_schema() -> None:
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)
-    for field in CONNECTION_TYPE["conn-fields"].values():
+    for field in FIELDS.values():
         jsonschema.Draft202012Validator.check_schema(field["schema"])
 
 
@@ -75,25 +86,96 @@ def test_forms_agree() -> None:
     jsonschema.validate(behaviour, schema)
 
 
-def test_widgets_of_older_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("flask_appbuilder", reason="only Airflow before 3.3 draws the form from widgets")
-    import wtforms
+@pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
+def test_hook_is_found() -> None:
+    hook = ProvidersManager().hooks["oceanbase"]
+    assert hook is not None
+    assert hook.package_name == "airflow-provider-oceanbase"
+    assert hook.hook_class_name == CONNECTION_TYPE["hook-class-name"]
+    assert hook.hook_name == "OceanBase Cloud"
+    assert hook.connection_id_attribute_name == OceanBaseHook.conn_name_attr
+    assert hook.connection_testable
 
-    widgets = OceanBaseHook.get_connection_form_widgets()
-    form = type("Form", (wtforms.Form,), widgets)()
-    fields = CONNECTION_TYPE["conn-fields"]
-    assert list(widgets) == list(fields)
-    for name, field in fields.items():
+
+def test_form_tells_the_defaults() -> None:
+    assert f"Default: {DEFAULT_HOST}." in CONNECTION_TYPE["ui-field-behaviour"]["placeholders"]["host"]
+    assert (
+        f"Default: {DEFAULT_TIMEOUT_SECONDS:g}." in CONNECTION_TYPE["conn-fields"]["timeout"]["description"]
+    )
+
+
+def test_widgets_of_older_airflow() -> None:
+    form = type("Form", (wtforms.Form,), OceanBaseHook.get_connection_form_widgets())()
+    assert [field.name for field in form] == list(FIELDS)
+    for name, field in FIELDS.items():
         assert form[name].label.text == field["label"]
         assert form[name].description == field["description"]
+        kind = "password" if field["schema"].get("format") == "password" else "text"
+        assert f'type="{kind}"' in form[name]()
 
 
-def test_form_as_airflow_serves_it() -> None:
-    if airflow.__version__.startswith(("3.0.", "3.1.")):
-        pytest.importorskip("flask_appbuilder", reason="these versions read the form from widgets alone")
-    providers_manager = ProvidersManager()
-    widgets = providers_manager.connection_form_widgets
-    served = {name for name in widgets if name.startswith("extra__oceanbase__")}
-    assert served == {f"extra__oceanbase__{name}" for name in CONNECTION_TYPE["conn-fields"]}
-    behaviour = providers_manager.field_behaviours["oceanbase"]
-    assert behaviour["relabeling"]["login"] == "AccessKey ID"
+def test_providers_manager_has_the_form() -> None:
+    """What Airflow 2.11 draws the form from, and later versions answer the UI with."""
+    widgets = ProvidersManager().connection_form_widgets
+    ours = {name: info for name, info in widgets.items() if info.package_name == "airflow-provider-oceanbase"}
+    assert {name: info.field_name for name, info in ours.items()} == {
+        f"extra__oceanbase__{name}": name for name in FIELDS
+    }
+    sensitive = {info.field_name for info in ours.values() if info.is_sensitive}
+    assert sensitive == {
+        name for name, field in FIELDS.items() if field["schema"].get("format") == "password"
+    }
+    behaviour = ProvidersManager().field_behaviours["oceanbase"]
+    assert behaviour == OceanBaseHook.get_ui_field_behaviour()
+
+
+@pytest.mark.skipif(airflow.__version__.startswith("2."), reason="Airflow 2 has no API that serves the form")
+def test_form_as_airflow_serves_it(run_python: Callable[..., str]) -> None:
+    # In a process of its own: Airflow puts mocks in the place of the widgets' modules.
+    served = run_python(
+        "from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService\n"
+        "forms = {meta.connection_type: meta for meta in HookMetaService.hook_meta_data()}\n"
+        "print(forms['oceanbase'].model_dump_json())"
+    )
+    form = json.loads(served.splitlines()[-1])
+    assert (form["hook_name"], form["hook_class_name"]) == (
+        CONNECTION_TYPE["hook-name"],
+        CONNECTION_TYPE["hook-class-name"],
+    )
+    behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+    for name in ("login", "password", "host", "schema", "port"):
+        shown = form["standard_fields"]["url_schema" if name == "schema" else name] or {}
+        assert shown.get("title") == behaviour["relabeling"].get(name)
+        assert shown.get("placeholder") == behaviour["placeholders"].get(name)
+        assert bool(shown.get("hidden")) == (name in behaviour["hidden-fields"])
+    assert set(form["extra_fields"]) == set(FIELDS)
+    for name, field in FIELDS.items():
+        shown = form["extra_fields"][name]
+        assert shown["schema"]["title"] == field["label"]
+        assert shown["description"] == field["description"]
+        assert shown["schema"].get("format") == field["schema"].get("format")
+
+
+def test_command_line_shows_the_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*command: str) -> list[dict[str, Any]]:
+        arguments = cli_parser.get_parser().parse_args(["providers", *command, "--output", "json"])
+        capsys.readouterr()
+        arguments.func(arguments)
+        rows = json.loads(capsys.readouterr().out)
+        return [row for row in rows if "airflow-provider-oceanbase" in row.values()]
+
+    (provider,) = told("get", "airflow-provider-oceanbase", "--full")
+    assert provider["connection-types"][0]["conn-fields"].keys() == FIELDS.keys()
+    urls = importlib.metadata.metadata("airflow-provider-oceanbase").get_all("Project-URL") or []
+    documentation = dict(url.split(", ", 1) for url in urls)["Documentation"]
+    links = not airflow.__version__.startswith(("2.", "3.0."))
+    # Airflow 3.1 and 3.2 leave a space before it.
+    assert (provider.get("documentation-url") or "").strip() == (documentation if links else "")
+    (row,) = told("list")
+    assert row["version"] == __version__
+    (row,) = told("hooks")
+    assert row["connection_type"] == "oceanbase"
+    assert row["class"] == CONNECTION_TYPE["hook-class-name"]
+    assert row["conn_id_attribute_name"] == "oceanbase_conn_id"
+    modules = {f"airflow_provider_oceanbase.{name}" for name in ("triggers", "event_triggers")}
+    assert {row["class"] for row in told("triggers")} == modules

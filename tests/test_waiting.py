@@ -160,17 +160,19 @@ def test_pauses_end_with_a_check_when_the_time_is_over(
     clock = [1000.0]
     monkeypatch.setattr("airflow_provider_oceanbase.waiting.time.time", lambda: clock[0])
     monkeypatch.setattr("airflow_provider_oceanbase.waiting.time.monotonic", lambda: clock[0])
-    pauses = []
-    for pause in wait().pauses(pace(timeout=150), began=1000.0, first_share=first_share):
+    pauses, ages = [], []
+    for pause, max_age in wait().pauses(pace(timeout=150), began=1000.0, first_share=first_share):
         pauses.append(pause)
+        ages.append(max_age)
         clock[0] += pause
+    assert ages == [60] * (len(ages) - 1) + [0]
     assert pauses[0] == 60 * first_share
     assert sum(pauses) == 150
     assert max(pauses) == 60
 
 
 def test_wait_that_is_late_checks_once_more() -> None:
-    assert list(wait().pauses(pace(timeout=50), began=time.time() - 100, first_share=0.3)) == [0]
+    assert list(wait().pauses(pace(timeout=50), began=time.time() - 100, first_share=0.3)) == [(0, 0)]
 
 
 @pytest.mark.parametrize(

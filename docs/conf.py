@@ -1,0 +1,47 @@
+"""Sphinx reads this: ``make docs``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_oceanbase import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "airflow-provider-oceanbase"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 4
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+# Aliases of types, and classes of others: where those are described cannot be looked up offline.
+nitpick_ignore = [
+    ("py:class", "airflow.sdk.exceptions.AirflowFailException"),
+    ("py:class", "PageField"),
+    ("py:class", "Statuses"),
+    ("py:class", "Tenants"),
+    ("py:class", "airflow.triggers.base.BaseTrigger"),
+    ("py:class", "datetime"),
+    ("py:class", "requests.Session"),
+    ("py:class", "ssl.SSLContext"),
+]
+html_theme = "furo"
+html_title = f"{project} {version}"
+# Ninety columns of code fit beside the contents.
+html_theme_options = {"light_css_variables": {"code-font-size": "75%"}}
+html_show_copyright = False
+html_show_sourcelink = False
+
+
+def setup(app: Sphinx) -> None:
+    """Have pages read as they are meant for Sphinx; a repository host prints directives as code."""
+    app.connect("source-read", _for_sphinx)
+
+
+def _for_sphinx(_app: Sphinx, _docname: str, source: list[str]) -> None:
+    shown, _, _ = source[0].partition("<!-- repository -->")
+    source[0] = shown.replace("<!-- sphinx\n", "").replace("\nsphinx -->", "")

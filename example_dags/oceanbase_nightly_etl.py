@@ -1,0 +1,53 @@
+"""Start a nightly ETL when the instance has a fresh backup, whoever made it, and under whatever ID."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+# On Airflow 3 alone: from airflow.sdk import Param, dag, task
+from airflow.providers.common.compat.sdk import Param, dag, task
+
+from airflow_provider_oceanbase.operators import GetBackupSetOperator
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
+
+
+@dag(
+    schedule="0 4 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    params={"instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID")},
+    tags=["oceanbase"],
+)
+def oceanbase_nightly_etl() -> None:
+    """Wait for a backup of tonight, then process each tenant in it."""
+    wait = BackupCheckpointSensor(
+        task_id="wait_for_backup",
+        instance_id="{{ params.instance_id }}",
+        # What happened until three hours before the run has to be in it. A run by hand may have no interval.
+        min_checkpoint="{{ data_interval_end | default(dag_run.run_after, true) "
+        "- macros.timedelta(hours=3) }}",
+        deferrable=True,
+        poke_interval=timedelta(minutes=1),
+        timeout=timedelta(hours=6),
+    )
+    get = GetBackupSetOperator(
+        task_id="get_backup_set",
+        instance_id="{{ params.instance_id }}",
+        backup_task_id="{{ ti.xcom_pull(task_ids='wait_for_backup')['backupSetId'] }}",
+        execution_timeout=timedelta(minutes=5),
+    )
+
+    @task(max_active_tis_per_dagrun=4, execution_timeout=timedelta(hours=1))
+    def process(tenant: dict[str, Any]) -> str:
+        """Replace this with the work on one tenant."""
+        return f"{tenant['tenantName']}: {tenant['dataBackupSize']} GB as of {tenant['checkpoint']}"
+
+    wait >> get
+    process.expand(tenant=get.output)
+
+
+nightly_etl = oceanbase_nightly_etl()

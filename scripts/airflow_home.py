@@ -1,0 +1,56 @@
+"""An Airflow of its own: what every one here is set to, and how the example DAG ends soon in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from processes import HOST, free_port
+
+AIRFLOW = Path(sys.executable).with_name("airflow")
+EXAMPLE_DAGS = Path(__file__).resolve().parent.parent / "example_dags"
+#: The one DAG in it.
+DAG_ID = "oceanbase_backup_etl"
+# The example checks once a minute, and tries again after five; against the emulator nobody wants to wait
+# for that.
+_LOCAL_SETTINGS = """
+from datetime import timedelta
+
+
+def task_policy(task):
+    task.retry_delay = timedelta(seconds=2)
+    if hasattr(task, "poke_interval"):
+        task.poke_interval = 2
+"""
+
+
+def clean_environ() -> dict[str, str]:
+    """Return the environment without the settings of the user's own Airflow."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+
+
+def base_settings(home: Path, dags: Path) -> dict[str, str]:
+    """Return the configuration of an Airflow that serves a free port of this machine, for everybody on it."""
+    port = free_port()
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__BASE_URL": f"http://{HOST}:{port}",
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        # Nothing leaves the machine.
+        "NO_PROXY": HOST,
+        "no_proxy": HOST,
+    }
+
+
+def hasten_tasks(home: Path) -> None:
+    """Let all tasks of an Airflow check, and try again, every two seconds."""
+    folder = home / "config"
+    folder.mkdir()
+    (folder / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS)

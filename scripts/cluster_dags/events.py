@@ -1,0 +1,28 @@
+"""DAGs that run when a backup gets done: those that ``scripts/events.py`` runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from airflow.sdk import DAG, Asset, task
+
+from airflow_provider_oceanbase.assets import backup_set_asset
+
+
+def backup_dag(dag_id: str, backup_sets: Asset) -> DAG:
+    """Return a DAG whose one task returns the IDs of the backup sets that it runs for."""
+    with DAG(dag_id, schedule=[backup_sets], is_paused_upon_creation=False) as dag:
+
+        @task(retries=2)
+        def read(triggering_asset_events: Any = None) -> list[str]:
+            events = triggering_asset_events[backup_sets]
+            return [one["backupSetId"] for event in events for one in event.extra["payload"]["backup_sets"]]
+
+        read()
+    return dag
+
+
+instance_id = os.environ["CLUSTER_INSTANCE_ID"]
+valid = backup_dag("valid", backup_set_asset(instance_id, poke_interval=2))
+everything = backup_dag("everything", backup_set_asset(instance_id, poke_interval=2, require_valid=False))

@@ -1,0 +1,197 @@
+"""Run DAGs on backups that get done, on a whole Airflow whose triggerer is killed again and again.
+
+PostgreSQL, an API server, a scheduler with LocalExecutor, a DAG processor and a triggerer. Two DAGs are
+scheduled on the backup sets of an instance of an emulator of OceanBase Cloud, one on those that are VALID,
+the other on all. Backups get done while the triggerer runs, while it is down, and just before it is killed by
+SIGKILL. Both DAGs must run for each; twice only where the kill came before the note that they had been told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cluster_airflow import AIRFLOW, INSTANCE_ID, Cluster, started
+from cluster_services import run_script, say
+
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+DAG_IDS = ("valid", "everything")
+#: From the answer that has a new backup set to the note of it takes about three.
+KILL_WITHIN_SECONDS = 4.0
+SETTINGS = {
+    # DAGs with a new asset are read twice before it is watched.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
+    # The next triggerer takes over sooner than by default.
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+}
+
+
+@dataclass
+class Watch:
+    """What is watched, and what has come of it.
+
+    :param cluster: Airflow
+    :param done: for each DAG the IDs of the backup sets that it has to run for
+    :param unnoted: those of them that the triggerer had not noted as told when it was killed
+    :param starts: how often a triggerer was started
+    """
+
+    cluster: Cluster
+    done: dict[str, set[str]] = field(default_factory=lambda: {dag_id: set() for dag_id in DAG_IDS})
+    unnoted: set[str] = field(default_factory=set)
+    starts: int = 1
+
+    def add(self, backup_task_id: str, *, minutes_ago: int = 0, validity: str = "VALID") -> None:
+        """Let a backup set be done."""
+        end = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+        self.cluster.cloud.add_backup_set(
+            INSTANCE_ID, backup_task_id, statuses=("DONE",), start_time=end, end_time=end, validity=validity
+        )
+        self.expect(backup_task_id, valid=validity == "VALID")
+
+    def expect(self, backup_task_id: str, *, valid: bool = True) -> None:
+        """Note that a backup set has to be told of."""
+        for dag_id in DAG_IDS:
+            if valid or dag_id != "valid":
+                self.done[dag_id].add(backup_task_id)
+
+    def told(self, dag_id: str) -> list[str]:
+        """Return the IDs of the backup sets that a DAG has run for, in order, as often as it has."""
+        return list(itertools.chain.from_iterable(self.runs(dag_id)))
+
+    def runs(self, dag_id: str) -> list[list[str]]:
+        """Return for each run of a DAG the IDs of the backup sets that its task has read, in order."""
+        query = "SELECT value FROM xcom JOIN dag_run ON dag_run.id = xcom.dag_run_id"
+        query += " WHERE xcom.dag_id = :dag_id AND key = 'return_value' ORDER BY dag_run.id"
+        values = [row.value for row in self.cluster.rows(query, dag_id=dag_id)]
+        return [json.loads(value) if isinstance(value, str) else value for value in values]
+
+    def wait_for_runs(self, what: str) -> None:
+        """Wait until the DAGs have run for all there is."""
+
+        def all_told() -> bool:
+            return all(self.done[dag_id] <= set(self.told(dag_id)) for dag_id in DAG_IDS)
+
+        self.cluster.processes.wait_for(what, 120, all_told)
+        say(what)
+
+    def wait_for_polls(self, count: int) -> None:
+        """Wait until the instance has been listed so often again."""
+        seen = self._polls()
+        self.cluster.processes.wait_for("the watch goes on", 120, lambda: self._polls() >= seen + count)
+
+    def noted(self) -> list[set[str]]:
+        """Return for each asset which backup sets are noted as told."""
+        rows = self.cluster.rows("SELECT value FROM asset_state_store")
+        return [set(json.loads(row.value)["told"]) for row in rows]
+
+    def kill(self) -> None:
+        """Kill the triggerer."""
+        self.cluster.processes.kill(f"triggerer-{self.starts}")
+
+    def restart(self) -> None:
+        """Start a triggerer in place of the one that was killed, and wait until it has taken over."""
+        self.starts += 1
+        name = f"triggerer-{self.starts}"
+        self.cluster.processes.start(name, AIRFLOW, "triggerer", "--skip-serve-logs")
+        self.wait_for_polls(1)
+
+    def _polls(self) -> int:
+        return sum(request.status == 200 for request in self.cluster.cloud.requests)
+
+
+def begin(watch: Watch) -> None:
+    """Wait until the instance is watched: what is done before is nothing new."""
+    watch.cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
+    wait_for = watch.cluster.processes.wait_for
+    wait_for("both assets are watched", 180, lambda: watch.noted() == [{"bak-old"}, {"bak-old"}])
+    say("both assets are watched; bak-old was done before")
+
+
+def lose_triggerer(watch: Watch) -> None:
+    """Let backups get done while the triggerer is down."""
+    watch.kill()
+    say("the triggerer is killed")
+    watch.add("bak-3", minutes_ago=1)
+    watch.add("bak-2", minutes_ago=2)
+    watch.add("bak-invalid", minutes_ago=3, validity="INVALID")
+    watch.cluster.cloud.set_status(INSTANCE_ID, "bak-long", "DONE")
+    watch.expect("bak-long")
+    watch.restart()
+    watch.wait_for_runs("the DAGs have run for what got done while it was down")
+    last = [watch.runs(dag_id)[-1] for dag_id in DAG_IDS]
+    valid = ["bak-2", "bak-3", "bak-long"]
+    if last != [valid, ["bak-invalid", *valid]]:
+        raise watch.cluster.error(f"not a run for all of them, in the order of their end: {last}")
+
+
+def kill_amid_events(watch: Watch, kills: int, rng: random.Random) -> None:
+    """Kill the triggerer soon after it has learnt of a new backup set, again and again."""
+    for number in range(kills):
+        name, delay = f"bak-kill-{number}", rng.uniform(0, KILL_WITHIN_SECONDS)
+        watch.add(name)
+        watch.wait_for_polls(1)
+        time.sleep(delay)
+        watch.kill()
+        noted = sum(name in told for told in watch.noted())
+        if noted < len(DAG_IDS):
+            watch.unnoted.add(name)
+        say(f"the triggerer is killed {delay:.2f} s after a poll with {name}, noted for {noted} assets of 2")
+        watch.restart()
+        watch.wait_for_runs(f"the DAGs have run for {name}")
+        # So that the next kill can make none but the next backup set come twice.
+        wait_for = watch.cluster.processes.wait_for
+        wait_for(f"{name} is noted", 60, lambda name=name: all(name in told for told in watch.noted()))
+
+
+def check(watch: Watch, kills: int) -> None:
+    """Check that the DAGs ran for nothing else, and twice only where the kill explains it."""
+    for dag_id in DAG_IDS:
+        counts = Counter(watch.told(dag_id))
+        if counts.keys() != watch.done[dag_id]:
+            raise watch.cluster.error(f"{dag_id}: ran for {sorted(counts)}, not {sorted(watch.done[dag_id])}")
+        twice = {name for name, count in counts.items() if count > 1}
+        if max(counts.values()) > 2 or not twice <= watch.unnoted:
+            raise watch.cluster.error(f"{dag_id}: ran more than once for {sorted(twice)}")
+        say(f"{dag_id}: {len(watch.runs(dag_id))} runs for {len(counts)} backup sets, {len(twice)} twice")
+    events = watch.cluster.rows("SELECT count(*) AS n FROM asset_event")[0].n
+    say(f"{kills + 1} kills of the triggerer, {events} events, no backup set lost")
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=5, help="amid events (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="when they come (default: %(default)s)")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep all logs in a new folder")
+    options = parser.parse_args()
+    days_ago = datetime.now(UTC) - timedelta(days=5)
+    with CloudEmulator() as cloud:
+        cloud.add_backup_set(INSTANCE_ID, "bak-old", statuses=("DONE",))
+        cloud.add_backup_set(INSTANCE_ID, "bak-long", statuses=("DOING",), start_time=days_ago)
+        triggerers = ("triggerer-1",)
+        with started(
+            "events", cloud, (), triggerers=triggerers, changed=SETTINGS, keep_logs=options.logs
+        ) as cluster:
+            watch = Watch(cluster)
+            begin(watch)
+            watch.add("bak-1")
+            watch.wait_for_runs("the DAGs have run for bak-1")
+            lose_triggerer(watch)
+            kill_amid_events(watch, options.kills, random.Random(options.seed))
+            watch.wait_for_polls(5)
+            check(watch, options.kills)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,168 @@
+"""BackupCheckpointSensor, in all three modes, against the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from modes import MODES, sensor, wait
+
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseAuthenticationError,
+    OceanBaseCloudError,
+    OceanBaseInputError,
+    OceanBaseRefusedError,
+)
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
+LIST = "/api/v2/instances/ob-1/backup/data/sets"
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    with CloudEmulator() as cloud:
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+        yield cloud
+
+
+def add(cloud: CloudEmulator, name: str, hours: float, *statuses: Any, **fields: Any) -> None:
+    """Add a set whose checkpoint lies so many hours after midnight."""
+    cloud.add_backup_set(
+        "ob-1",
+        name,
+        statuses=statuses or ("DONE",),
+        start_time=MIDNIGHT + timedelta(hours=hours - 1),
+        checkpoint=MIDNIGHT + timedelta(hours=hours),
+        end_time=MIDNIGHT + timedelta(hours=hours + 0.5),
+        **fields,
+    )
+
+
+def wait_for(mode: str, **options: Any) -> Any:
+    return wait(mode, **{"min_checkpoint": MIDNIGHT.isoformat()} | options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_backup_of_tonight_is_waited_for(mode: str, cloud: CloudEmulator) -> None:
+    add(cloud, "bak-yesterday", -20)
+    add(cloud, "bak-logical", 1, backupObjectType="DATABASE")
+    add(cloud, "bak-tonight", 2, "BEGINNING", "DOING", "DONE", tenants=("orders", "billing"))
+    found = wait_for(mode)
+    assert found["backupSetId"] == "bak-tonight"
+    assert found["checkpoint"] == "2026-01-20T02:00:00Z"
+    assert found["tenantCount"] == 2
+    listed = [request for request in cloud.requests if request.status == 200]
+    assert [request.path for request in listed] == [LIST] * 3
+    assert {request.query["startTime"] for request in listed} == {"2026-01-13T00:00:00Z"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_list_of_many_pages(mode: str, cloud: CloudEmulator) -> None:
+    for hour in range(45):
+        add(cloud, f"bak-{hour}", -24 - hour)
+    add(cloud, "bak-tonight", 1, "DOING", "DONE")
+    assert wait_for(mode)["backupSetId"] == "bak-tonight"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tenants_by_name(mode: str, cloud: CloudEmulator) -> None:
+    add(cloud, "bak-1", 1, tenants={"orders": {"validity": "INVALID"}, "billing": {}})
+    add(cloud, "bak-2", 2, "DOING", "DONE", tenants=("orders", "billing"))
+    assert wait_for(mode, tenants=["orders", "billing"])["backupSetId"] == "bak-2"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failed_backup(mode: str, cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    add(cloud, "bak-bad", 1, "DOING", "FAILED")
+    add(cloud, "bak-good", 2, "BEGINNING", "BEGINNING", "DOING", "DONE")
+    assert wait_for(mode)["backupSetId"] == "bak-good"
+    told = logged().count("A backup has failed; the wait goes on: backup set 'bak-bad'")
+    # Nothing is remembered between two reschedules.
+    assert told >= 1 if mode == "reschedule" else told <= 2
+    assert told
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failed_backup_that_fails_the_task(mode: str, cloud: CloudEmulator) -> None:
+    add(cloud, "bak-bad", 1, "DOING", "FAILED")
+    with pytest.raises(BackupSetFailedError, match="'bak-bad' of instance 'ob-1' ended with status FAILED"):
+        wait_for(mode, fail_on_failed_backup=True)
+    with pytest.raises(AirflowSkipException):
+        wait_for(mode, fail_on_failed_backup=True, soft_fail=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("statuses", "error"),
+    [((503, 429, 408), None), ((400,), OceanBaseRefusedError), ((403, 403), OceanBaseAuthenticationError)],
+    ids=["outage", "refused", "forbidden"],
+)
+def test_failures_in_mid_wait(
+    statuses: tuple[int, ...], error: type[OceanBaseCloudError] | None, mode: str, cloud: CloudEmulator
+) -> None:
+    add(cloud, "bak-1", 1, "DOING", "DONE")
+
+    def fail_after_the_first(seen: Any) -> None:
+        if len([request for request in cloud.requests if request.status == 200]) == 1:
+            cloud._on_request = None
+            for status in statuses:
+                cloud.fail(status=status)
+
+    cloud._on_request = fail_after_the_first
+    if error is None:
+        assert wait_for(mode)["backupSetId"] == "bak-1"
+    else:
+        with pytest.raises(error, match="Asked for the backup sets of instance 'ob-1'"):
+            wait_for(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_first_check_is_not_waited_out(mode: str, cloud: CloudEmulator) -> None:
+    cloud.fail(status=400)
+    with pytest.raises(OceanBaseRefusedError):
+        wait_for(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_time_is_over(mode: str, cloud: CloudEmulator) -> None:
+    add(cloud, "bak-yesterday", -20)
+    with pytest.raises(AirflowSensorTimeout):
+        wait_for(mode, timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"min_checkpoint": "None"}, "min_checkpoint is 'None'"),
+        ({"tenants": "['orders']"}, "tenants is \"['orders']\"; it must be a list of names"),
+        ({"instance_id": "None"}, "instance_id is 'None'"),
+    ],
+)
+def test_templates_that_found_nothing(options: dict[str, Any], says: str, cloud: CloudEmulator) -> None:
+    with pytest.raises(OceanBaseInputError) as caught:
+        wait_for("poke", **options)
+    assert says in str(caught.value)
+    assert cloud.requests == []
+
+
+def test_a_datetime_will_do(cloud: CloudEmulator) -> None:
+    add(cloud, "bak-1", 1)
+    assert wait_for("poke", min_checkpoint=MIDNIGHT)["backupSetId"] == "bak-1"
+
+
+def test_what_it_timed_out_on_is_told(cloud: CloudEmulator) -> None:
+    add(cloud, "bak-1", -20)
+    waiting = sensor(min_checkpoint=MIDNIGHT.isoformat(), deferrable=True, timeout=0.2)
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        wait_for("deferrable", timeout=0.2)
+    assert (
+        "A backup of instance 'ob-1' with a checkpoint from 2026-01-20T00:00:00+00:00 on was last seen with "
+        "the newest backup set 'bak-1' (status DONE, validity VALID, checkpoint 2026-01-19T04:00:00Z)."
+    ) in str(caught.value)
+    assert waiting.template_fields[:3] == ("instance_id", "min_checkpoint", "tenants")

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.connection import get_async_connection
+from conftest import set_connection
+
+from airflow_provider_oceanbase import client
+from airflow_provider_oceanbase.event_triggers import POKE_INTERVAL, BackupSetEventTrigger
+from airflow_provider_oceanbase.exceptions import OceanBaseNotFoundError, OceanBaseUnavailableError
+from airflow_provider_oceanbase.polls import Polls, _usable
+from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.waiting import Outage
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
+    with CloudEmulator() as cloud:
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+        yield cloud
+    assert client._clients == {}
+
+
+def trigger(**options: Any) -> BackupSetEventTrigger:
+    """Return a trigger as the triggerer makes it of what is stored."""
+    path, arguments = BackupSetEventTrigger(
+        **{"instance_id": "ob-1", "poke_interval": 0.05} | options
+    ).serialize()
+    assert path == "airflow_provider_oceanbase.event_triggers.BackupSetEventTrigger"
+    return BackupSetEventTrigger(**json.loads(json.dumps(arguments)))
+
+
+async def events(watch: BackupSetEventTrigger, count: int) -> list[Any]:
+    """Run a trigger until it has fired so often; return the events as they are stored."""
+    found: list[Any] = []
+    async with aclosing(watch.run()) as stream:  # type: ignore[type-var]
+        async for event in stream:
+            found.append(json.loads(json.dumps(event.payload)))
+            if len(found) == count:
+                break
+    return found
+
+
+def fired(count: int, **options: Any) -> list[list[str]]:
+    """Return the IDs of the backup sets of so many events."""
+    payloads = asyncio.run(events(trigger(**options), count))
+    return [[one["backupSetId"] for one in payload["backup_sets"]] for payload in payloads]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_each_set_that_gets_done_is_told_of_once(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
+    cloud.add_backup_set("ob-1", "bak-new", statuses=("DOING", "DOING", "DONE"))
+    cloud.add_backup_set("ob-1", "bak-late", statuses=(None, None, None, "DOING", "DOING", "DONE"))
+    cloud.add_backup_set("ob-1", "bak-failed", statuses=("DOING", "FAILED"))
+    cloud.add_backup_set("ob-2", "bak-other", statuses=("DOING", "DONE"))
+    assert fired(2) == [["bak-new"], ["bak-late"]]
+
+
+def test_payload_has_the_summaries(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders", "billing"))
+    (payload,) = asyncio.run(events(trigger(), 1))
+    assert payload["instance_id"] == "ob-1"
+    (summary,) = payload["backup_sets"]
+    assert (summary["status"], summary["validity"], summary["tenantCount"]) == ("DONE", "VALID", 2)
+
+
+def test_sets_of_one_poll_come_in_one_event_in_the_order_of_their_end(cloud: CloudEmulator) -> None:
+    for name, minutes in {"bak-b": 20, "bak-c": 10, "bak-a": 30}.items():
+        end = NOW - timedelta(minutes=minutes)
+        start = NOW - timedelta(hours=minutes)
+        cloud.add_backup_set("ob-1", name, statuses=("DOING", "DONE"), start_time=start, end_time=end)
+    assert fired(1) == [["bak-a", "bak-b", "bak-c"]]
+
+
+def test_every_page_counts(cloud: CloudEmulator) -> None:
+    names = [f"bak-{number:02}" for number in range(45)]
+    for name in names:
+        cloud.add_backup_set("ob-1", name, statuses=("DOING", "DONE"), start_time=NOW, end_time=NOW)
+    assert fired(1) == [names]
+
+
+def test_only_valid_sets_count_unless_told_otherwise(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-invalid", statuses=("DOING", "DONE"), validity="INVALID")
+    cloud.add_backup_set("ob-1", "bak-valid", statuses=("DOING", "DOING", "DONE"))
+    cloud.add_backup_set("ob-1", "bak-odd", statuses=("DOING", "DOING", "DOING", "COMPLETED"))
+    assert fired(1) == [["bak-valid"]]
+
+
+def test_criteria_are_parameters(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-invalid", statuses=("DOING", "DONE"), validity="INVALID")
+    cloud.add_backup_set("ob-1", "bak-odd", statuses=("DOING", "DOING", "COMPLETED"))
+    assert fired(2, success_statuses=("DONE", "COMPLETED"), require_valid=False) == [
+        ["bak-invalid"],
+        ["bak-odd"],
+    ]
+
+
+def test_sets_of_the_last_days_are_listed(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), start_time=NOW - timedelta(days=6))
+    cloud.add_backup_set("ob-1", "bak-2", statuses=("DOING", "DONE"), start_time=NOW - timedelta(days=9))
+    assert fired(1) == [["bak-1"]]
+    starts = {request.query["startTime"] for request in cloud.requests}
+    assert starts <= {f"{(datetime.now(UTC) - timedelta(days=days)).date()}T00:00:00Z" for days in (7, 8)}
+
+
+def test_outage_is_waited_out(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    cloud.fail(status=503, times=2)
+    cloud.fail(drop=True)
+    cloud.fail(status=200, body=b"<html>")
+    assert fired(1) == [["bak-1"]]
+    text = logged()
+    assert text.count("The check failed; the wait goes on") == 1
+    assert text.count("OceanBase Cloud answers again after 0 s.") == 1
+
+
+def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
+
+    def rotate(_: Any) -> None:
+        if len(cloud.requests) == 2:
+            cloud.rotate_key("new-key", "new-secret")
+            monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+
+    cloud._on_request = rotate
+    assert fired(1) == [["bak-1"]]
+    assert [request.status for request in cloud.requests] == [401, 200, 401, 401, 401, 200, 200]
+
+
+async def recovers(failed: Callable[[], bool], repair: Callable[[], None]) -> list[Any]:
+    """Run a trigger that cannot work, repair what is wrong once it has failed, and return its first event."""
+    running = asyncio.create_task(events(trigger(), 1))
+    await until(failed)
+    repair()
+    return await asyncio.wait_for(running, 30)
+
+
+def test_wrong_key_is_told_once_and_kept_trying(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    set_connection(monkeypatch, login="emulator-key", host=cloud.url)
+
+    def repair() -> None:
+        assert {request.status for request in cloud.requests} == {401}
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+
+    assert asyncio.run(recovers(lambda: len(cloud.requests) >= 12, repair))
+    text = logged()
+    assert text.count("The check failed; the wait goes on") == 1
+    assert text.count("the AccessKey was not accepted") == 1
+    assert text.count("OceanBase Cloud answers again") == 1
+
+
+def test_missing_connection_is_told_once_and_kept_trying(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    uri = cloud.connection_uri
+    monkeypatch.delenv("AIRFLOW_CONN_OCEANBASE_DEFAULT")
+    asked = 0
+
+    async def count(conn_id: str) -> Any:
+        nonlocal asked
+        asked += 1
+        return await get_async_connection(conn_id)
+
+    monkeypatch.setattr("airflow_provider_oceanbase.connected.get_async_connection", count)
+
+    def repair() -> None:
+        assert cloud.requests == []
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", uri)
+
+    assert asyncio.run(recovers(lambda: asked >= 3, repair))
+    told = [record for record in caplog.records if "The check failed" in record.getMessage()]
+    assert [record.levelname for record in told] == ["ERROR"]
+    assert "'oceanbase_default'" in told[0].getMessage().replace("`", "'")
+
+
+def test_outage_that_gets_lasting_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage(logging.getLogger("tests.outage"))
+    for error in (OceanBaseUnavailableError("down"), OceanBaseNotFoundError("gone")) * 2:
+        outage.failed(error)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+def test_server_may_ask_for_a_pause(cloud: CloudEmulator) -> None:
+    cloud.fail(status=429, headers={"Retry-After": "1000"})
+
+    async def due() -> float:
+        async with Polls(
+            instance_id="ob-1", oceanbase_conn_id="oceanbase_default", poke_interval=0.05
+        ) as polls:
+            waiting = asyncio.create_task(polls.next())
+            await until(lambda: polls.due > 0)
+            waiting.cancel()
+            return polls.due - asyncio.get_running_loop().time()
+
+    assert asyncio.run(due()) > 900
+
+
+@pytest.mark.parametrize("poke_interval", [0, -1, None, "x", math.nan, math.inf])
+def test_unusable_interval_does_not_spin(poke_interval: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert _usable(poke_interval) == POKE_INTERVAL
+    assert f"poke_interval is {poke_interval!r}" in caplog.text
+
+
+@pytest.mark.parametrize("instance_id", ["..", "None", None, 7])
+def test_unusable_instance_is_told_and_kept_trying(
+    instance_id: Any, cloud: CloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        running = asyncio.create_task(events(trigger(instance_id=instance_id), 1))
+        await until(lambda: "which is no ID" in caplog.text)
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(run())
+    assert cloud.requests == []
+
+
+def test_constructor_validates_nothing() -> None:
+    odd: Any = None
+    BackupSetEventTrigger(
+        odd, oceanbase_conn_id=odd, poke_interval=odd, success_statuses=odd, require_valid=odd
+    )
+
+
+@pytest.mark.parametrize("statuses", ["DONE", None, [7]])
+def test_unusable_statuses_fail_the_dag_file(statuses: Any) -> None:
+    with pytest.raises(TypeError):
+        BackupSetEventTrigger("ob-1", success_statuses=statuses).serialize()
+
+
+def test_arguments_are_the_same_in_any_order() -> None:
+    one, other = (trigger(success_statuses=statuses).serialize() for statuses in (("b", "a"), {"a", "b"}))
+    assert one == other
+
+
+def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+
+    async def cancel_in_mid_watch() -> None:
+        watches = [asyncio.create_task(events(trigger(), 1)) for _ in range(3)]
+        await until(lambda: len(cloud.requests) >= 10)
+        for watch in watches:
+            watch.cancel()
+        results = await asyncio.gather(*watches, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 3
+
+    asyncio.run(cancel_in_mid_watch())
+
+
+def test_events_arguments_and_logs_hold_no_secret(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    cloud.fail(status=503)
+    watch = trigger()
+    text = f"{asyncio.run(events(watch, 1))} {watch.serialize()} {watch!r} {vars(watch)} {logged()}"
+    assert "bak-1" in text
+    for secret in (cloud.connection["password"], "Authorization", *cloud.seen_digest_responses):
+        assert secret not in text

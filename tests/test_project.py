@@ -1,0 +1,87 @@
+"""What the project says of itself is true of it."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+
+from conftest import ROOT
+
+from airflow_provider_oceanbase import __version__
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_contributing_lists_each_dependency_once() -> None:
+    requirements = [
+        *PYPROJECT["build-system"]["requires"],
+        *PYPROJECT["project"]["dependencies"],
+        *(requirement for group in PYPROJECT["dependency-groups"].values() for requirement in group),
+    ]
+    names = {re.split(r"[<>=!~;\[ ]", requirement)[0] for requirement in requirements}
+    section = CONTRIBUTING.partition("## Dependencies")[2]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell)) == sorted(names)
+
+
+def test_commands_of_contributing_and_git_hooks_exist() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"entry: (.*)", hooks) == ["make lint", "make test"]
+    commands = set(re.findall(r"(?:`|entry: )make ([a-z-]+)", CONTRIBUTING + hooks))
+    assert {"constraints", "lint", "matrix", "release", "test"} <= commands
+    assert commands <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_test_and_git_hook_run_the_same_checks() -> None:
+    assert re.search(r"^test: lint ", MAKEFILE, re.MULTILINE)
+
+
+def test_paths_in_contributing_exist() -> None:
+    paths = re.findall(r"`([\w./-]+(?:/\w*|\.\w+))`", CONTRIBUTING)
+    assert {"pyproject.toml", ".ci/run", "benchmarks/", "airflow_provider_oceanbase/__init__.py"} <= set(
+        paths
+    )
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_changelog_keeps_its_form() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert changelog.startswith("# Changelog\n")
+    assert "https://keepachangelog.com/" in changelog
+    versions = re.findall(r"^## (.*)$", changelog, re.MULTILINE)
+    unreleased = versions[0] == "[Unreleased]"
+    released = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\S+)", version) for version in versions[unreleased:]]
+    numbers = [tuple(map(int, match[1].split("."))) for match in released if match]
+    dates = [datetime.date.fromisoformat(match[2]) for match in released if match]
+    assert len(numbers) == len(released), versions
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert dates == sorted(dates, reverse=True)
+    assert unreleased or versions[0].startswith(f"[{__version__}] - ")
+    kinds = re.findall(r"^### (.*)$", changelog, re.MULTILINE)
+    assert kinds
+    assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^(#+) ", changelog, re.MULTILINE)) == {"#", "##", "###"}
+
+
+def test_version_stands_in_one_place() -> None:
+    assert "version" not in PYPROJECT["project"]
+    assert PYPROJECT["tool"]["hatch"]["version"] == {"path": "airflow_provider_oceanbase/__init__.py"}
+    code = [
+        path for path in ROOT.glob("airflow_provider_oceanbase/**/*.py") if __version__ in path.read_text()
+    ]
+    assert [path.name for path in code] == ["__init__.py"]
+
+
+def test_addresses_are_of_one_repository() -> None:
+    urls = PYPROJECT["project"]["urls"]
+    assert list(urls) == ["Documentation", "Source", "Changelog"]
+    assert all(url.startswith(urls["Source"]) for url in urls.values())
+    text = "[a](docs/b.md#c) ![d](docs/e.png) [f](#g) [h](https://i) [![j](k.png)](l.md)"
+    for each in PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    page, file = (f"{urls['Source']}/{kind}/v$HFPR_VERSION" for kind in ("blob", "raw"))
+    pictures = f"![d]({file}/docs/e.png) [f](#g) [h](https://i) [![j]({file}/k.png)]"
+    assert text == f"[a]({page}/docs/b.md#c) {pictures}({page}/l.md)"
