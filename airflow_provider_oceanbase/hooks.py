@@ -12,15 +12,13 @@ from airflow_provider_oceanbase import api, get_provider_info
 from airflow_provider_oceanbase.backup_set import backup_set_request
 from airflow_provider_oceanbase.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
 from airflow_provider_oceanbase.conversation import converse
+from airflow_provider_oceanbase.diagnosis import diagnosis
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     BackupStartUnknownError,
-    OceanBaseAuthenticationError,
     OceanBaseCloudError,
     OceanBaseInputError,
-    OceanBaseMalformedAnswerError,
     OceanBaseNotFoundError,
-    OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.session import new_session, send
 from airflow_provider_oceanbase.start_backup import start_backup_request
@@ -250,7 +248,7 @@ class OceanBaseHook(BaseHook):
         except OceanBaseInputError as error:
             return False, str(error)
         except OceanBaseCloudError as error:
-            return False, f"{_diagnosis(error, self.endpoint)} {error}"
+            return False, f"{diagnosis(error, self.endpoint)} {error}"
         finally:
             self.close()
         return True, f"OceanBase Cloud accepts the AccessKey (requestId {answer.request_id})."
@@ -303,18 +301,3 @@ def _retry_pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome and state.outcome.exception()
     asked = getattr(error, "retry_after", None) or 0.0
     return max(tenacity.wait_exponential_jitter(initial=1, max=10, jitter=1)(state), asked)
-
-
-def _diagnosis(error: OceanBaseCloudError, endpoint: Endpoint) -> str:
-    """Say in a sentence what of the connection is wrong."""
-    if isinstance(error, OceanBaseAuthenticationError) and error.status_code == 401:
-        return "The AccessKey is wrong or disabled: check login and password."
-    if isinstance(error, OceanBaseUnavailableError) and error.status_code is None:
-        return f"Nothing answers as {endpoint.origin}: check host, port, verify and proxy."
-    if isinstance(error, OceanBaseMalformedAnswerError | OceanBaseNotFoundError):
-        return f"{endpoint.origin} does not answer as OceanBase Cloud does: check host."
-    if endpoint.project_id is not None and not error.transient:
-        return f"Project {endpoint.project_id!r} may not exist, or not for this AccessKey: check project_id."
-    if isinstance(error, OceanBaseAuthenticationError):
-        return "The AccessKey may not list instances: check its project and permissions."
-    return "OceanBase Cloud did not serve the request."
