@@ -17,27 +17,29 @@ from airflow_provider_oceanbase.goals import LOOKBACK
 from airflow_provider_oceanbase.waiting import Outage, Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_oceanbase.backup_set import BackupSet
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Poll:
     """A list of backup sets, for all who watch the instance.
 
     :param backup_sets: the sets that began since ``since``, whatever their status
     :param since: from when on the list is complete
-    :param wanted: from when on the next one has to be
+    :param want: takes from when on the next list has to be complete
     """
 
     backup_sets: list[BackupSet]
     since: datetime
-    wanted: datetime
+    want: Callable[[datetime], None]
 
     def reaches(self, since: datetime) -> bool:
         """Whether the list is complete since a time; where it is not, the next one is, and comes at once."""
-        self.wanted = min(self.wanted, since)
+        self.want(since)
         return self.since <= since
 
 
@@ -57,7 +59,8 @@ class Polls:
         self._pace = Pace(_usable(poke_interval), timeout=math.inf)
         self._outage = Outage(log)
         self._question: BackupSetList | None = None
-        self._last: Poll | None = None
+        # Not the last poll itself: with thousands of tenants it takes megabytes.
+        self._since = self._wanted = datetime.max.replace(tzinfo=UTC)
         #: When the next poll is due, by the clock of the event loop.
         self.due = 0.0
 
@@ -71,7 +74,7 @@ class Polls:
         """Wait until a poll is due, and then until one is answered; return what it lists."""
         loop = asyncio.get_running_loop()
         # Somebody needs more than there was.
-        if self._last and self._last.wanted < self._last.since:
+        if self._wanted < self._since:
             self.due = loop.time()
         while True:
             await asyncio.sleep(self.due - loop.time())
@@ -83,12 +86,11 @@ class Polls:
             else:
                 self._outage.answered()
                 self.due = loop.time() + self._pace.pause(0.0)
-                self._last = poll
                 return poll
 
     async def _poll(self) -> Poll:
         earliest = datetime.now(UTC) - LOOKBACK
-        day = day_of(min(self._last.wanted, earliest) if self._last else earliest)
+        day = day_of(min(self._wanted, earliest))
         try:
             if self._question is None or self._question.start_time != day:
                 self._question = BackupSetList(self._instance_id, start_time=day)
@@ -101,7 +103,11 @@ class Polls:
             what = f"the check broke off in the triggerer ({type(error).__name__}: {shown(str(error))})"
             hint = "Check that the connection exists; the triggerer's log has the details at level DEBUG."
             raise OceanBaseCloudError(what, hint=hint) from None
-        return Poll(backup_sets, since=datetime.fromisoformat(day), wanted=earliest)
+        self._since, self._wanted = datetime.fromisoformat(day), earliest
+        return Poll(backup_sets, self._since, self._want)
+
+    def _want(self, since: datetime) -> None:
+        self._wanted = min(self._wanted, since)
 
 
 def _usable(poke_interval: Any) -> float:
