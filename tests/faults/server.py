@@ -78,7 +78,12 @@ class Exchange:
 
 
 def read_head(file: Any) -> str:
-    lines = list(iter(file.readline, b"\r\n")) if (file.peek(1)) else []
+    """Return request line and headers, nothing where the client is gone before they are whole."""
+    lines = []
+    while (line := file.readline()) != b"\r\n":
+        if not line:
+            return ""
+        lines.append(line)
     return b"".join(lines).decode()
 
 
