@@ -27,11 +27,10 @@ STATUSES: dict[str, tuple[str | int | None, ...]] = {
     "resumed": ("DOING", 400, "DOING", "DONE"),
     "killed": ("DOING", "DOING", "DOING", "DONE"),
 }
+KEEPS_STATE = Version(airflow.__version__) >= Version("3.3")
 KILLED = [dag_id for dag_id in STARTS if dag_id.endswith("_killed")]
 EXAMPLE = "oceanbase_backup_and_verify"
-keeps_state = pytest.mark.skipif(
-    Version(airflow.__version__) < Version("3.3"), reason="Airflow keeps task state from 3.3 on"
-)
+keeps_state = pytest.mark.skipif(not KEEPS_STATE, reason="Airflow keeps task state from 3.3 on")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +55,9 @@ def runs(dags_folder: Path) -> Iterator[Runs]:
                 )
         cloud.next_backup("ob-demo", statuses=("DONE",), tenants=("orders", "billing"))
         files = {dag_id: "starts.py" for dag_id in STARTS if dag_id not in KILLED}
+        if not KEEPS_STATE:
+            # dag.test() of Airflow 2 ends with the task that is cut off.
+            del files["start_cut_off"]
         files[EXAMPLE] = f"{EXAMPLE}.py"
         try:
             runs.run(*(f"{dags_folder / file}:{dag_id}" for dag_id, file in files.items()))
