@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import ssl
 import struct
@@ -26,7 +27,7 @@ class RawServer:
 
     behaviours: Sequence[Behaviour]
     context: ssl.SSLContext | None = None
-    #: When each request came, and its head.
+    #: When each request had come whole, and its head.
     requests: list[tuple[float, str]] = field(default_factory=list)
     sent_bytes: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -56,6 +57,8 @@ class RawServer:
                 connection = self.context.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as file:
                 while head := read_head(file):
+                    length = re.search(r"(?im)^content-length: (\d+)", head)
+                    file.read(int(length[1]) if length else 0)
                     index = min(len(self.requests), len(self.behaviours) - 1)
                     self.requests.append((time.monotonic(), head))
                     if not self.behaviours[index](Exchange(self, connection)):
@@ -75,7 +78,12 @@ class Exchange:
 
 
 def read_head(file: Any) -> str:
-    lines = list(iter(file.readline, b"\r\n")) if (file.peek(1)) else []
+    """Return request line and headers, nothing where the client is gone before they are whole."""
+    lines = []
+    while (line := file.readline()) != b"\r\n":
+        if not line:
+            return ""
+        lines.append(line)
     return b"".join(lines).decode()
 
 
