@@ -6,6 +6,7 @@ import runpy
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from conftest import ROOT
@@ -130,5 +131,8 @@ def test_example_runs_for_each_backup() -> None:
         for name in ("bak-1", "bak-2", "bak-1")
     ]
     read = dag.get_task("new_backups").python_callable
-    assert read(triggering_asset_events={asset: events}) == ["bak-1", "bak-2"]
-    assert read(triggering_asset_events={asset: []}) == []
+    triggering = MagicMock()
+    triggering.__getitem__.side_effect = lambda key: events if key is asset else None
+    assert read(triggering_asset_events=triggering) == ["bak-1", "bak-2"]
+    events.clear()
+    assert read(triggering_asset_events=triggering) == []

@@ -334,4 +334,4 @@ def test_assets_with_equal_triggers_are_told_of(cloud: CloudEmulator, logged: Ca
             await until(lambda: fired == [["bak-1"]])
 
     asyncio.run(watch())
-    assert logged().count("several assets have equal triggers") == 1
+    assert "several assets have equal triggers" in logged()
