@@ -28,7 +28,8 @@ from airflow_provider_oceanbase.hooks import RETRY_ATTEMPTS, OceanBaseHook
 
 ENVELOPE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
 STARTED = answer({"success": True, "data": {"backupTaskId": "bak-new"}, "requestId": "r"})
-CHALLENGE = answer(b"", 401, WWW_Authenticate='Digest realm="r", nonce="n", qop="auth"')
+DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
+CHALLENGE = answer(b"", 401, WWW_Authenticate=DIGEST)
 
 
 @pytest.fixture(autouse=True)
@@ -192,10 +193,13 @@ def test_break_after_the_challenge_is_unknown(hook: OceanBaseHook, monkeypatch: 
 def test_no_connection_after_the_challenge_is_known(
     hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So that the client comes back by another connection.
+    closing = answer(b"", 401, WWW_Authenticate=DIGEST, Connection="close")
+
     def challenge_and_go(exchange: Any) -> bool:
         exchange.server.listener.shutdown(socket.SHUT_RDWR)
         exchange.server.listener.close()
-        return CHALLENGE(exchange) and False
+        return closing(exchange) and False
 
     server = RawServer([challenge_and_go])
     connect(monkeypatch, server)
