@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, object]:
     return {
         "package-name": "airflow-provider-oceanbase",
         "name": integration,
-        "description": "Wait for backup sets of OceanBase Cloud and read them.",
+        "description": "Start, wait for, watch and read backups of OceanBase Cloud.",
         "integrations": [
             {
                 "integration-name": integration,

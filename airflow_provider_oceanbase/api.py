@@ -87,11 +87,23 @@ class Request(Generic[T_co]):
 
     def url(self, endpoint: Endpoint, request_id: str) -> str:
         """Return the URL to send; ``requestId`` is required by the API."""
-        return f"{endpoint.origin}{self.path}?requestId={request_id}&{self.query}"
+        query = f"requestId={request_id}&{self.query}" if self.query else f"requestId={request_id}"
+        return f"{endpoint.origin}{self.path}?{query}"
 
-    def error(self, error_class: type[OceanBaseCloudError], what: str, **details: Any) -> OceanBaseCloudError:
-        """Return an error that names what was asked for."""
-        return error_class(what, subject=self.subject, **details)
+    def error(
+        self,
+        error_class: type[OceanBaseCloudError],
+        what: str,
+        *,
+        may_have_acted: bool = False,
+        **details: Any,
+    ) -> OceanBaseCloudError:
+        """Return an error that names what was asked for.
+
+        :param may_have_acted: whether the server may have got the request and served it; reading is no act
+        """
+        acted = may_have_acted and self.method != "GET"
+        return error_class(what, subject=self.subject, may_have_acted=acted, **details)
 
 
 def new_request_id() -> str:
@@ -99,10 +111,10 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def path_segment(name: str, value: str) -> str:
-    """Return an ID as one percent-encoded segment of a path.
+def checked_id(name: str, value: str) -> str:
+    """Return an ID as it is.
 
-    :raises OceanBaseInputError: the ID is blank, or can be no segment of its own
+    :raises OceanBaseInputError: it is blank, or none for another reason
     """
     # "None" is what a template renders that found nothing, for example an XCom.
     if not isinstance(value, str) or value.strip() in ("", ".", "..", "None"):
@@ -110,8 +122,16 @@ def path_segment(name: str, value: str) -> str:
             f"{name} is {value!r}, which is no ID",
             hint=TEMPLATE_HINT,
         )
+    return value
+
+
+def path_segment(name: str, value: str) -> str:
+    """Return an ID as one percent-encoded segment of a path.
+
+    :raises OceanBaseInputError: the ID is blank, or can be no segment of its own
+    """
     try:
-        return quote(value, safe="")
+        return quote(checked_id(name, value), safe="")
     except UnicodeEncodeError:
         raise OceanBaseInputError(f"{name} is {value!r}, which is not Unicode text") from None
 
@@ -154,17 +174,20 @@ def read_answer(
     if status == 200 and envelope is None:
         kind = shown(headers.get("Content-Type") or "no content type")
         what = f"the answer is not the documented JSON ({len(body)} bytes of {kind})"
-        raise request.error(OceanBaseMalformedAnswerError, what, **known)
+        raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known)
     fields = envelope or {}
     if status == 200 and fields.get("success") is True:
         try:
             return Answer(request.read(fields.get("data")), known["request_id"])
         except ValueError as problem:
             what = f"the answer's {problem}"
-            raise request.error(OceanBaseMalformedAnswerError, what, **known) from None
+            raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known) from None
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
     if status == 200 and fields.get("success") is not False:
-        raise request.error(OceanBaseMalformedAnswerError, "the answer has no field success", **known)
+        what = "the answer has no field success"
+        raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known)
+    # Any other 2xx is no refusal, and a gateway says 5xx of a server that works on.
+    known["may_have_acted"] = 200 < status < 300 or status == 408 or status >= 500
     raise _refusal(request, status, headers, known)
 
 
@@ -207,9 +230,12 @@ def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any])
 
 
 def unreachable(
-    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception
+    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception, *, sent: bool = True
 ) -> OceanBaseCloudError:
-    """Return the error for a request that got no complete answer."""
+    """Return the error for a request that got no complete answer.
+
+    :param sent: whether the server may have got the request
+    """
     root: BaseException = error
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper
@@ -217,13 +243,13 @@ def unreachable(
         what = f"no complete answer from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"
     else:
         what = f"no complete answer from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
-    return request.error(OceanBaseUnavailableError, what, request_id=request_id)
+    return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
 
 
 def too_large(request: Request[Any], request_id: str) -> OceanBaseCloudError:
     """Return the error for an answer of over ``MAX_BODY_BYTES``."""
     what = f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB"
-    return request.error(OceanBaseMalformedAnswerError, what, request_id=request_id)
+    return request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, request_id=request_id)
 
 
 def retry_after(header: str | None) -> float | None:

@@ -25,7 +25,7 @@ MAX_PAGE_SIZE = 1000
 #: A list of more pages does not end.
 MAX_PAGES = 10_000
 #: A page may have nothing new although there are more; so many in a row may not.
-_MAX_FRUITLESS_PAGES = 3
+_MAX_FRUITLESS_PAGES = 20
 #: How often a list that has changed on the way is read again from its first page.
 _PASSES = 3
 
@@ -82,7 +82,7 @@ class BackupSetList:
         }
         return Request(
             path=f"/api/v2/instances/{path_segment('instance_id', self.instance_id)}/backup/data/sets",
-            query=urlencode({name: value for name, value in query.items() if value is not None}),
+            query=urlencode({name: value for name, value in query.items() if value is not None}, safe=":"),
             subject=f"the backup sets of instance {shown(self.instance_id)!r}",
             read=read_backup_set_page,
         )

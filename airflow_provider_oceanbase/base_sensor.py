@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowTaskTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-)
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_oceanbase.statuses import checked_statuses
+from airflow_provider_oceanbase.statuses import ending_statuses
+from airflow_provider_oceanbase.task_waits import check, deferral, measure, summary_in, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -23,14 +18,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_oceanbase.api import Answer, T
     from airflow_provider_oceanbase.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.goals import Goal
     from airflow_provider_oceanbase.hooks import OceanBaseHook
     from airflow_provider_oceanbase.triggers import WaitTrigger
     from airflow_provider_oceanbase.waiting import Pace, Wait
-
-_TIMEOUT_MARGIN_SECONDS = 60.0
 
 
 # What only a run needs is imported where it is needed: a DAG file is parsed far more often than it runs.
@@ -64,13 +56,8 @@ class WaitSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.oceanbase_conn_id = oceanbase_conn_id
-        self.success_statuses = checked_statuses("success_statuses", success_statuses)
-        self.failure_statuses = checked_statuses("failure_statuses", failure_statuses)
+        self.success_statuses, self.failure_statuses = ending_statuses(success_statuses, failure_statuses)
         self.deferrable = deferrable
-        if not self.success_statuses:
-            raise ValueError("success_statuses is empty: the sensor could never succeed")
-        if both := set(self.success_statuses) & set(self.failure_statuses):
-            raise ValueError(f"{sorted(both)} cannot be in success_statuses and in failure_statuses")
 
     @property
     def _goal(self) -> Goal[Any]:
@@ -101,38 +88,30 @@ class WaitSensor(BaseSensorOperator):
         finally:
             self._hook.close()
             self._wait = None
-        self._measure(began if self._began is None else self._began)
+        measure(began if self._began is None else self._began)
         return summary
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on where the trigger ended, and return the summary of the set."""
         began = self._began = event["began"]
         if message := event.get("timeout"):
-            raise self._time_limit[1](message)
+            raise time_limit(self.timeout, self.execution_timeout)[1](message)
         self._event = event
         # Not self.execute, which Airflow lets nobody but itself call; its handling of errors is the point.
         summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
-        self._measure(began)
+        measure(began)
         return summary
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check once."""
         if self._event is not None:
             event, self._event = self._event, None
-            return self._done(_summary_in(event))
+            return self._done(summary_in(event))
         from airflow_provider_oceanbase.backup_set import summary
-        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
         wait = self._wait = self._wait or self._new_wait(context)
-        try:
-            answer = self._ask(wait)
-        except OceanBaseCloudError as error:
-            wait.failed(error)
-            return False
-        backup_set = wait.answered(*answer)
-        if backup_set is None:
-            return False
-        return self._done(summary(backup_set))
+        backup_set = check(self._hook, wait)
+        return False if backup_set is None else self._done(summary(backup_set))
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any] | None:
         """Return the backup set as an input dataset, for Airflow's openlineage provider."""
@@ -146,13 +125,6 @@ class WaitSensor(BaseSensorOperator):
         self._summary = summary
         return PokeReturnValue(is_done=True, xcom_value=dict(summary))
 
-    def _measure(self, began: float) -> None:
-        from airflow.providers.common.compat.sdk import Stats
-
-        from airflow_provider_oceanbase.waiting import WAIT_METRIC
-
-        Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
-
     @property
     def _pace(self) -> Pace:
         from airflow_provider_oceanbase.waiting import Pace
@@ -164,31 +136,12 @@ class WaitSensor(BaseSensorOperator):
             timeout=self.timeout,
         )
 
-    @property
-    def _time_limit(self) -> tuple[float, type[BaseException]]:
-        """Seconds after which a deferred wait is over, and the error that says so."""
-        if self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
-            return self.execution_timeout.total_seconds(), AirflowTaskTimeout
-        return self.timeout, AirflowSensorTimeout
-
     def _new_wait(self, context: Context) -> Wait[Any]:
         from airflow_provider_oceanbase.waiting import Wait
 
         if self.reschedule and (first_check := _first_check(context)):
             self._began = first_check.timestamp()
         return Wait(self._goal, self.log, first=self._began is None)
-
-    def _ask(self, wait: Wait[T]) -> Answer[T]:
-        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
-        question = wait.goal.question
-        try:
-            return self._hook.ask(question, retry=wait.first)
-        except OceanBaseCloudError as error:
-            if not wait.wants_fresh_connection(error):
-                raise
-        self._hook.close()
-        return self._hook.ask(question, retry=False)
 
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
@@ -200,33 +153,17 @@ class WaitSensor(BaseSensorOperator):
         return self._pace.pause(run_duration(), retry_after=retry_after, seed=started_at)
 
     def _defer(self, elapsed: float) -> NoReturn:
-        from dataclasses import asdict, replace
+        from dataclasses import replace
 
-        now = time.time()
-        began = now - elapsed if self._began is None else self._began
-        pace = replace(self._pace, timeout=self._time_limit[0])
-        self.defer(
-            trigger=self._trigger_class(
-                goal=asdict(self._goal),
-                pace=asdict(pace),
-                oceanbase_conn_id=self.oceanbase_conn_id,
-                began=began,
-                status=self._wait.status if self._wait else None,
-            ),
-            method_name="execute_complete",
-            # The trigger keeps the time itself, and says more; this is for one that cannot.
-            timeout=timedelta(seconds=max(began + pace.timeout - now, 0.0) + _TIMEOUT_MARGIN_SECONDS),
+        arguments = deferral(
+            self._trigger_class,
+            self._goal,
+            replace(self._pace, timeout=time_limit(self.timeout, self.execution_timeout)[0]),
+            oceanbase_conn_id=self.oceanbase_conn_id,
+            began=time.time() - elapsed if self._began is None else self._began,
+            status=self._wait.status if self._wait else None,
         )
-
-
-def _summary_in(event: dict[str, Any]) -> BackupSetSummary:
-    from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
-
-    if "summary" in event:
-        return cast("BackupSetSummary", event["summary"])
-    if failed := event.get("failed"):
-        raise BackupSetFailedError.from_dict(failed)
-    raise OceanBaseCloudError.from_dict(event["error"])
+        self.defer(**arguments)
 
 
 def _first_check(context: Context) -> datetime | None:

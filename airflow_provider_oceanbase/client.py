@@ -210,6 +210,17 @@ def _heard(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+class _Digest(aiohttp.DigestAuthMiddleware):
+    """aiohttp's digest authentication, for the path as it is sent: before 3.14 it signs the decoded one."""
+
+    async def _encode(self, method: str, url: URL, body: Any) -> str:
+        header = await super()._encode(method, url, body)
+        if f'uri="{url.raw_path_qs}"' in header:
+            return header
+        escaped = URL(str(url).replace("%", "%25"), encoded=True)
+        return await super()._encode(method, escaped, body)
+
+
 class _Lane:
     """Digest authentication for one request at a time.
 
@@ -218,7 +229,7 @@ class _Lane:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._digest = aiohttp.DigestAuthMiddleware(endpoint.access_key_id, endpoint.access_key_secret)
+        self._digest = _Digest(endpoint.access_key_id, endpoint.access_key_secret)
         #: The body of the last 401, which was read to free the connection for the answer to the challenge.
         self.refusal = b""
 

@@ -1,17 +1,20 @@
 """The errors of this provider: what happened, to which backup task, and what to do next.
 
 :class:`OceanBaseCloudError` and its subclasses say that *asking* OceanBase Cloud went wrong. Only
-:class:`BackupSetFailedError` says that *the backup* did.
+:class:`BackupSetFailedError` says that *the backup* did, and only :class:`BackupStartUnknownError` that
+nobody knows whether there is one.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 _SHOWN_CHARACTERS = 300
 TEMPLATE_HINT = "Nothing was sent. If it is a template, check what it renders to, under Rendered Template."
+NATIVE_HINT = f"{TEMPLATE_HINT} A template gives a list in a DAG with render_template_as_native_obj=True."
 
 
 def shown(text: str) -> str:
@@ -35,6 +38,8 @@ class OceanBaseCloudError(Exception):
     :param request_id: ID of the request: the answer's ``requestId``, else the one that was sent
     :param hint: what to do next, a sentence; default: the class's own
     :param retry_after: seconds for which the server asked to be left alone
+    :param may_have_acted: whether the server may have done what it was asked for; False where it was asked to
+        read
     """
 
     #: True: the same request may succeed later, so that a wait goes on.
@@ -51,6 +56,7 @@ class OceanBaseCloudError(Exception):
         "request_id",
         "hint",
         "retry_after",
+        "may_have_acted",
     )
 
     def __init__(
@@ -64,6 +70,7 @@ class OceanBaseCloudError(Exception):
         request_id: str | None = None,
         hint: str | None = None,
         retry_after: float | None = None,
+        may_have_acted: bool = False,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -74,6 +81,12 @@ class OceanBaseCloudError(Exception):
         self.request_id = request_id
         self.hint = self.default_hint if hint is None else hint
         self.retry_after = retry_after
+        self.may_have_acted = may_have_acted
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether to send the same request again: it may succeed later, and surely did nothing until now."""
+        return self.transient and not self.may_have_acted
 
     def __str__(self) -> str:
         details = {
@@ -224,3 +237,39 @@ class BackupSetFailedError(AirflowFailException):
         """Make the error that :meth:`to_dict` described."""
         fields = dict(data)
         return cls(fields.pop("reason"), **fields)
+
+
+class BackupStartUnknownError(AirflowFailException):
+    """A backup may have been started, or not. Airflow does not retry the task: that might start a second one.
+
+    :param reason: what happened, a phrase without a full stop
+    :param instance_id: ID of the OceanBase cluster
+    :param http_status: HTTP status of the answer, None where there was none
+    :param request_id: ID of the request, None where it is not known
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        instance_id: str,
+        http_status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        details = {"HTTP status": http_status, "requestId": request_id}
+        known = ", ".join(f"{name} {value}" for name, value in details.items() if value is not None)
+        super().__init__(
+            f"A backup of instance {instance_id!r} may be running: {reason}{f' ({known})' if known else ''}. "
+            "It is not started again, since a second one might run beside it. Look for it in the OceanBase "
+            "Cloud console, or with OceanBaseHook.list_backup_sets. Where there is none, clear the task to "
+            "start one. Where there is one, wait for it by BackupSetSensor and its ID, or by "
+            "BackupCheckpointSensor."
+        )
+        self.reason = reason
+        self.instance_id = instance_id
+        self.http_status = http_status
+        self.request_id = request_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in ("instance_id", "http_status", "request_id")}
+        return partial(type(self), self.reason, **fields), ()

@@ -10,9 +10,11 @@ from airflow_provider_oceanbase.api import T
 from airflow_provider_oceanbase.backup_set import backup_set_request, tenants_of
 from airflow_provider_oceanbase.backup_sets import BackupSetList, day_of
 from airflow_provider_oceanbase.exceptions import (
+    NATIVE_HINT,
     TEMPLATE_HINT,
     BackupSetFailedError,
     OceanBaseInputError,
+    OceanBaseNotFoundError,
     shown,
 )
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.backup_set import BackupSet, TenantBackupSet
     from airflow_provider_oceanbase.conversation import Question
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 VALID = "VALID"
 #: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
 _PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
-_NATIVE_HINT = "A template gives a list in a DAG with render_template_as_native_obj=True."
 #: A backup may have started so long before it reaches its checkpoint, or its end.
 LOOKBACK = timedelta(days=7)
 
@@ -46,6 +48,9 @@ class Verdict(NamedTuple):
     backup_set: BackupSet | None = None
     warning: str | None = None
     failure: BackupSetFailedError | None = None
+
+
+_UNREGISTERED = Verdict("status not registered yet")
 
 
 class Goal(Protocol[T]):
@@ -67,6 +72,9 @@ class Goal(Protocol[T]):
     def judge(self, data: T, request_id: str) -> Verdict:
         """Judge what was answered."""
 
+    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+        """Judge a failure to answer; None where it says nothing of what is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackupSetGoal:
@@ -77,6 +85,8 @@ class BackupSetGoal:
     :param success_statuses: statuses that end the wait well
     :param failure_statuses: statuses that end it with ``BackupSetFailedError``
     :param require_valid: whether a set that is not VALID counts as failed
+    :param registered_by: until when "not found" means "not registered yet", in seconds since the epoch; None:
+        it never does
     """
 
     instance_id: str
@@ -84,6 +94,7 @@ class BackupSetGoal:
     success_statuses: Collection[str] = SUCCESS_STATUSES
     failure_statuses: Collection[str] = FAILURE_STATUSES
     require_valid: bool = False
+    registered_by: float | None = None
 
     @property
     def subject(self) -> str:
@@ -98,7 +109,7 @@ class BackupSetGoal:
     def judge(self, backup_set: BackupSet | None, request_id: str) -> Verdict:
         """Judge the set as it is now; None where it is not registered yet."""
         if backup_set is None:
-            return Verdict("status not registered yet")
+            return _UNREGISTERED
         status, validity = backup_set["status"], backup_set.get("validity")
         known = f"status {shown(status)}"
         if status in self.failure_statuses:
@@ -111,6 +122,12 @@ class BackupSetGoal:
         if self.require_valid:
             return self._failed(problem, backup_set, request_id)
         return Verdict(known, backup_set, f"{self.subject} {problem}. Set require_valid=True to fail then.")
+
+    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+        """Judge "not found" to be a set that is not registered yet, for as long as that may be."""
+        if self.registered_by is None or not isinstance(error, OceanBaseNotFoundError):
+            return None
+        return _UNREGISTERED if datetime.now(UTC).timestamp() < self.registered_by else None
 
     def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
         error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
@@ -156,7 +173,7 @@ class CheckpointGoal:
         """
         if isinstance(self.tenants, str) or not all(isinstance(tenant, str) for tenant in self.tenants):
             what = f"tenants is {self.tenants!r}; it must be a list of names"
-            raise OceanBaseInputError(what, hint=f"{TEMPLATE_HINT} {_NATIVE_HINT}")
+            raise OceanBaseInputError(what, hint=NATIVE_HINT)
         return BackupSetList(self.instance_id, start_time=day_of(self._earliest - LOOKBACK))
 
     def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
@@ -179,6 +196,10 @@ class CheckpointGoal:
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
         return Verdict(known, warning=f"A backup has failed; the wait goes on: {_described(failed)}.")
+
+    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+        """Judge no failure: a list is there, or cannot be read."""
+        return None
 
     @property
     def _earliest(self) -> datetime:

@@ -12,19 +12,19 @@ from airflow_provider_oceanbase import api, get_provider_info
 from airflow_provider_oceanbase.backup_set import backup_set_request
 from airflow_provider_oceanbase.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
 from airflow_provider_oceanbase.conversation import converse
+from airflow_provider_oceanbase.diagnosis import diagnosis
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
-    OceanBaseAuthenticationError,
+    BackupStartUnknownError,
     OceanBaseCloudError,
     OceanBaseInputError,
-    OceanBaseMalformedAnswerError,
     OceanBaseNotFoundError,
-    OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.session import new_session, send
+from airflow_provider_oceanbase.start_backup import start_backup_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import requests
@@ -38,14 +38,14 @@ RETRY_SECONDS = 30.0
 
 
 class OceanBaseHook(BaseHook):
-    """Reads backup sets from OceanBase Cloud, with HTTP digest authentication by an AccessKey.
+    """Reads and starts backups of OceanBase Cloud, with HTTP digest authentication by an AccessKey.
 
     The session and its digest state are kept for the life of the hook, so that each request after the first
     takes one round trip. The connection is read when the first request is made.
 
     Transient failures (network, timeout, HTTP 408, 429 and 5xx, an answer that is not the documented JSON)
     are tried again: five attempts at most, exponentially spaced with jitter, ``Retry-After`` heeded, none
-    begun later than 30 seconds after the first.
+    begun later than 30 seconds after the first. :meth:`start_backup` says what is different there.
 
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
     """
@@ -175,6 +175,51 @@ class OceanBaseHook(BaseHook):
         while (request := pages.request) is not None:
             yield from pages.take(*self.ask(request))
 
+    def start_backup(
+        self,
+        instance_id: str,
+        *,
+        backup_object_type: str,
+        tenant_id: str | None = None,
+        database_tables: Sequence[Mapping[str, Any]] | None = None,
+        backup_policy: str = "manual",
+        need_pre_check: bool = True,
+    ) -> str:
+        """Start a backup; return the ID of its backup task, such as ``bak-********``.
+
+        It is tried again only where it surely did nothing: there was no connection, or HTTP 429 came back.
+
+        :param instance_id: ID of the OceanBase cluster
+        :param backup_object_type: ``tenant`` for a physical backup, ``database`` or ``table`` for a logical
+        :param tenant_id: ID of the tenant; the API does not require it
+        :param database_tables: for logical backups: dicts, one a database, as the API takes them. A backup of
+            tables has one, and its ``tables`` lists up to 200
+        :param backup_policy: ``manual``, which is all that is documented
+        :param need_pre_check: have the API check first whether a backup is possible
+        :raises OceanBaseInputError: an argument is unusable
+        :raises BackupStartUnknownError: a backup may have been started, or not
+        :raises OceanBaseCloudError: none was started; by its subclass
+        """
+        request = start_backup_request(
+            instance_id,
+            backup_object_type=backup_object_type,
+            tenant_id=tenant_id,
+            database_tables=database_tables,
+            backup_policy=backup_policy,
+            need_pre_check=need_pre_check,
+        )
+        try:
+            return self.ask(request).data
+        except OceanBaseCloudError as error:
+            if not error.may_have_acted:
+                raise
+            raise BackupStartUnknownError(
+                error.what,
+                instance_id=instance_id,
+                http_status=error.status_code,
+                request_id=error.request_id,
+            ) from error
+
     def ask(self, question: Question[T], *, retry: bool = True) -> Answer[T]:
         """Ask, and return the answer.
 
@@ -185,7 +230,7 @@ class OceanBaseHook(BaseHook):
 
     def _send_again(self, request: Request[T]) -> Answer[T]:
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_transient),
+            retry=tenacity.retry_if_exception(_is_repeatable),
             stop=tenacity.stop_after_attempt(RETRY_ATTEMPTS) | tenacity.stop_before_delay(RETRY_SECONDS),
             wait=_retry_pause,
             before_sleep=self._log_retry,
@@ -203,7 +248,7 @@ class OceanBaseHook(BaseHook):
         except OceanBaseInputError as error:
             return False, str(error)
         except OceanBaseCloudError as error:
-            return False, f"{_diagnosis(error, self.endpoint)} {error}"
+            return False, f"{diagnosis(error, self.endpoint)} {error}"
         finally:
             self.close()
         return True, f"OceanBase Cloud accepts the AccessKey (requestId {answer.request_id})."
@@ -248,26 +293,11 @@ def _connection_type() -> dict[str, Any]:
     return connection_types[0]  # type: ignore[no-any-return]
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, OceanBaseCloudError) and error.transient
+def _is_repeatable(error: BaseException) -> bool:
+    return isinstance(error, OceanBaseCloudError) and error.repeatable
 
 
 def _retry_pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome and state.outcome.exception()
     asked = getattr(error, "retry_after", None) or 0.0
     return max(tenacity.wait_exponential_jitter(initial=1, max=10, jitter=1)(state), asked)
-
-
-def _diagnosis(error: OceanBaseCloudError, endpoint: Endpoint) -> str:
-    """Say in a sentence what of the connection is wrong."""
-    if isinstance(error, OceanBaseAuthenticationError) and error.status_code == 401:
-        return "The AccessKey is wrong or disabled: check login and password."
-    if isinstance(error, OceanBaseUnavailableError) and error.status_code is None:
-        return f"Nothing answers as {endpoint.origin}: check host, port, verify and proxy."
-    if isinstance(error, OceanBaseMalformedAnswerError | OceanBaseNotFoundError):
-        return f"{endpoint.origin} does not answer as OceanBase Cloud does: check host."
-    if endpoint.project_id is not None and not error.transient:
-        return f"Project {endpoint.project_id!r} may not exist, or not for this AccessKey: check project_id."
-    if isinstance(error, OceanBaseAuthenticationError):
-        return "The AccessKey may not list instances: check its project and permissions."
-    return "OceanBase Cloud did not serve the request."

@@ -1,4 +1,4 @@
-"""GetBackupSetOperator: reads a backup set into XCom."""
+"""Operators: GetBackupSetOperator reads a backup set into XCom, StartBackupOperator starts a backup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_oceanbase.start_operator import StartBackupOperator
 from airflow_provider_oceanbase.statuses import SUCCESS_STATUSES
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_oceanbase.backup_set import BackupSetSummary, TenantBackupSet
+
+__all__ = ["GetBackupSetOperator", "StartBackupOperator"]
 
 
 class GetBackupSetOperator(BaseOperator):

@@ -5,18 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
 from airflow_provider_oceanbase.base_sensor import WaitSensor
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
+from airflow_provider_oceanbase.task_waits import DEFAULT_DEFERRABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal
     from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
-
-_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
 class BackupSetSensor(WaitSensor):
@@ -60,7 +57,7 @@ class BackupSetSensor(WaitSensor):
         success_statuses: Collection[str] = SUCCESS_STATUSES,
         failure_statuses: Collection[str] = FAILURE_STATUSES,
         require_valid: bool = False,
-        deferrable: bool = _DEFERRABLE,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -147,7 +144,7 @@ class BackupCheckpointSensor(WaitSensor):
         failure_statuses: Collection[str] = FAILURE_STATUSES,
         require_valid: bool = True,
         fail_on_failed_backup: bool = False,
-        deferrable: bool = _DEFERRABLE,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -38,19 +40,24 @@ def send(session: requests.Session, endpoint: Endpoint, request: Request[T]) -> 
     :raises OceanBaseCloudError: what failed
     """
     request_id = api.new_request_id()
+    body_sent = None if request.body is None else io.BytesIO(json.dumps(request.body).encode())
     deadline = time.monotonic() + api.BODY_TIMEOUTS * endpoint.timeout
     try:
         with session.request(
             request.method,
             request.url(endpoint, request_id),
-            json=request.body,
+            data=body_sent,
+            headers=None if body_sent is None else {"Content-Type": "application/json"},
             allow_redirects=False,
             stream=True,
             timeout=endpoint.timeout,
         ) as response:
             body = _read(response, request, request_id, deadline)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise api.unreachable(request, request_id, endpoint, error) from None
+        # A file shows whether any of it was read to be sent. A body goes out last, is rewound for the answer
+        # to a challenge, and a request without it is none.
+        sent = body_sent is None or body_sent.tell() > 0
+        raise api.unreachable(request, request_id, endpoint, error, sent=sent) from None
     return api.read_answer(request, request_id, response.status_code, response.headers, body)
 
 

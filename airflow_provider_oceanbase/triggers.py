@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class WaitTrigger(BaseTrigger, Generic[T]):
     """Waits until a goal is reached, cannot be reached, or the time is over.
 
-    It yields one event, a dict with ``began`` as it was given, and one of
+    It yields one event, a dict with ``began`` and ``goal`` as they were given, and one of
 
     - ``summary``: the summary of the backup set that was waited for
     - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
@@ -87,14 +87,11 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 hint="The triggerer's log has the details. A retry of the task begins the wait again.",
             )
             outcome = {"error": broken.to_dict()}
-        yield TriggerEvent({"began": self.began, **outcome})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"began": self.began, "goal": self.goal, **outcome})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
         pace = Pace(**self.pace)
         wait: Wait[T] = Wait(self.goal_class(**self.goal), self.log, first=False, status=self.status)
-        # Where the clock has been set back, the wait begins now.
-        passed = max(time.time() - self.began, 0.0)
-        since = time.monotonic() - passed
         question = wait.goal.question
         async with Connected(self.oceanbase_conn_id) as connected:
             self.log.info(
@@ -103,23 +100,17 @@ class WaitTrigger(BaseTrigger, Generic[T]):
                 wait.status,
                 pace.poke_interval,
                 " at first" if pace.exponential_backoff else "",
-                max(pace.timeout - passed, 0.0),
+                max(pace.timeout - max(time.time() - self.began, 0.0), 0.0),
             )
             # Waits that begin together, or in a triggerer that has just started, must not check together.
-            interval = pace.pause(passed, seed=self.began)
-            pause = interval * random.random()  # noqa: S311 - no secret
-            while True:
-                is_last = time.monotonic() - since + pause >= pace.timeout
+            first_share = random.random()  # noqa: S311 - no secret
+            for pause, max_age in wait.pauses(pace, self.began, first_share=first_share):
                 await asyncio.sleep(pause)
-                # What another wait for the same has learned meanwhile will do, but not for the last word.
-                if backup_set := await _check(connected, question, wait, 0.0 if is_last else interval):
+                if backup_set := await _check(connected, question, wait, max_age):
                     return {"summary": dict(summary(backup_set))}
-                elapsed = time.monotonic() - since
-                if is_last or elapsed > pace.timeout:
-                    return {"timeout": wait.timed_out(elapsed, pace.timeout)}
-                interval = pace.pause(elapsed, retry_after=wait.retry_after, seed=self.began)
                 # So that waits for the same come to check together, by one request.
-                pause = max(interval - connected.age, 0.0)
+                wait.age = connected.age
+        return {"timeout": wait.timed_out(pace, self.began)}
 
 
 class BackupSetTrigger(WaitTrigger["BackupSet | None"]):

@@ -16,11 +16,13 @@ from airflow.providers.common.compat.sdk import Stats
 from airflow_provider_oceanbase.api import T
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.sdk.types import Logger as AirflowLogger
 
     from airflow_provider_oceanbase.backup_set import BackupSet
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-    from airflow_provider_oceanbase.goals import Goal
+    from airflow_provider_oceanbase.goals import Goal, Verdict
 
 #: Counter of Airflow's metrics: checks, each tagged with its ``outcome``, ``answered`` or ``failed``.
 POLLS_METRIC = "oceanbase.backup_set.polls"
@@ -118,6 +120,8 @@ class Wait(Generic[T]):
     status: str | None = None
     #: Seconds for which the server asked, with its last answer, to be left alone.
     retry_after: float | None = field(default=None, init=False)
+    #: How old the last answer was when it came: it may have been another's.
+    age: float = field(default=0.0, init=False)
     _outage: Outage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,10 +132,12 @@ class Wait(Generic[T]):
 
         :raises BackupSetFailedError: the backup failed
         """
+        return self._judged(self.goal.judge(data, request_id), request_id)
+
+    def _judged(self, verdict: Verdict, request_id: str | None) -> BackupSet | None:
         self._outage.answered()
         self.first = False
         self.retry_after = None
-        verdict = self.goal.judge(data, request_id)
         if verdict.status != self.status:
             self.log.info("%s: %s (requestId %s).", self.goal.subject, verdict.status, request_id)
             self.status = verdict.status
@@ -146,6 +152,9 @@ class Wait(Generic[T]):
 
         :raises OceanBaseCloudError: the error, where waiting would not help, or where nothing worked before
         """
+        if verdict := self.goal.judge_error(error):
+            self._judged(verdict, error.request_id)
+            return
         first, self.first = self.first, False
         if first or not error.transient:
             count_check("failed")
@@ -157,11 +166,34 @@ class Wait(Generic[T]):
         """Whether to read the connection afresh and check again."""
         return error.outdated and not self.first
 
-    def timed_out(self, elapsed: float, timeout: float) -> str:
+    def pauses(self, pace: Pace, began: float, *, first_share: float) -> Iterator[tuple[float, float]]:
+        """Yield the seconds to sleep before each check, until the time is over.
+
+        Beside them stands the age in seconds up to which an answer to another wait will do.
+
+        :param began: when the wait began, in seconds since the epoch
+        :param first_share: how much of a whole pause comes before the first check: 0 to check at once
+        """
+        # Where the clock has been set back, the wait begins now.
+        elapsed = max(time.time() - began, 0.0)
+        since = time.monotonic() - elapsed
+        interval = pace.pause(elapsed, seed=began)
+        pause = interval * first_share
+        while True:
+            is_last = time.monotonic() - since + pause >= pace.timeout
+            # What another has learned is not enough for the last word.
+            yield pause, 0.0 if is_last else interval
+            elapsed = time.monotonic() - since
+            if is_last or elapsed > pace.timeout:
+                return
+            interval = pace.pause(elapsed, retry_after=self.retry_after, seed=began)
+            pause = max(interval - self.age, 0.0)
+
+    def timed_out(self, pace: Pace, began: float) -> str:
         """Return what to say when the time is over."""
         text = (
-            f"Sensor has timed out; run duration of {elapsed:.0f} seconds exceeds the specified timeout of "
-            f"{timeout:g}. {self.goal.subject} was last seen with {self.status}"
+            f"Sensor has timed out; run duration of {max(time.time() - began, 0.0):.0f} seconds exceeds the "
+            f"specified timeout of {pace.timeout:g}. {self.goal.subject} was last seen with {self.status}"
         )
         if (seconds := self._outage.seconds) is None:
             return f"{text}."

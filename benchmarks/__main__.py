@@ -39,6 +39,7 @@ class Extent:
     settle: float
     window: float
     session_waits: int
+    shared_waits: int
 
 
 FULL = Extent(
@@ -50,6 +51,7 @@ FULL = Extent(
     settle=15.0,
     window=60.0,
     session_waits=500,
+    shared_waits=1_000,
 )
 QUICK = Extent(
     rounds=3,
@@ -60,6 +62,7 @@ QUICK = Extent(
     settle=3.0,
     window=5.0,
     session_waits=50,
+    shared_waits=100,
 )
 
 
@@ -167,6 +170,11 @@ def run(extent: Extent) -> Results:
         progress(f"{extent.session_waits} waits with a session each")
         # Of them memory and connections count alone, and those stay as they are.
         sessions = measure_waits(folder, extent, "sessions", extent.session_waits, extent.poke_interval)
+        progress(f"{extent.shared_waits} waits for one backup set, {extent.shared_waits} on one instance")
+        one_set, checkpoints = (
+            measure_waits(folder, extent, name, extent.shared_waits, extent.window)
+            for name in ("one_set", "checkpoints")
+        )
         progress("imports")
         imports = measure_imports(folder, extent)
     return Results(
@@ -175,6 +183,8 @@ def run(extent: Extent) -> Results:
         http_sensor=http_sensor,
         waits=waits,
         sessions=sessions,
+        one_set=one_set,
+        checkpoints=checkpoints,
         imports=imports,
         poll_seconds=extent.poll_seconds,
         window=extent.window,

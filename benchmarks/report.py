@@ -44,7 +44,13 @@ class Row(NamedTuple):
 
 def rows(results: Results) -> list[Row]:
     """Judge what was measured by the targets."""
-    return [*_polling_rows(results), *_refusal_rows(results), *_wait_rows(results), _import_row(results)]
+    return [
+        *_polling_rows(results),
+        *_refusal_rows(results),
+        *_wait_rows(results),
+        *_shared_rows(results),
+        _import_row(results),
+    ]
 
 
 def _polling_rows(results: Results) -> list[Row]:
@@ -124,6 +130,22 @@ def _wait_rows(results: Results) -> list[Row]:
             f"{waits.connections} (a session each: {sessions.connections} for {sessions.count})",
             waits.connections <= 64,
         ),
+    ]
+
+
+def _shared_rows(results: Results) -> list[Row]:
+    kinds = {"for one backup set": results.one_set, "for a checkpoint, on one instance": results.checkpoints}
+    return [
+        Row(
+            f"{waits.count:,} waits {words}, a poll each {waits.poke_interval:g} s, one loop: requests",
+            "one an interval",
+            f"{waits.rate * waits.poke_interval:.2f} an interval, {waits.rate:.2f} a second "
+            f"(latest {waits.latest - waits.poke_interval:.2f} s late; each for itself: "
+            f"{waits.count / waits.poke_interval:,.0f} a second)",
+            # A window may begin just before a poll.
+            waits.rate * waits.poke_interval <= 1 + 1 / 6 and waits.on_time == 1 and not waits.ended,
+        )
+        for words, waits in kinds.items()
     ]
 
 

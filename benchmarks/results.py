@@ -126,6 +126,8 @@ class Results:
     http_sensor: str
     waits: Waits
     sessions: Waits
+    one_set: Waits
+    checkpoints: Waits
     imports: Mapping[str, Import]
     poll_seconds: float
     window: float

@@ -65,6 +65,7 @@ _DOING = {
     "validity": None,
 }
 _ANSWER = _response(b"200 OK", _envelope(True, data=_DOING))
+_LIST = _response(b"200 OK", _envelope(True, data={"dataList": [_DOING], "total": 1, "hasMore": False}))
 _NOT_FOUND = _response(b"404 Not Found", _envelope(False, errorCode="E1", errorMessage="not found"))
 
 
@@ -124,8 +125,11 @@ class Site:
             if refusal is not None:
                 self.refused += 1
                 return refusal
-        self._note(target.partition(b"?")[0])
-        return _NOT_FOUND if self.kind == "open" else _ANSWER
+        path = target.partition(b"?")[0]
+        self._note(path)
+        if self.kind == "open":
+            return _NOT_FOUND
+        return _LIST if path.endswith(b"/backup/data/sets") else _ANSWER
 
     def connected(self) -> None:
         """Count a connection that opens."""

@@ -1,7 +1,9 @@
 """Many waits in one event loop: ``python -m benchmarks.waits WHO WAITS POKE_INTERVAL SETTLE WINDOW``.
 
-WHO is ``triggers`` (``BackupSetTrigger``, as Airflow's triggerer would run it) or ``sessions`` (an aiohttp
-session a wait). It prints a line when the measured window begins, and one with the measures when it ends.
+WHO is ``triggers`` (``BackupSetTrigger``, as Airflow's triggerer would run it), ``one_set`` (the same, all
+for one set), ``checkpoints`` (``BackupCheckpointTrigger``, all on one instance, each for a time of its own)
+or ``sessions`` (an aiohttp session a wait). It prints a line when the measured window begins, and one with
+the measures when it ends.
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ import sys
 import time
 from array import array
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 
-from airflow_provider_oceanbase.triggers import BackupSetTrigger
+from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger, WaitTrigger
 from benchmarks.contenders import digest, url
 from benchmarks.measures import CONN_ID, INSTANCE_ID, median, quantile, take_stdout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    #: Waits for a set, polling it every so many seconds.
+    #: Waits, by its number, polling every so many seconds.
     Wait = Callable[[int, float], Coroutine[object, object, None]]
 
 LAG_PROBE_SECONDS = 0.01
@@ -36,14 +39,28 @@ BATCH, BATCH_SECONDS = 20, 0.04
 
 
 async def trigger_wait(index: int, poke_interval: float) -> None:
-    """Wait with the provider's trigger."""
-    trigger = BackupSetTrigger(
-        goal={
-            "instance_id": INSTANCE_ID,
-            "backup_task_id": f"bak-{index}",
-            "success_statuses": ["DONE"],
-            "failure_statuses": ["FAILED", "CANCELED", "OVERDUE"],
-        },
+    """Wait with the provider's trigger, each for a set of its own."""
+    await _run(BackupSetTrigger, {"backup_task_id": f"bak-{index}"}, poke_interval)
+
+
+async def one_set_wait(_index: int, poke_interval: float) -> None:
+    """Wait with the provider's trigger, all for one set."""
+    await _run(BackupSetTrigger, {"backup_task_id": "bak-1"}, poke_interval)
+
+
+async def checkpoint_wait(index: int, poke_interval: float) -> None:
+    """Wait for any backup of one instance, each from another second of the same day on."""
+    earliest = datetime(2026, 1, 20, tzinfo=UTC) + timedelta(seconds=index)
+    await _run(BackupCheckpointTrigger, {"min_checkpoint": earliest.isoformat()}, poke_interval)
+
+
+async def _run(trigger_class: type[WaitTrigger[Any]], goal: dict[str, Any], poke_interval: float) -> None:
+    statuses = {
+        "success_statuses": ["DONE"],
+        "failure_statuses": ["FAILED", "CANCELED", "OVERDUE"],
+    }
+    trigger = trigger_class(
+        goal={"instance_id": INSTANCE_ID, **statuses, **goal},
         pace={"poke_interval": poke_interval},
         oceanbase_conn_id=CONN_ID,
         began=time.time(),
@@ -51,6 +68,13 @@ async def trigger_wait(index: int, poke_interval: float) -> None:
     )
     async for event in trigger.run():
         raise RuntimeError(f"a wait ended: {event}")
+
+
+WAITS: dict[str, Wait] = {
+    "triggers": trigger_wait,
+    "one_set": one_set_wait,
+    "checkpoints": checkpoint_wait,
+}
 
 
 def session_wait() -> Wait:
@@ -110,7 +134,7 @@ async def measure(
     name: str, waits: int, poke_interval: float, settle: float, window: float, say: Callable[[object], None]
 ) -> None:
     """Run the waits and measure, once all have begun."""
-    wait = trigger_wait if name == "triggers" else session_wait()
+    wait = WAITS[name] if name in WAITS else session_wait()
     idle = await idle_memory(wait)
     lags = array("d")
     async with running(wait, range(waits), poke_interval) as tasks:

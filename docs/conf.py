@@ -28,6 +28,7 @@ nitpick_ignore = [
     ("py:class", "datetime"),
     ("py:class", "requests.Session"),
     ("py:class", "ssl.SSLContext"),
+    ("py:class", "timedelta"),
 ]
 html_theme = "furo"
 html_title = f"{project} {version}"

@@ -37,8 +37,9 @@ PROGRESS = re.compile(
 PARAMETERS = {
     DAG_ID: ("instance_id", "backup_task_id"),
     "oceanbase_nightly_etl": ("instance_id",),
+    "oceanbase_backup_and_verify": ("instance_id", "tenant_id"),
 }
-VALUES = {"instance_id": "ob-demo", "backup_task_id": "bak-demo"}
+VALUES = {"instance_id": "ob-demo", "backup_task_id": "bak-demo", "tenant_id": "t1002"}
 
 
 class DemoError(Exception):
@@ -142,7 +143,12 @@ def main(dag_id: str) -> None:
             print("demo: against OceanBase Cloud")
         else:
             cloud = stack.enter_context(CloudEmulator())
-            cloud.add_backup_set(**VALUES, polls_per_status=2, tenants=("orders", "billing", "analytics"))
+            cloud.add_backup_set(
+                VALUES["instance_id"],
+                VALUES["backup_task_id"],
+                polls_per_status=2,
+                tenants=("orders", "billing", "analytics"),
+            )
             connection = cloud.connection_uri
             environ["NO_PROXY"] = environ["no_proxy"] = HOST
             hasten_tasks(home)

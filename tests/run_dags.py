@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 try:
     from airflow.dag_processing.dagbag import DagBag
@@ -19,15 +20,16 @@ def main(*names: str) -> None:
         bag = DagBag(file)
         if bag.import_errors:
             sys.exit("\n".join(bag.import_errors.values()))
-        run = bag.dags[dag_id].test()
-        tasks = {}
-        for ti in run.get_task_instances():
-            name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
-            xcoms = {
-                key: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=key) for key in KEYS
-            }
-            tasks[name] = {"state": ti.state, "tries": ti.try_number, **xcoms}
-        print("\nRESULT " + json.dumps({"dag_id": dag_id, "state": run.state, "tasks": tasks}), flush=True)
+        print_result(dag_id, bag.dags[dag_id].test())
+
+
+def print_result(dag_id: str, run: Any) -> None:
+    tasks = {}
+    for ti in run.get_task_instances():
+        name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+        xcoms = {key: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=key) for key in KEYS}
+        tasks[name] = {"state": ti.state, "tries": ti.try_number, **xcoms}
+    print("\nRESULT " + json.dumps({"dag_id": dag_id, "state": run.state, "tasks": tasks}), flush=True)
 
 
 main(*sys.argv[1:])

@@ -101,6 +101,19 @@ def test_few_waits_take_few_lanes(cloud: CloudEmulator) -> None:
     assert statuses(cloud).count(401) <= 2
 
 
+@pytest.mark.parametrize("backup_task_id", ["bak-1", "bak 1", "a/b?c#d%2F", "é", "a:b&c=d"])
+def test_the_path_is_signed_as_it_is_sent(backup_task_id: str) -> None:
+    with CloudEmulator() as cloud:
+        cloud.add_backup_set("ob:1/é", backup_task_id, statuses=("DONE",))
+
+        async def one() -> Any:
+            async with shared_client(endpoint(cloud.url)) as shared:
+                return await shared.ask(backup_set_request("ob:1/é", backup_task_id))
+
+        assert run(one()).data["backupSetId"] == backup_task_id
+        assert statuses(cloud) == [401, 200]
+
+
 def test_wrong_secret(cloud: CloudEmulator) -> None:
     (error,) = run(ask(endpoint(cloud.url, access_key_secret="wrong")))
     assert isinstance(error, OceanBaseAuthenticationError)

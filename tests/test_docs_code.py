@@ -37,6 +37,7 @@ OUTCOMES: dict[str, dict[str, str]] = {
     "etl_with_a_telling_task": {**FAILED, "tell": "success"},
     "etl_with_http_sensor": {"wait": "success", "load": "success"},
     "etl_with_backup_set_sensor": {"wait": "success", "load": "success"},
+    "nightly_backup": {"back_up": "success", "load": "success"},
 }
 PYTHON = [block for block in BLOCKS if block.language == "python" and not block.file]
 DAGS = {block.dag_id: block for block in PYTHON if block.dag_id}
@@ -61,6 +62,7 @@ def cloud() -> Iterator[CloudEmulator]:
     with CloudEmulator(access_key_id="AK", access_key_secret="SK") as cloud:
         for backup_task_id, statuses in BACKUP_SETS.items():
             cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=statuses[-1:], tenants=TENANTS)
+        cloud.next_backup(INSTANCE_ID, statuses=("DONE",), tenants=TENANTS)
         yield cloud
 
 

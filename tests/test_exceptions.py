@@ -7,7 +7,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_oceanbase import exceptions
-from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    BackupStartUnknownError,
+    OceanBaseCloudError,
+)
 
 CLOUD_ERRORS = [OceanBaseCloudError, *OceanBaseCloudError.__subclasses__()]
 
@@ -22,6 +26,7 @@ def test_error_travels_whole(error_class: type[OceanBaseCloudError]) -> None:
         error_message="m",
         request_id="r",
         retry_after=3.0,
+        may_have_acted=True,
     )
     error.add_note("noted")
     by_event = OceanBaseCloudError.from_dict(json.loads(json.dumps(error.to_dict())))
@@ -55,6 +60,12 @@ def test_transient() -> None:
     }
 
 
+@pytest.mark.parametrize("error_class", CLOUD_ERRORS)
+def test_only_what_surely_did_nothing_is_repeatable(error_class: type[OceanBaseCloudError]) -> None:
+    assert error_class("it broke").repeatable is error_class.transient
+    assert not error_class("it broke", may_have_acted=True).repeatable
+
+
 def test_unknown_class_in_an_event_is_still_an_error() -> None:
     assert type(OceanBaseCloudError.from_dict({"class": "Newer", "what": "it broke"})) is OceanBaseCloudError
 
@@ -76,3 +87,13 @@ def test_failed_backup_travels_whole() -> None:
         assert type(copy) is BackupSetFailedError
         assert str(copy) == str(error)
         assert copy.to_dict() == error.to_dict()
+
+
+def test_unknown_start_travels_whole() -> None:
+    error = BackupStartUnknownError("it broke", instance_id="ob-1", http_status=502, request_id="r")
+    assert isinstance(error, AirflowFailException)
+    assert "it broke (HTTP status 502, requestId r). It is not started again" in str(error)
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is BackupStartUnknownError
+    assert (str(copy), vars(copy)) == (str(error), vars(error))
+    assert "it broke. It is" in str(BackupStartUnknownError("it broke", instance_id="ob-1"))

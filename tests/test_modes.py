@@ -174,6 +174,7 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
             "success_statuses": ("OK",),
             "failure_statuses": ("NO",),
             "require_valid": True,
+            "registered_by": None,
         },
         "pace": {
             "poke_interval": 7.0,

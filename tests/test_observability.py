@@ -96,3 +96,15 @@ def test_failed_backup_is_named_without_a_version(told: Told) -> None:
 
 def test_lineage_holds_no_secret(told: Told) -> None:
     assert SECRET not in json.dumps(list(told.events.values()))
+
+
+@pytest.mark.parametrize("known", ["checkpoint", "dataBackupSize"])
+def test_what_the_api_left_out_makes_no_facet(known: str) -> None:
+    from airflow_provider_oceanbase.lineage import backup_set_lineage
+
+    given: Any = {"checkpoint": None, "dataBackupSize": None}
+    given[known] = {"checkpoint": "2026-01-19T10:32:28Z", "dataBackupSize": 1.5}[known]
+    (dataset,) = backup_set_lineage("oceanbase_default", "ob-1", "bak-1", given).inputs
+    assert dataset.namespace == "oceanbase-cloud://api-cloud.oceanbase.com"
+    assert list(dataset.facets or ()) == (["version"] if known == "checkpoint" else [])
+    assert list(dataset.inputFacets or ()) == (["dataQualityMetrics"] if known == "dataBackupSize" else [])

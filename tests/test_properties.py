@@ -26,7 +26,9 @@ from airflow_provider_oceanbase.goals import BackupSetGoal
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
 from airflow_provider_oceanbase.waiting import Pace, Wait
 
-settings.register_profile("thorough", max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "thorough", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("thorough")
 
 ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k", access_key_secret="s")

@@ -42,6 +42,7 @@ def trigger(**options: Any) -> BackupSetTrigger:
 def outcome(**options: Any) -> Any:
     event = asyncio.run(fire(trigger(**options)))
     event.pop("began")
+    event.pop("goal")
     return event
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -127,6 +128,51 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
         "odd\N{REPLACEMENT CHARACTER}status (requestId r).",
         "DONE (requestId r).",
     ]
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(60, True), (-60, False), (None, False)])
+def test_not_found_may_be_not_registered_yet(
+    seconds: float | None, waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    started = wait(registered_by=None if seconds is None else time.time() + seconds)
+    error = OceanBaseNotFoundError("not found", request_id="r-7")
+    if not waits:
+        with pytest.raises(OceanBaseNotFoundError):
+            started.failed(error)
+        return
+    started.failed(error)
+    started.failed(error)
+    started.answered(None, "r-8")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Backup task 'bak-1' of instance 'ob-1': status not registered yet (requestId r-7)."
+    ]
+    # No other failure is excused, and after an answer an outage is waited out.
+    with pytest.raises(OceanBaseAuthenticationError):
+        started.failed(OceanBaseAuthenticationError("no"))
+    started.failed(OceanBaseUnavailableError("down"))
+
+
+@pytest.mark.parametrize("first_share", [0.0, 0.5, 1.0])
+def test_pauses_end_with_a_check_when_the_time_is_over(
+    first_share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.time.time", lambda: clock[0])
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.time.monotonic", lambda: clock[0])
+    pauses, ages = [], []
+    for pause, max_age in wait().pauses(pace(timeout=150), began=1000.0, first_share=first_share):
+        pauses.append(pause)
+        ages.append(max_age)
+        clock[0] += pause
+    assert ages == [60] * (len(ages) - 1) + [0]
+    assert pauses[0] == 60 * first_share
+    assert sum(pauses) == 150
+    assert max(pauses) == 60
+
+
+def test_wait_that_is_late_checks_once_more() -> None:
+    assert list(wait().pauses(pace(timeout=50), began=time.time() - 100, first_share=0.3)) == [(0, 0)]
 
 
 @pytest.mark.parametrize(

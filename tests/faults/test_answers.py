@@ -51,11 +51,15 @@ SUBJECT = "backup task 'bak-1' of instance 'ob-1'"
 
 @dataclass
 class Fault:
-    """A bad answer, and what is said of it."""
+    """A bad answer, and what is said of it.
+
+    :param timeout: the connection's; long, on a busy machine, for all that do answer
+    """
 
     behaviour: Behaviour
     error: type[OceanBaseCloudError]
     says: str
+    timeout: float = 10.0
 
 
 FAULTS: dict[str, Fault] = {
@@ -129,8 +133,8 @@ FAULTS: dict[str, Fault] = {
         "no complete answer",
     ),
     "not HTTP": Fault(reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "no complete answer"),
-    "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)"),
-    "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)"),
+    "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", 0.3),
+    "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)", 0.3),
     "endless body": Fault(endless, OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
     "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
     "no gzip": Fault(
@@ -159,7 +163,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) -> None:
-    set_connection(monkeypatch, host=server.origin, extra={"timeout": 0.3} | extra)
+    set_connection(monkeypatch, host=server.origin, extra={"timeout": 10} | extra)
 
 
 def execute() -> Any:
@@ -172,7 +176,7 @@ def execute() -> Any:
 def test_operator(name: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     fault = FAULTS[name]
     with serve(fault.behaviour) as server:
-        connect(monkeypatch, server)
+        connect(monkeypatch, server, timeout=fault.timeout)
         with pytest.raises(OceanBaseCloudError) as caught:
             execute()
     assert type(caught.value) is fault.error
@@ -191,12 +195,12 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = FAULTS[name]
     if fault.error.transient:
         with serve(DOING, fault.behaviour, DONE) as server:
-            connect(monkeypatch, server)
+            connect(monkeypatch, server, timeout=fault.timeout)
             assert wait(mode)["status"] == "DONE"
         assert len(server.requests) == 3
         return
     with serve(DOING, fault.behaviour) as server:
-        connect(monkeypatch, server)
+        connect(monkeypatch, server, timeout=fault.timeout)
         with pytest.raises(OceanBaseCloudError) as caught:
             wait(mode)
     assert type(caught.value) is fault.error
@@ -289,7 +293,7 @@ def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> No
 
 def test_hook_is_usable_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(hang, drip, endless, DONE) as server:
-        connect(monkeypatch, server)
+        connect(monkeypatch, server, timeout=0.3)
         hook = OceanBaseHook()
         monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
         assert hook.get_backup_set("ob-1", "bak-1")["status"] == "DONE"

@@ -1,0 +1,44 @@
+"""One DAG for each way that a start can go: a task ``start``, of an instance with the DAG's ID."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_oceanbase.operators import StartBackupOperator
+
+WAIT = {"wait_for_completion": True}
+STARTS: dict[str, dict[str, Any]] = {
+    "start_only": {},
+    "start_poke_done": WAIT,
+    "start_deferrable_done": {**WAIT, "deferrable": True},
+    "start_poke_failed": WAIT,
+    "start_deferrable_failed": {**WAIT, "deferrable": True},
+    "start_deferrable_timeout": {**WAIT, "deferrable": True, "timeout": 1},
+    "start_unknown": {},
+    "start_refused": {},
+    "start_poke_resumed": WAIT,
+    "start_deferrable_resumed": {**WAIT, "deferrable": True},
+    "start_cut_off": {"execution_timeout": timedelta(seconds=1)},
+    "start_poke_killed": WAIT,
+    "start_deferrable_killed": {**WAIT, "deferrable": True},
+}
+
+for dag_id, options in STARTS.items():
+    with DAG(
+        dag_id,
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        default_args={"retries": 1, "retry_delay": timedelta(0)},
+        params={"instance_id": dag_id, "tenants": ["orders"]},
+    ) as dag:
+        StartBackupOperator(
+            task_id="start",
+            instance_id="{{ params.instance_id }}",
+            backup_object_type="tenant",
+            tenant_id="{{ params.tenants[0] }}",
+            **{"poke_interval": 0.2, "deferrable": False, **options},
+        )
+    globals()[dag_id] = dag

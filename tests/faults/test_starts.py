@@ -1,0 +1,303 @@
+"""Starts of backups that go wrong, one a row: what is said, and how many requests were on the wire."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certificates import make_certificate
+from conftest import set_connection
+from faults.server import Behaviour, RawServer, answer, backup_set, bomb, drip, hang, reset, serve
+
+from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.exceptions import (
+    BackupStartUnknownError,
+    OceanBaseAuthenticationError,
+    OceanBaseCloudError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+    OceanBaseThrottledError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.hooks import RETRY_ATTEMPTS, OceanBaseHook
+
+ENVELOPE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
+STARTED = answer({"success": True, "data": {"backupTaskId": "bak-new"}, "requestId": "r"})
+DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
+CHALLENGE = answer(b"", 401, WWW_Authenticate=DIGEST)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def hook() -> Iterator[OceanBaseHook]:
+    hook = OceanBaseHook()
+    yield hook
+    hook.close()
+
+
+def start(hook: OceanBaseHook) -> str:
+    return hook.start_backup("ob-1", backup_object_type="tenant", tenant_id="t1")
+
+
+def posts(server: RawServer) -> int:
+    return len([head for _, head in server.requests if head.startswith("POST ")])
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) -> None:
+    set_connection(monkeypatch, host=server.origin, extra={"timeout": 0.5, **extra})
+
+
+UNKNOWN: dict[str, tuple[Behaviour, str]] = {
+    "no answer": (hang, "no complete answer from http"),
+    "closed": (lambda exchange: False, "RemoteDisconnected"),
+    "reset": (reset(), "ConnectionResetError"),
+    "reset in the head": (reset(b"HTTP/1.1 200 OK\r\nContent-"), "no complete answer from http"),
+    "short body": (answer({"success": True}, length=1000), "IncompleteRead"),
+    "dripping body": (drip, "no complete answer from http"),
+    "no HTTP": (reset(b"220 smtp.example ESMTP\r\n\r\n"), "no complete answer from http"),
+    "408": (answer(ENVELOPE, 408), "HTTP status 408"),
+    "500": (answer(ENVELOPE, 500), "the service failed (HTTP status 500, requestId theirs)"),
+    "502 with HTML": (answer(b"<html>", 502), "HTTP status 502"),
+    "503": (answer(b"", 503, Retry_After="1"), "HTTP status 503"),
+    "504": (answer(b"", 504), "HTTP status 504"),
+    "202": (answer({"success": True, "data": None}, 202), "HTTP status 202"),
+    "204": (answer(b"", 204), "HTTP status 204"),
+    "HTML": (answer(b"<html>"), "not the documented JSON"),
+    "truncated JSON": (answer(b'{"success": true, "data": {'), "not the documented JSON"),
+    "success missing": (answer({"data": {"backupTaskId": "bak-new"}}), "no field success"),
+    "no data": (answer({"success": True, "data": None}), "data have no backupTaskId"),
+    "an ID that is no text": (answer({"success": True, "data": {"backupTaskId": 7}}), "no backupTaskId"),
+    "a blank ID": (answer({"success": True, "data": {"backupTaskId": " "}}), "no backupTaskId"),
+    "NUL": (answer({"success": True, "data": {"backupTaskId": "bak\0"}}), "no backupTaskId"),
+    "huge": (bomb(2000), "larger than"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_known_is_not_tried_again(
+    name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour, says = UNKNOWN[name]
+    monkeypatch.setattr(api, "BODY_TIMEOUTS", 1)
+    monkeypatch.setattr(api, "MAX_BODY_BYTES", 1000)
+    with serve(behaviour, STARTED) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(BackupStartUnknownError) as caught:
+            start(hook)
+    assert posts(server) == len(server.requests) == 1
+    text = str(caught.value)
+    assert says in text
+    assert text.startswith("A backup of instance 'ob-1' may be running: ")
+    assert "requestId" in text
+    assert "clear the task to start one" in text
+
+
+REFUSED: dict[str, tuple[Behaviour, type[OceanBaseCloudError]]] = {
+    "302": (answer(b"", 302, Location="http://elsewhere.example/"), OceanBaseRefusedError),
+    "307": (answer(b"", 307, Location="http://elsewhere.example/"), OceanBaseRefusedError),
+    "400": (answer(ENVELOPE, 400), OceanBaseRefusedError),
+    "401 with Basic": (
+        answer(b"", 401, WWW_Authenticate='Basic realm="x"'),
+        OceanBaseAuthenticationError,
+    ),
+    "403": (answer(ENVELOPE, 403), OceanBaseAuthenticationError),
+    "404": (answer(ENVELOPE, 404), OceanBaseNotFoundError),
+    "405": (answer(b"", 405), OceanBaseRefusedError),
+    "407": (answer(b"", 407), OceanBaseRefusedError),
+    "409": (answer(ENVELOPE, 409), OceanBaseRefusedError),
+    "success: false": (answer(ENVELOPE), OceanBaseRefusedError),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusal_is_known(name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    behaviour, error = REFUSED[name]
+    with serve(behaviour, STARTED) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(error, match="the start of a tenant backup of instance 'ob-1'"):
+            start(hook)
+    assert posts(server) == len(server.requests) == 1
+
+
+def test_throttled_start_is_tried_again(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    throttled = answer(ENVELOPE, 429, Retry_After="1")
+    with serve(throttled, throttled, STARTED) as server:
+        connect(monkeypatch, server)
+        assert start(hook) == "bak-new"
+    assert posts(server) == 3
+    with serve(throttled) as server:
+        connect(monkeypatch, server)
+        hook.close()
+        with pytest.raises(OceanBaseThrottledError):
+            start(hook)
+    assert posts(server) == RETRY_ATTEMPTS
+
+
+def test_what_follows_a_known_failure_may_be_unknown(
+    hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(answer(b"", 429), answer(b"", 502), STARTED) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(BackupStartUnknownError):
+            start(hook)
+    assert posts(server) == 2
+
+
+def test_challenge_is_answered_with_the_body(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(CHALLENGE, STARTED, STARTED) as server:
+        connect(monkeypatch, server)
+        assert [start(hook), start(hook)] == ["bak-new", "bak-new"]
+    assert posts(server) == 3
+    length = len(json.dumps({"backupObjectType": "tenant", "backupPolicy": "manual", "tenantId": "t1"}))
+    for _, head in server.requests:
+        fields = dict(line.split(": ", 1) for line in head.splitlines()[1:])
+        # A head of requests' own for a request without JSON would be another type, or chunks.
+        assert fields["Content-Type"] == "application/json"
+        assert int(fields["Content-Length"]) > length
+        assert "Transfer-Encoding" not in fields
+
+
+def test_stale_nonce_is_replaced(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = answer(b"", 401, WWW_Authenticate='Digest realm="r", nonce="m", qop="auth", stale=true')
+    with serve(CHALLENGE, STARTED, stale, STARTED) as server:
+        connect(monkeypatch, server)
+        assert [start(hook), start(hook)] == ["bak-new", "bak-new"]
+    assert posts(server) == 4
+
+
+def test_wrong_key_is_known(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(CHALLENGE) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(OceanBaseAuthenticationError):
+            start(hook)
+    assert posts(server) == 2
+
+
+def test_break_after_the_challenge_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(CHALLENGE, reset(), STARTED) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(BackupStartUnknownError):
+            start(hook)
+    assert posts(server) == 2
+
+
+def test_no_connection_after_the_challenge_is_known(
+    hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the client comes back by another connection.
+    closing = answer(b"", 401, WWW_Authenticate=DIGEST, Connection="close")
+
+    def challenge_and_go(exchange: Any) -> bool:
+        exchange.server.listener.shutdown(socket.SHUT_RDWR)
+        exchange.server.listener.close()
+        return closing(exchange) and False
+
+    server = RawServer([challenge_and_go])
+    connect(monkeypatch, server)
+    accepting = threading.Thread(target=server.accept)
+    accepting.start()
+    with pytest.raises(OceanBaseUnavailableError, match="ConnectionRefusedError"):
+        start(hook)
+    accepting.join()
+    assert posts(server) == 1
+
+
+def test_kept_connection_that_breaks_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(backup_set(), reset(), STARTED) as server:
+        connect(monkeypatch, server)
+        hook.get_backup_set("ob-1", "bak-1")
+        with pytest.raises(BackupStartUnknownError):
+            start(hook)
+    assert posts(server) == 1
+
+
+def test_kept_connection_that_was_closed_is_replaced(
+    hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = threading.Event()
+
+    def answer_and_close(exchange: Any) -> bool:
+        backup_set()(exchange)
+        exchange.connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
+        return False
+
+    with serve(answer_and_close, STARTED) as server:
+        connect(monkeypatch, server)
+        hook.get_backup_set("ob-1", "bak-1")
+        assert closed.wait(20)
+        assert start(hook) == "bak-new"
+    assert posts(server) == 1
+
+
+def assert_never_sent(hook: OceanBaseHook) -> None:
+    attempts: list[Any] = []
+    send = hook._send
+    hook._send = lambda request: (attempts.append(request), send(request))[1]  # type: ignore[method-assign]
+    with pytest.raises(OceanBaseUnavailableError, match="no complete answer from") as caught:
+        start(hook)
+    assert not caught.value.may_have_acted
+    assert len(attempts) == RETRY_ATTEMPTS
+
+
+def test_refused_connection(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    set_connection(monkeypatch, host=f"http://127.0.0.1:{port}")
+    assert_never_sent(hook)
+
+
+def test_unknown_host(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_connection(monkeypatch, host="http://no-such-host.invalid")
+    assert_never_sent(hook)
+
+
+def test_connection_that_takes_too_long(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        # Nobody accepts, so that the queue is full after the first, and Linux lets the others wait.
+        waiting = [socket.create_connection(address)]
+        set_connection(monkeypatch, host=f"http://127.0.0.1:{address[1]}", extra={"timeout": 0.1})
+        assert_never_sent(hook)
+        waiting[0].close()
+
+
+@pytest.mark.parametrize("certificate", [None, {"expired": True}, {"host": "127.0.0.9"}])
+def test_certificate(
+    certificate: dict[str, Any] | None, hook: OceanBaseHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "certificate.pem"
+    with serve(STARTED, context=make_certificate(path, **certificate or {})) as server:
+        connect(monkeypatch, server, verify=str(path) if certificate else "true")
+        assert_never_sent(hook)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("behaviour", [answer(b"", 407), answer(b"", 502), reset(), hang])
+def test_tunnel(
+    behaviour: Behaviour,
+    hook: OceanBaseHook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serve(behaviour) as proxy:
+        set_connection(monkeypatch, host="https://api.example", extra={"proxy": proxy.origin, "timeout": 0.3})
+        assert_never_sent(hook)
+    assert len(proxy.requests) == RETRY_ATTEMPTS
+    assert posts(proxy) == 0
+
+
+def test_handshake_that_is_reset(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server that speaks no TLS reads the greeting as a head without end, and says goodbye.
+    with serve(reset()) as server:
+        set_connection(monkeypatch, host=server.origin.replace("http:", "https:"), extra={"timeout": 0.3})
+        assert_never_sent(hook)
+    assert posts(server) == 0

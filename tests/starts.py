@@ -1,0 +1,74 @@
+"""Run a StartBackupOperator try by try, as Airflow would, but for the processes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from unittest.mock import MagicMock
+
+from airflow.providers.common.compat.sdk import TaskDeferred
+from modes import fire, stored
+
+from airflow_provider_oceanbase.operators import StartBackupOperator
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+MODES = ("poke", "deferrable")
+
+
+class State(dict[str, Any]):
+    """What Airflow keeps for a task from try to try."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class Task:
+    """A task, try by try: each has an operator of its own, and shares the state with the others."""
+
+    def __init__(self, mode: str = "poke", **options: Any) -> None:
+        self.options = {"poke_interval": 0.05, "deferrable": mode == "deferrable", **options}
+        self.state = State()
+        self.ti = MagicMock()
+
+    def run(self) -> str:
+        """Try once, as Airflow would; return the XCom, or raise what would fail the try."""
+        task = operator(**self.options)
+        self.ti.reset_mock()
+        try:
+            return task.execute(self.context)
+        except TaskDeferred as deferral:
+            event = asyncio.run(fire(stored(deferral.trigger)))
+            assert deferral.timeout is not None
+            return str(
+                operator(**self.options).resume_execution(
+                    deferral.method_name, {"event": event}, self.context
+                )
+            )
+
+    @property
+    def context(self) -> Any:
+        return {"ti": self.ti, "task_state_store": self.state}
+
+    @property
+    def xcoms(self) -> dict[str, Any]:
+        return {call.kwargs["key"]: call.kwargs["value"] for call in self.ti.xcom_push.call_args_list}
+
+
+def operator(**options: Any) -> StartBackupOperator:
+    defaults = {"task_id": "start", "instance_id": "ob-1", "backup_object_type": "tenant"}
+    return StartBackupOperator(**defaults | options)
+
+
+def waiting(mode: str, **options: Any) -> Task:
+    return Task(mode, wait_for_completion=True, **options)
+
+
+def starts(cloud: CloudEmulator) -> int:
+    return len([seen for seen in cloud.requests if seen.method == "POST" and seen.authorized])
+
+
+def plan(cloud: CloudEmulator, *statuses: str | int | None, **fields: Any) -> str:
+    return cloud.next_backup("ob-1", statuses=statuses, polls_per_status=1, **fields)

@@ -1,0 +1,174 @@
+"""Whole runs of DAGs that start backups, on real Airflow: done, failed, unknown, cut off and killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import airflow
+import pytest
+from conftest import ROOT, SECRET
+from dags.starts import STARTS
+from packaging.version import Version
+from test_dags import Runs
+
+from airflow_provider_oceanbase.testing import CloudEmulator, SeenRequest
+
+STATUSES: dict[str, tuple[str | int | None, ...]] = {
+    "only": ("DOING",),
+    "done": (None, 404, "BEGINNING", "DOING", "DONE"),
+    "failed": ("DOING", "FAILED"),
+    "timeout": ("DOING",),
+    "resumed": ("DOING", 400, "DOING", "DONE"),
+    "killed": ("DOING", "DOING", "DOING", "DONE"),
+}
+KEEPS_STATE = Version(airflow.__version__) >= Version("3.3")
+KILLED = [dag_id for dag_id in STARTS if dag_id.endswith("_killed")]
+EXAMPLE = "oceanbase_backup_and_verify"
+keeps_state = pytest.mark.skipif(not KEEPS_STATE, reason="Airflow keeps task state from 3.3 on")
+
+
+@pytest.fixture(scope="module")
+def runs(dags_folder: Path) -> Iterator[Runs]:
+    released = threading.Event()
+
+    def meddle(seen: SeenRequest) -> None:
+        if seen.method == "POST" and seen.status == 401 and "start_unknown" in seen.path:
+            cloud.fail(status=502, after_acting=True)
+        elif seen.method == "POST" and seen.status == 401 and "start_refused" in seen.path:
+            cloud.fail(status=400)
+        elif seen.method == "POST" and seen.authorized and "start_cut_off" in seen.path:
+            # The answer comes too late.
+            released.wait(60)
+
+    with CloudEmulator(access_key_secret=SECRET, on_request=meddle) as cloud:
+        runs = Runs(cloud)
+        for dag_id in STARTS:
+            if statuses := STATUSES.get(dag_id.rpartition("_")[2]):
+                cloud.next_backup(
+                    dag_id, backup_task_id=f"bak-{dag_id}", statuses=statuses, polls_per_status=1
+                )
+        cloud.next_backup("ob-demo", statuses=("DONE",), tenants=("orders", "billing"))
+        files = {dag_id: "starts.py" for dag_id in STARTS if dag_id not in KILLED}
+        if not KEEPS_STATE:
+            # dag.test() of Airflow 2 ends with the task that is cut off.
+            del files["start_cut_off"]
+        files[EXAMPLE] = f"{EXAMPLE}.py"
+        try:
+            runs.run(*(f"{dags_folder / file}:{dag_id}" for dag_id, file in files.items()))
+        finally:
+            released.set()
+        yield runs
+
+
+def starts(runs: Runs, dag_id: str) -> list[int]:
+    return [
+        seen.status
+        for seen in runs.cloud.requests
+        if seen.method == "POST" and seen.authorized and seen.path.split("/")[4] == dag_id
+    ]
+
+
+def test_start(runs: Runs) -> None:
+    start = runs.task("start_only", "start")
+    assert (start["state"], start["return_value"]) == ("success", "bak-start_only")
+    assert start["backup_set"] is None
+    assert starts(runs, "start_only") == [200]
+    (body,) = {str(seen.body) for seen in runs.cloud.requests if "start_only" in seen.path}
+    assert "'tenantId': 'orders'" in body
+
+
+@pytest.mark.parametrize("dag_id", ["start_poke_done", "start_deferrable_done"])
+def test_wait(dag_id: str, runs: Runs) -> None:
+    start = runs.task(dag_id, "start")
+    assert (start["state"], start["tries"], start["return_value"]) == ("success", 1, f"bak-{dag_id}")
+    assert start["backup_set"]["status"] == "DONE"
+    assert starts(runs, dag_id) == [200]
+    assert runs.cloud.polls(dag_id, f"bak-{dag_id}") == 5
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["start_poke_failed", "start_deferrable_failed", "start_deferrable_timeout", "start_unknown"]
+)
+def test_what_another_try_would_not_mend_is_not_tried_again(dag_id: str, runs: Runs) -> None:
+    start = runs.task(dag_id, "start")
+    assert (start["state"], start["tries"]) == ("failed", 1)
+    assert starts(runs, dag_id) == ([502] if dag_id == "start_unknown" else [200])
+
+
+def test_log_says_what_to_do_about_an_unknown_start(runs: Runs) -> None:
+    assert "A backup of instance 'start_unknown' may be running: the service failed (HTTP" in runs.printed
+
+
+def test_refusal_is_tried_again(runs: Runs) -> None:
+    start = runs.task("start_refused", "start")
+    assert (start["state"], start["tries"]) == ("failed", 2)
+    assert starts(runs, "start_refused") == [400, 400]
+
+
+@keeps_state
+@pytest.mark.parametrize("dag_id", ["start_poke_resumed", "start_deferrable_resumed"])
+def test_second_try_goes_on_with_the_backup(dag_id: str, runs: Runs) -> None:
+    start = runs.task(dag_id, "start")
+    assert (start["state"], start["tries"], start["return_value"]) == ("success", 2, f"bak-{dag_id}")
+    assert start["backup_set"]["status"] == "DONE"
+    assert starts(runs, dag_id) == [200]
+
+
+@keeps_state
+def test_try_after_one_that_was_cut_off_starts_nothing(runs: Runs) -> None:
+    start = runs.task("start_cut_off", "start")
+    assert (start["state"], start["tries"]) == ("failed", 2)
+    assert starts(runs, "start_cut_off") == [200]
+    assert "a former try was cut off while it started one, at 20" in runs.printed
+
+
+@keeps_state
+@pytest.mark.parametrize("dag_id", KILLED)
+def test_try_after_one_that_was_killed_goes_on_with_the_backup(
+    dag_id: str, runs: Runs, dags_folder: Path
+) -> None:
+    name = f"{dags_folder / 'starts.py'}:{dag_id}"
+    first = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "run_dags.py", name],
+        env=runs.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    kill = runs.cloud._on_request
+
+    def kill_at_the_second_check(seen: SeenRequest) -> None:
+        if runs.cloud.polls(dag_id, f"bak-{dag_id}") == 2:
+            first.kill()
+
+    runs.cloud._on_request = lambda seen: seen.backup_status and kill_at_the_second_check(seen)
+    assert first.wait() == -signal.SIGKILL
+    runs.cloud._on_request = kill
+    runs.run(name, script="retry_task.py")
+    start = runs.task(dag_id, "start")
+    assert (start["state"], start["return_value"]) == ("success", f"bak-{dag_id}")
+    assert start["backup_set"]["status"] == "DONE"
+    assert starts(runs, dag_id) == [200]
+
+
+def test_example(runs: Runs) -> None:
+    tasks = runs.results[EXAMPLE]["tasks"]
+    assert set(tasks) == {"back_up", "get_backup_set", "verify[0]", "verify[1]"}
+    assert {task["state"] for task in tasks.values()} == {"success"}
+    assert tasks["back_up"]["return_value"] == "bak-started-1"
+    assert tasks["back_up"]["backup_set"]["status"] == "DONE"
+    results = [tasks[f"verify[{index}]"]["return_value"] for index in (0, 1)]
+    assert [result.partition(" GB")[0] for result in results] == ["orders: 0.06", "billing: 0.06"]
+
+
+def test_nothing_that_is_logged_holds_a_secret(runs: Runs) -> None:
+    # Airflow's own supervisor, which dag.test() runs in the same process, prints what it shall mask.
+    printed = "\n".join(line for line in runs.printed.splitlines() if "MaskSecret" not in line)
+    wanted: set[Any] = {SECRET, "Authorization:", *runs.cloud.seen_digest_responses} - {""}
+    assert len(wanted) > 10
+    assert [text for text in wanted if text in printed] == []

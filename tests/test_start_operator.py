@@ -1,0 +1,168 @@
+"""StartBackupOperator: what it starts, and how it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
+from starts import MODES, Task, operator, plan, starts, waiting
+
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseInputError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+)
+from airflow_provider_oceanbase.operators import StartBackupOperator
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
+    with CloudEmulator() as cloud:
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+        yield cloud
+
+
+def test_constructor_does_no_io() -> None:
+    operator(oceanbase_conn_id="no_such_connection")
+
+
+def test_templates() -> None:
+    assert set(StartBackupOperator.template_fields) == {
+        "instance_id",
+        "backup_object_type",
+        "tenant_id",
+        "database_tables",
+        "oceanbase_conn_id",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"poke_interval": -1}, ValueError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"timeout": timedelta(seconds=-1)}, ValueError),
+        ({"registration_timeout": "soon"}, ValueError),
+        ({"success_statuses": ()}, ValueError),
+        ({"success_statuses": ("A",), "failure_statuses": ("A",)}, ValueError),
+        ({"failure_statuses": "FAILED"}, TypeError),
+    ],
+)
+def test_unusable_arguments(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(options))):
+        operator(**options)
+
+
+def test_durations_may_be_timedeltas() -> None:
+    task = operator(poke_interval=timedelta(minutes=2), timeout=timedelta(hours=1), registration_timeout=5)
+    assert (task.poke_interval, task.timeout, task.registration_timeout) == (120, 3600, 5)
+
+
+def test_start(cloud: CloudEmulator) -> None:
+    task = Task(tenant_id="t1", need_pre_check=False)
+    backup_task_id = plan(cloud, "DOING")
+    assert task.run() == backup_task_id
+    assert task.xcoms == {}
+    assert [seen.method for seen in cloud.requests] == ["POST", "POST"]
+    assert cloud.requests[-1].body == {
+        "backupObjectType": "tenant",
+        "backupPolicy": "manual",
+        "needPreCheck": False,
+        "tenantId": "t1",
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        ("BEGINNING", "DOING", "DONE"),
+        (None, None, "DONE"),
+        (404, None, 404, "DOING", "DONE"),
+        (503, "DOING", 429, "DONE"),
+    ],
+)
+def test_wait(statuses: tuple[Any, ...], mode: str, cloud: CloudEmulator) -> None:
+    task = waiting(mode)
+    backup_task_id = plan(cloud, *statuses, tenants=("orders",))
+    assert task.run() == backup_task_id
+    summary = task.xcoms["backup_set"]
+    assert (summary["status"], summary["backupSetId"], summary["tenantCount"]) == ("DONE", backup_task_id, 1)
+    assert starts(cloud) == 1
+    assert cloud.polls("ob-1", backup_task_id) == len(statuses)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_not_found_is_waited_for_no_longer_than_it_may_take(mode: str, cloud: CloudEmulator) -> None:
+    task = waiting(mode, registration_timeout=0)
+    backup_task_id = plan(cloud, 404, "DONE")
+    with pytest.raises(OceanBaseNotFoundError):
+        task.run()
+    assert cloud.polls("ob-1", backup_task_id) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("statuses", "fields", "options", "says"),
+    [
+        (("DOING", "FAILED"), {}, {}, "ended with status FAILED"),
+        (("OK",), {}, {"success_statuses": ("GOOD",), "failure_statuses": ("OK",)}, "status OK"),
+        (("DONE",), {"validity": "INVALID"}, {"require_valid": True}, "its validity is INVALID"),
+    ],
+)
+def test_failed_backup(
+    statuses: Any, fields: Any, options: Any, says: str, mode: str, cloud: CloudEmulator
+) -> None:
+    task = waiting(mode, **options)
+    backup_task_id = plan(cloud, *statuses, **fields)
+    with pytest.raises(BackupSetFailedError, match=says) as caught:
+        task.run()
+    assert caught.value.backup_task_id == backup_task_id
+    assert task.xcoms == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_timeout(mode: str, cloud: CloudEmulator) -> None:
+    task = waiting(mode, timeout=0.3)
+    plan(cloud, "DOING")
+    with pytest.raises(AirflowSensorTimeout, match="of instance 'ob-1' was last seen with status DOING"):
+        task.run()
+
+
+def test_execution_timeout_bounds_a_deferred_wait(cloud: CloudEmulator) -> None:
+    task = waiting("deferrable", execution_timeout=timedelta(seconds=0.3))
+    plan(cloud, "DOING")
+    with pytest.raises(AirflowTaskTimeout, match=r"exceeds the specified timeout of 0\.3"):
+        task.run()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_refusal_in_mid_wait(mode: str, cloud: CloudEmulator) -> None:
+    task = waiting(mode)
+    plan(cloud, "DOING", 400)
+    with pytest.raises(OceanBaseRefusedError):
+        task.run()
+
+
+def test_changes_are_told(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    backup_task_id = plan(cloud, 404, 404, "DOING", "DONE")
+    waiting("poke").run()
+    text = logged()
+    # Airflow 2 writes each line twice.
+    once = text.count(f"Started backup task '{backup_task_id}' of instance 'ob-1'.")
+    assert once in (1, 2)
+    subject = f"Backup task '{backup_task_id}' of instance 'ob-1': status"
+    for status in ("not registered yet", "DOING", "DONE"):
+        assert text.count(f"{subject} {status} (requestId") == once
+
+
+def test_bad_argument_fails_before_anything_is_sent(cloud: CloudEmulator) -> None:
+    with pytest.raises(OceanBaseInputError, match="backup_object_type is 'cluster'"):
+        Task(backup_object_type="cluster").run()
+    assert cloud.requests == []
