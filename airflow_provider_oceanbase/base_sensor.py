@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -13,7 +14,6 @@ from airflow_provider_oceanbase.task_waits import check, deferral, measure, summ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -170,7 +170,9 @@ def _first_check(context: Context) -> datetime | None:
     """When the task first checked and was put off, None where it never was."""
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
-        return cast("datetime | None", ti.get_first_reschedule_date(context))
+        first_date = ti.get_first_reschedule_date(context)
+        # Airflow 3.0 gives it as text.
+        return datetime.fromisoformat(first_date) if isinstance(first_date, str) else first_date
     # Airflow 2 tells it from the database only.
     from airflow.models.taskreschedule import TaskReschedule
     from airflow.utils.session import create_session

@@ -12,6 +12,7 @@ from conftest import URL, answer, set_connection
 from modes import context, rescheduled
 from modes import sensor as any_sensor
 
+from airflow_provider_oceanbase.base_sensor import _first_check
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseInputError,
@@ -221,3 +222,12 @@ def test_reschedule_times_out() -> None:
     with pytest.raises(AirflowSensorTimeout):
         reschedule([DOING], minutes_ago(5), timeout=200)
     assert is_put_off([DOING], minutes_ago(5), timeout=310) <= 11
+
+
+@pytest.mark.parametrize("known", ["2026-01-19T10:32:28.5Z", datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)])
+def test_first_check_as_airflow_gives_it(known: Any) -> None:
+    assert _first_check(context(known)) == datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)
+
+
+def test_task_that_was_never_put_off() -> None:
+    assert _first_check(context(None)) is None
