@@ -185,7 +185,7 @@ def show_result(page: Page) -> Locator:
     page.get_by_role("button", name="Expand all").click()
     row = page.get_by_role("row").nth(1)
     expect(row.get_by_role("cell", name="return_value")).to_be_visible()
-    expect(row.locator(".view-lines")).to_contain_text(TENANTS[0])
+    expect(row.locator(".view-lines")).to_contain_text(f'"{BACKUP_TASK_ID}-1002"')
     return row
 
 
