@@ -158,11 +158,13 @@ def read_backup_set_page(data: object) -> BackupSetPage:
 
     :raises ValueError: the data are not of the documented shape
     """
-    if data is None:
-        data = {}
+    if data is None or data == {}:
+        return BackupSetPage([], None, None)
     if not isinstance(data, dict):
         raise ValueError("data are no object")
-    items = data.get("dataList")
+    if "dataList" not in data:
+        raise ValueError("data have no dataList")
+    items = data["dataList"]
     if not isinstance(items, list | None):
         raise ValueError("dataList is no list")
     total, has_more = data.get("total"), data.get("hasMore")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_oceanbase import api, get_provider_info
+from airflow_provider_oceanbase import api, forms
 from airflow_provider_oceanbase.backup_set import backup_set_request
 from airflow_provider_oceanbase.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
 from airflow_provider_oceanbase.conversation import converse
@@ -269,28 +269,12 @@ class OceanBaseHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return labels and placeholders of the connection form, for Airflow before 3.3."""
-        behaviour = _connection_type()["ui-field-behaviour"]
-        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+        return forms.field_behaviour()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the extra fields of the connection form, for Airflow before 3.3."""
-        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
-        from wtforms import PasswordField, StringField
-
-        def widget(field: dict[str, Any]) -> Any:
-            secret = field["schema"].get("format") == "password"
-            field_class, look = (
-                (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
-            )
-            return field_class(field["label"], description=field["description"], widget=look())
-
-        return {name: widget(field) for name, field in _connection_type()["conn-fields"].items()}
-
-
-def _connection_type() -> dict[str, Any]:
-    connection_types: Any = get_provider_info()["connection-types"]
-    return connection_types[0]  # type: ignore[no-any-return]
+        return forms.widgets()
 
 
 def _is_repeatable(error: BaseException) -> bool:

@@ -48,6 +48,7 @@ def wait_here(hook: OceanBaseHook, wait: Wait[T], pace: Pace, began: float) -> B
     :raises OceanBaseCloudError: waiting would not help
     """
     for pause, _ in wait.pauses(pace, began, first_share=0.0):
+        # In the worker's own slot: who does not want that defers.
         time.sleep(pause)
         if backup_set := check(hook, wait):
             return backup_set

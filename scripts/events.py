@@ -184,6 +184,7 @@ def kill_amid_events(watch: Watch, kills: int, rng: random.Random) -> None:
         name, delay = f"bak-kill-{number}", rng.uniform(0, KILL_WITHIN_SECONDS)
         watch.add(name)
         watch.wait_for_polls(1)
+        # The moment of the kill is what is tried; nothing is waited for.
         time.sleep(delay)
         watch.kill()
         noted = sum(name in told for told in watch.noted())

@@ -163,6 +163,8 @@ def test_no_sets(data: object) -> None:
     [
         ([], "data are no object"),
         ("", "data are no object"),
+        ({"status": "DONE"}, "data have no dataList"),
+        ({"total": 0}, "data have no dataList"),
         ({"dataList": {}}, "dataList is no list"),
         ({"dataList": [None]}, "dataList has an entry without backupSetId"),
         ({"dataList": [{"status": "DONE"}]}, "dataList has an entry without backupSetId"),
@@ -178,7 +180,7 @@ def test_pages_that_are_none(data: object, problem: str) -> None:
 def test_odd_counts_are_passed_over() -> None:
     page = read_backup_set_page({"dataList": [], "total": "many", "hasMore": "yes"})
     assert (page.total, page.has_more) == (None, None)
-    assert read_backup_set_page({"total": True}).total is None
+    assert read_backup_set_page({"dataList": [], "total": True}).total is None
 
 
 def page(*names: str, **rest: Any) -> dict[str, Any]:
