@@ -30,7 +30,7 @@ from airflow_provider_oceanbase.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from airflow_provider_oceanbase.conversation import Conversation
     from airflow_provider_oceanbase.endpoint import Endpoint
@@ -77,9 +77,9 @@ class Request(Generic[T_co]):
     body: Mapping[str, Any] | None = None
 
     @property
-    def key(self) -> str:
+    def key(self) -> Hashable:
         """Tells one question from another."""
-        return f"{self.path}?{self.query}"
+        return self.path, self.query
 
     def conversation(self) -> Conversation[T_co]:
         """Return the requests to send: this one."""

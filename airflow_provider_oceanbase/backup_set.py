@@ -9,6 +9,7 @@ from airflow_provider_oceanbase.api import Request, path_segment
 from airflow_provider_oceanbase.exceptions import shown
 
 _SUMMARY_VALUE_BYTES = 160
+_WITH_CHECK, _WITHOUT_CHECK = (f"checkBackupSetDownloadEnable={value}" for value in ("true", "false"))
 
 
 class TenantBackupSet(TypedDict, total=False):
@@ -93,7 +94,7 @@ def backup_set_request(
     backup_task = path_segment("backup_task_id", backup_task_id)
     return Request(
         path=f"/api/v2/instances/{instance}/backup/data/sets/{backup_task}",
-        query=f"checkBackupSetDownloadEnable={str(check_backup_set_download_enable).lower()}",
+        query=_WITH_CHECK if check_backup_set_download_enable else _WITHOUT_CHECK,
         subject=f"backup task {shown(backup_task_id)!r} of instance {shown(instance_id)!r}",
         read=read_backup_set,
     )

@@ -16,6 +16,8 @@ from airflow_provider_oceanbase.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from airflow_provider_oceanbase.backup_set import BackupSet
     from airflow_provider_oceanbase.conversation import Conversation
 
@@ -67,7 +69,7 @@ class BackupSetList:
             )
 
     @property
-    def key(self) -> str:
+    def key(self) -> Hashable:
         """Tells one question from another."""
         return self.page(1).key
 

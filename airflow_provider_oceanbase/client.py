@@ -18,7 +18,7 @@ from airflow_provider_oceanbase.conversation import Question, converse_async
 from airflow_provider_oceanbase.digest import digest_challenge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Hashable
 
     from airflow_provider_oceanbase.api import Answer, Request, T
     from airflow_provider_oceanbase.endpoint import Endpoint
@@ -48,7 +48,7 @@ class CloudClient:
         self.endpoint = endpoint
         self._users = 0
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
-        self._polls: dict[str, _Poll] = {}
+        self._polls: dict[Hashable, _Poll] = {}
         # Last in, first out: a few waits need a few lanes, and as few challenges.
         self._lanes: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
         for _ in range(LANES):
@@ -96,8 +96,8 @@ class CloudClient:
             if task is not None:
                 task.cancel()
 
-    async def ask(self, question: Question[T], *, max_age: float = 0.0) -> Answer[T]:
-        """Ask once and return the answer: a wait is its own retry.
+    def ask(self, question: Question[T], *, max_age: float = 0.0) -> Awaitable[Answer[T]]:
+        """Ask once; what is returned gives the answer. A wait is its own retry.
 
         :param max_age: how old an answer to another wait may be to serve for this one too, in seconds; one
             that is under way serves in any case
@@ -105,12 +105,12 @@ class CloudClient:
         """
         poll = self._polls.get(question.key)
         if poll is None or poll.users == 1:
-            return await converse_async(question, self._send)
+            return converse_async(question, self._send)
         if poll.task is None or (poll.task.done() and poll.age() >= max_age):
             poll.task = asyncio.create_task(poll.answer(converse_async(question, self._send)))
             poll.task.add_done_callback(_heard)
         # Whoever is cancelled here must not take the answer from the others.
-        return cast("Answer[T]", await asyncio.shield(poll.task))
+        return asyncio.shield(poll.task)
 
     def age(self, question: Question[Any]) -> float:
         """Return how many seconds ago the last shared answer came, 0 where none is shared."""

@@ -23,6 +23,9 @@ class Connected:
     :param conn_id: ID of a connection of type ``oceanbase``
     """
 
+    # A wait keeps one for hours.
+    __slots__ = ("_client", "_conn_id", "_question")
+
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._client: CloudClient | None = None

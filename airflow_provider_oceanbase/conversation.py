@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 from airflow_provider_oceanbase.api import Answer, Request, T, T_co
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
 #: Yields the requests to send, takes the answer to each, and returns the answer to the question.
 Conversation: TypeAlias = Generator[Request[Any], Answer[Any], Answer[T_co]]
@@ -18,7 +18,7 @@ class Question(Protocol[T_co]):
     """What can be asked of the API, in one request or more."""
 
     @property
-    def key(self) -> str:
+    def key(self) -> Hashable:
         """Tells questions apart: equal ones have equal answers."""
 
     def conversation(self) -> Conversation[T_co]:
