@@ -171,7 +171,7 @@ def _first_check(context: Context) -> datetime | None:
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         first_date = ti.get_first_reschedule_date(context)
-        # Airflow 3.0 gives it as text.
+        # dag.test() of Airflow 3.0 gives it as text.
         return datetime.fromisoformat(first_date) if isinstance(first_date, str) else first_date
     # Airflow 2 tells it from the database only.
     from airflow.models.taskreschedule import TaskReschedule

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ CONN_ID = "oceanbase_default"
 HOST = "https://api-cloud.oceanbase.com"
 SECRET = "the-secret-of-the-tests"
 URL = f"{HOST}/api/v2/instances/ob-1/backup/data/sets/bak-1"
+# There dag.test() gives the base class of sensors text for a time: the second reschedule fails, is retried.
+RETRIED_BY_AIRFLOW = {"reschedule_done"} if version("apache-airflow").startswith("3.0.") else set()
 
 
 @pytest.fixture(autouse=True)
