@@ -7,20 +7,21 @@ import ssl
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from yarl import URL
 
 from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.api import Request, T
 from airflow_provider_oceanbase.conversation import Question, converse_async
 from airflow_provider_oceanbase.digest import digest_challenge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Hashable
+    from collections.abc import Awaitable, Coroutine, Hashable
 
-    from airflow_provider_oceanbase.api import Answer, Request, T
+    from airflow_provider_oceanbase.api import Answer
     from airflow_provider_oceanbase.endpoint import Endpoint
 
 #: Requests under way at once: enough while polls per second times seconds per answer stay below it.
@@ -48,7 +49,7 @@ class CloudClient:
         self.endpoint = endpoint
         self._users = 0
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
-        self._polls: dict[Hashable, _Poll] = {}
+        self._polls: dict[Hashable, Poll[Any]] = {}
         # Last in, first out: a few waits need a few lanes, and as few challenges.
         self._lanes: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
         for _ in range(LANES):
@@ -76,46 +77,23 @@ class CloudClient:
             if isinstance(session, aiohttp.ClientSession):
                 await session.close()
 
-    def join(self, question: Question[Any]) -> None:
-        """Count one more wait that asks a question again and again; each :meth:`leave` counts one less.
+    def join(self, question: Question[T]) -> Poll[T]:
+        """Return the poll of a wait that asks a question again and again; leave it by ``leave()``."""
+        poll = self._polls.setdefault(question.key, Poll(self, question))
+        poll.users += 1
+        return poll
 
-        While there are several, they share its answers.
-        """
-        self._polls.setdefault(question.key, _Poll()).users += 1
+    def drop(self, poll: Poll[Any]) -> None:
+        """Forget a poll that nobody uses any more."""
+        del self._polls[poll.question.key]
 
-    def leave(self, question: Question[Any]) -> None:
-        """Count one wait less."""
-        poll = self._polls[question.key]
-        poll.users -= 1
-        if poll.users > 1:
-            return
-        # Nobody is left to share with, and with thousands of tenants an answer takes megabytes.
-        task, poll.task = poll.task, None
-        if not poll.users:
-            del self._polls[question.key]
-            if task is not None:
-                task.cancel()
-
-    def ask(self, question: Question[T], *, max_age: float = 0.0) -> Awaitable[Answer[T]]:
+    def ask(self, question: Question[T]) -> Coroutine[Any, Any, Answer[T]]:
         """Ask once; what is returned gives the answer. A wait is its own retry.
 
-        :param max_age: how old an answer to another wait may be to serve for this one too, in seconds; one
-            that is under way serves in any case
         :raises OceanBaseCloudError: what failed
         """
-        poll = self._polls.get(question.key)
-        if poll is None or poll.users == 1:
-            return converse_async(question, self._send)
-        if poll.task is None or (poll.task.done() and poll.age() >= max_age):
-            poll.task = asyncio.create_task(poll.answer(converse_async(question, self._send)))
-            poll.task.add_done_callback(_heard)
-        # Whoever is cancelled here must not take the answer from the others.
-        return asyncio.shield(poll.task)
-
-    def age(self, question: Question[Any]) -> float:
-        """Return how many seconds ago the last shared answer came, 0 where none is shared."""
-        poll = self._polls.get(question.key)
-        return poll.age() if poll is not None and poll.task is not None else 0.0
+        # One request is most of what is asked, and needs no conversation.
+        return self._send(question) if isinstance(question, Request) else converse_async(question, self._send)
 
     async def _send(self, request: Request[T]) -> Answer[T]:
         request_id = api.new_request_id()
@@ -182,26 +160,59 @@ class CloudClient:
 _clients: dict[tuple[asyncio.AbstractEventLoop, Endpoint], CloudClient] = {}
 
 
-class _Poll:
-    """The last answer to a question that several waits ask, or the one that is under way."""
+class Poll(Generic[T]):
+    """A question that waits ask again and again. While there are several, they share its answers.
 
-    __slots__ = ("_answered_at", "task", "users")
+    :meth:`CloudClient.join` makes it.
+    """
 
-    def __init__(self) -> None:
+    # A wait keeps one for hours.
+    __slots__ = ("_answered_at", "_client", "_task", "question", "users")
+
+    def __init__(self, client: CloudClient, question: Question[T]) -> None:
+        self._client = client
+        self.question = question
         self.users = 0
-        self.task: asyncio.Task[Answer[Any]] | None = None
+        self._task: asyncio.Task[Answer[T]] | None = None
         self._answered_at = 0.0
 
-    async def answer(self, answer: Awaitable[Answer[T]]) -> Answer[T]:
-        """Wait for an answer, or an error, and note when it came."""
+    @property
+    def age(self) -> float:
+        """Seconds since the last shared answer came, 0 where none is shared."""
+        return 0.0 if self._task is None else time.monotonic() - self._answered_at
+
+    def ask(self, *, max_age: float = 0.0) -> Awaitable[Answer[T]]:
+        """Ask once; what is returned gives the answer.
+
+        :param max_age: how old an answer to another wait may be to serve for this one too, in seconds; one
+            that is under way serves in any case
+        :raises OceanBaseCloudError: what failed
+        """
+        if self.users == 1:
+            return self._client.ask(self.question)
+        if self._task is None or (self._task.done() and self.age >= max_age):
+            self._task = asyncio.create_task(self._answer())
+            self._task.add_done_callback(_heard)
+        # Whoever is cancelled here must not take the answer from the others.
+        return asyncio.shield(self._task)
+
+    def leave(self) -> None:
+        """Count one wait less."""
+        self.users -= 1
+        if self.users > 1:
+            return
+        # Nobody is left to share with, and with thousands of tenants an answer takes megabytes.
+        task, self._task = self._task, None
+        if not self.users:
+            self._client.drop(self)
+            if task is not None:
+                task.cancel()
+
+    async def _answer(self) -> Answer[T]:
         try:
-            return await answer
+            return await self._client.ask(self.question)
         finally:
             self._answered_at = time.monotonic()
-
-    def age(self) -> float:
-        """Return how many seconds ago the last answer came."""
-        return time.monotonic() - self._answered_at
 
 
 def _heard(task: asyncio.Task[Any]) -> None:

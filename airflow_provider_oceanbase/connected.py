@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-from airflow_provider_oceanbase.client import CloudClient, shared_client
+from airflow_provider_oceanbase.client import CloudClient, Poll, shared_client
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
@@ -24,25 +24,27 @@ class Connected:
     """
 
     # A wait keeps one for hours.
-    __slots__ = ("_client", "_conn_id", "_question")
+    __slots__ = ("_client", "_conn_id", "_poll", "_question")
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._client: CloudClient | None = None
         self._question: Question[Any] | None = None
+        self._poll: Poll[Any] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._turn_to(None)
+        if self._poll is not None:
+            self._poll.leave()
         if self._client is not None:
             await self._client.release()
 
     @property
     def age(self) -> float:
         """Seconds since the last answer came to whoever asked for it."""
-        return self._client.age(self._question) if self._client and self._question else 0.0
+        return 0.0 if self._poll is None else self._poll.age
 
     async def ask(self, question: Question[T], *, max_age: float = 0.0) -> Answer[T]:
         """Ask once and return the answer; once more where the AccessKey may have been rotated.
@@ -50,16 +52,17 @@ class Connected:
         :param max_age: how old an answer to another may be to serve for this one too, in seconds
         :raises OceanBaseCloudError: what failed
         """
-        # Not before the first check, so that many waits do not all read their connections at once.
-        client = self._client or await self._connect()
-        self._turn_to(question)
+        poll: Poll[T] | None = self._poll
+        if poll is None or self._question is not question:
+            # Not before the first check, so that many waits do not all read their connections at once.
+            poll = self._join(self._client or await self._connect(), question)
         try:
-            return await client.ask(question, max_age=max_age)
+            return await poll.ask(max_age=max_age)
         except OceanBaseCloudError as error:
             if not error.outdated:
                 raise
-        client = await self._connect()
-        return await client.ask(question)
+        poll = self._join(await self._connect(), question)
+        return await poll.ask()
 
     async def _connect(self) -> CloudClient:
         connection = await get_async_connection(self._conn_id)
@@ -67,17 +70,12 @@ class Connected:
         former, self._client = self._client, shared_client(endpoint).acquire()
         if former is not None:
             # Only now: where nothing has changed, it is the same, and stays open.
-            if self._question is not None:
-                self._client.join(self._question)
-                former.leave(self._question)
             await former.release()
         return self._client
 
-    def _turn_to(self, question: Question[Any] | None) -> None:
-        former, self._question = self._question, question
-        if self._client is None or former is question:
-            return
-        if question is not None:
-            self._client.join(question)
+    def _join(self, client: CloudClient, question: Question[T]) -> Poll[T]:
+        former, self._poll, self._question = self._poll, client.join(question), question
         if former is not None:
-            self._client.leave(former)
+            # Only now, likewise.
+            former.leave()
+        return self._poll

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -91,17 +90,11 @@ class WaitTrigger(BaseTrigger, Generic[T]):
 
     async def _wait(self) -> dict[str, Any]:
         pace = Pace(**self.pace)
-        wait: Wait[T] = Wait(self.goal_class(**self.goal), self.log, first=False, status=self.status)
+        # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
+        wait: Wait[T] = Wait(self.goal_class(**self.goal), self.logger(), first=False, status=self.status)
         question = wait.goal.question
         async with Connected(self.oceanbase_conn_id) as connected:
-            self.log.info(
-                "%s was last seen with %s. Waiting: a check every %g s%s, for %.0f s more at most.",
-                wait.goal.subject,
-                wait.status,
-                pace.poke_interval,
-                " at first" if pace.exponential_backoff else "",
-                max(pace.timeout - max(time.time() - self.began, 0.0), 0.0),
-            )
+            wait.resumed(pace, self.began)
             # Waits that begin together, or in a triggerer that has just started, must not check together.
             first_share = random.random()  # noqa: S311 - no secret
             for pause, max_age in wait.pauses(pace, self.began, first_share=first_share):

@@ -127,6 +127,20 @@ class Wait(Generic[T]):
     def __post_init__(self) -> None:
         self._outage = Outage(self.log)
 
+    def resumed(self, pace: Pace, began: float) -> None:
+        """Tell what a wait that began elsewhere goes on with.
+
+        :param began: when it began, in seconds since the epoch
+        """
+        self.log.info(
+            "%s was last seen with %s. Waiting: a check every %g s%s, for %.0f s more at most.",
+            self.goal.subject,
+            self.status,
+            pace.poke_interval,
+            " at first" if pace.exponential_backoff else "",
+            max(pace.timeout - _passed(began), 0.0),
+        )
+
     def answered(self, data: T, request_id: str) -> BackupSet | None:
         """Judge an answer: the set that is waited for, None to wait on.
 
@@ -174,8 +188,7 @@ class Wait(Generic[T]):
         :param began: when the wait began, in seconds since the epoch
         :param first_share: how much of a whole pause comes before the first check: 0 to check at once
         """
-        # Where the clock has been set back, the wait begins now.
-        elapsed = max(time.time() - began, 0.0)
+        elapsed = _passed(began)
         since = time.monotonic() - elapsed
         interval = pace.pause(elapsed, seed=began)
         pause = interval * first_share
@@ -192,12 +205,17 @@ class Wait(Generic[T]):
     def timed_out(self, pace: Pace, began: float) -> str:
         """Return what to say when the time is over."""
         text = (
-            f"Sensor has timed out; run duration of {max(time.time() - began, 0.0):.0f} seconds exceeds the "
+            f"Sensor has timed out; run duration of {_passed(began):.0f} seconds exceeds the "
             f"specified timeout of {pace.timeout:g}. {self.goal.subject} was last seen with {self.status}"
         )
         if (seconds := self._outage.seconds) is None:
             return f"{text}."
         return f"{text}; OceanBase Cloud has not answered for {seconds:.0f} s."
+
+
+def _passed(began: float) -> float:
+    # Where the clock has been set back, the wait begins now.
+    return max(time.time() - began, 0.0)
 
 
 def _backoff(poke_interval: float, elapsed: float, seed: str) -> float:

@@ -122,11 +122,11 @@ def test_an_old_answer_is_for_who_takes_it(cloud: CloudEmulator) -> None:
     async def ask() -> list[str]:
         connection = Connection(uri=cloud.connection_uri)
         async with client.shared_client(Endpoint.from_connection(connection, connection.extra_dejson)) as one:
-            one.join(question)
-            one.join(question)
-            answers = [await one.ask(question, max_age=age) for age in (60, 60, 0)]
-            one.leave(question)
-            one.leave(question)
+            poll = one.join(question)
+            assert one.join(backup_set_request("ob-1", "bak-1")) is poll
+            answers = [await poll.ask(max_age=age) for age in (60, 60, 0)]
+            poll.leave()
+            poll.leave()
         return [answer.data["status"] for answer in answers if answer.data]
 
     assert asyncio.run(ask()) == ["DOING", "DOING", "DONE"]
@@ -137,14 +137,14 @@ def test_answers_are_kept_only_while_they_are_shared(cloud: CloudEmulator) -> No
 
     async def watch() -> None:
         tasks = [asyncio.create_task(fire(trigger(poke_interval=0.1))) for _ in range(2)]
-        while not any(poll.task for one in client._clients.values() for poll in one._polls.values()):
+        while not any(poll._task for one in client._clients.values() for poll in one._polls.values()):
             await asyncio.sleep(0.01)
         (one,) = client._clients.values()
         (poll,) = one._polls.values()
         assert poll.users == 2
         tasks[0].cancel()
         await asyncio.wait(tasks[:1])
-        assert (poll.users, poll.task) == (1, None)
+        assert (poll.users, poll._task) == (1, None)
         tasks[1].cancel()
         await asyncio.wait(tasks)
         assert one._polls == {}
