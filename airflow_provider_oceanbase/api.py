@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -276,7 +277,7 @@ def _text(envelope: dict[str, Any] | None, key: str) -> str | None:
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
     try:
-        value = _JSON.decode(body.decode("utf-8-sig"))
+        value = _JSON.decode(body.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
