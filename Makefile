@@ -25,7 +25,7 @@ $(VENV)/.ready: constraints.txt pyproject.toml scripts/setup.sh
 	@touch $@
 
 .PHONY: demo
-demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API; DAG=oceanbase_nightly_etl: another
+demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API; DAG=oceanbase_on_backup: another
 	@$(BIN)/python scripts/demo.py $(if $(DAG),--dag $(DAG))
 
 .PHONY: cluster

@@ -49,6 +49,17 @@ def base_settings(home: Path, dags: Path) -> dict[str, str]:
     }
 
 
+def standalone_settings() -> dict[str, str]:
+    """Return what ``airflow standalone`` needs beside :func:`base_settings`."""
+    return {
+        # It looks for its components there.
+        "PATH": f"{AIRFLOW.parent}{os.pathsep}{os.environ['PATH']}",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+    }
+
+
 def hasten_tasks(home: Path) -> None:
     """Let all tasks of an Airflow check, and try again, every two seconds."""
     folder = home / "config"

@@ -3,6 +3,7 @@
 Against an emulator of the API, or, where the environment has an AccessKey, against OceanBase Cloud:
 OCEANBASE_ACCESS_KEY_ID, OCEANBASE_ACCESS_KEY_SECRET (or AIRFLOW_CONN_OCEANBASE_DEFAULT instead of both),
 OCEANBASE_INSTANCE_ID, OCEANBASE_BACKUP_TASK_ID; optional: OCEANBASE_HOST, OCEANBASE_PROJECT_ID.
+oceanbase_on_backup names its instance itself, and is run against the emulator alone.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import tempfile
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
+import demo_on_backup
 from airflow_home import AIRFLOW, DAG_ID, EXAMPLE_DAGS, hasten_tasks
-from processes import HOST
+from processes import HOST, RunError
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -33,17 +36,15 @@ PROGRESS = re.compile(
 )
 
 
-#: The example DAGs that can be run by themselves, and the parameters of each.
+#: The example DAGs, and the parameters of each.
 PARAMETERS = {
     DAG_ID: ("instance_id", "backup_task_id"),
     "oceanbase_nightly_etl": ("instance_id",),
     "oceanbase_backup_and_verify": ("instance_id", "tenant_id"),
+    demo_on_backup.DAG_ID: (),
 }
 VALUES = {"instance_id": "ob-demo", "backup_task_id": "bak-demo", "tenant_id": "t1002"}
-
-
-class DemoError(Exception):
-    """Something is missing; the text says what to do."""
+TENANTS = ("orders", "billing", "analytics")
 
 
 def real_connection(environ: dict[str, str]) -> str | None:
@@ -67,7 +68,7 @@ def real_connection(environ: dict[str, str]) -> str | None:
 def wanted(environ: dict[str, str], name: str) -> str:
     """Return a variable of the environment that must be there."""
     if not environ.get(name):
-        raise DemoError(f"{name} is not set; for OceanBase Cloud the demo needs it beside the AccessKey")
+        raise RunError(f"{name} is not set; for OceanBase Cloud the demo needs it beside the AccessKey")
     return environ[name]
 
 
@@ -93,7 +94,7 @@ def airflow(environ: dict[str, str], *arguments: str) -> None:
             os.killpg(process.pid, signal.SIGTERM)
             raise
     if process.returncode:
-        raise DemoError(f"{''.join(printed)}\nairflow {' '.join(arguments)} failed; what it printed is above")
+        raise RunError(f"{''.join(printed)}\nairflow {' '.join(arguments)} failed; what it printed is above")
 
 
 def tenants_in_xcom(dag_id: str, database: Path) -> list[dict[str, object]]:
@@ -102,7 +103,7 @@ def tenants_in_xcom(dag_id: str, database: Path) -> list[dict[str, object]]:
     with closing(sqlite3.connect(database)) as connection:
         row = connection.execute(query, (dag_id,)).fetchone()
     if row is None:
-        raise DemoError("the run ended without the tenants in XCom: a task failed, as the lines above say")
+        raise RunError("the run ended without the tenants in XCom: a task failed, as the lines above say")
     tenants = json.loads(row[0])
     return tenants if isinstance(tenants, list) else json.loads(tenants)
 
@@ -126,38 +127,47 @@ def wanted_dag() -> str:
     return dag_id
 
 
+def emulator(stack: ExitStack, **options: Any) -> CloudEmulator:
+    """Start the emulator, with one backup set."""
+    cloud = stack.enter_context(CloudEmulator())
+    cloud.add_backup_set(VALUES["instance_id"], VALUES["backup_task_id"], tenants=TENANTS, **options)
+    print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
+    return cloud
+
+
+def run_by_itself(stack: ExitStack, home: Path, dag_id: str) -> None:
+    """Run a DAG by ``airflow dags test``."""
+    environ = os.environ | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    }
+    parameters = {name: VALUES[name] for name in PARAMETERS[dag_id]}
+    if connection := real_connection(dict(os.environ)):
+        parameters = {name: wanted(environ, f"OCEANBASE_{name.upper()}") for name in parameters}
+        print("demo: against OceanBase Cloud")
+    else:
+        connection = emulator(stack, polls_per_status=2).connection_uri
+        environ["NO_PROXY"] = environ["no_proxy"] = HOST
+        hasten_tasks(home)
+    environ[CONNECTION] = connection
+    print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)
+    airflow(environ, "db", "migrate")
+    print(f"demo: airflow dags test {dag_id}", flush=True)
+    airflow(environ, "dags", "test", dag_id, "--conf", json.dumps(parameters))
+
+
 def main(dag_id: str) -> None:
     """Run the demo."""
     began = time.monotonic()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-demo-")))
-        environ = os.environ | {
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-        }
-        parameters = {name: VALUES[name] for name in PARAMETERS[dag_id]}
-        if connection := real_connection(dict(os.environ)):
-            parameters = {name: wanted(environ, f"OCEANBASE_{name.upper()}") for name in parameters}
-            print("demo: against OceanBase Cloud")
+        if dag_id == demo_on_backup.DAG_ID:
+            cloud = emulator(stack, statuses=("DOING",))
+            demo_on_backup.run_on_backup(home, cloud, VALUES["instance_id"], VALUES["backup_task_id"])
         else:
-            cloud = stack.enter_context(CloudEmulator())
-            cloud.add_backup_set(
-                VALUES["instance_id"],
-                VALUES["backup_task_id"],
-                polls_per_status=2,
-                tenants=("orders", "billing", "analytics"),
-            )
-            connection = cloud.connection_uri
-            environ["NO_PROXY"] = environ["no_proxy"] = HOST
-            hasten_tasks(home)
-            print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
-        environ[CONNECTION] = connection
-        print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)
-        airflow(environ, "db", "migrate")
-        print(f"demo: airflow dags test {dag_id}", flush=True)
-        airflow(environ, "dags", "test", dag_id, "--conf", json.dumps(parameters))
+            run_by_itself(stack, home, dag_id)
         tenants = tenants_in_xcom(dag_id, home / "airflow.db")
         print(f"\nXCom of get_backup_set, as it lies in Airflow's database:\n\n{table(tenants)}")
     print(f"\ndemo: done in {time.monotonic() - began:.0f} s; nothing is left running.")
@@ -175,7 +185,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(wanted_dag())
-    except DemoError as error:
+    except RunError as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
         sys.exit("demo: stopped")

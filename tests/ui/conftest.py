@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from airflow_home import AIRFLOW, EXAMPLE_DAGS, base_settings, clean_environ, hasten_tasks
+from airflow_home import (
+    AIRFLOW,
+    EXAMPLE_DAGS,
+    base_settings,
+    clean_environ,
+    hasten_tasks,
+    standalone_settings,
+)
 from debian import program
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
-from processes import Processes, fetch, free_port
+from processes import Processes, fetch
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -113,14 +119,9 @@ def cloud() -> Iterator[CloudEmulator]:
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     home, logs = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("logs")
     hasten_tasks(home)
-    environ = clean_environ() | base_settings(home, EXAMPLE_DAGS)
+    environ = clean_environ() | base_settings(home, EXAMPLE_DAGS) | standalone_settings()
     environ |= {
-        # Standalone looks for its components there.
-        "PATH": f"{AIRFLOW.parent}{os.pathsep}{os.environ['PATH']}",
-        "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         # Only the run that is triggered by hand.
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     }
