@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.backup_set import BackupSet
+    from airflow_provider_oceanbase.testing import CloudEmulator
 
 ROOT = Path(__file__).parent.parent
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
@@ -52,6 +53,24 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     """Define the connection; ``extra`` is a dict."""
     connection = {"conn_type": "oceanbase", "login": "the-key", "password": SECRET, **fields}
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hook tries again at once."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
+    """An emulator, to which the connection leads; no client stays open."""
+    from airflow_provider_oceanbase import client
+    from airflow_provider_oceanbase.testing import CloudEmulator
+
+    with CloudEmulator() as cloud:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
+        yield cloud
+    assert client._clients == {}
 
 
 @pytest.fixture

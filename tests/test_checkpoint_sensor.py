@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,16 +19,10 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
 LIST = "/api/v2/instances/ob-1/backup/data/sets"
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        yield cloud
 
 
 def add(cloud: CloudEmulator, name: str, hours: float, *statuses: Any, **fields: Any) -> None:

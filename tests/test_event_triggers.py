@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 from airflow.providers.common.compat.connection import get_async_connection
 from conftest import set_connection
 
-from airflow_provider_oceanbase import client
 from airflow_provider_oceanbase.event_triggers import POKE_INTERVAL, BackupSetEventTrigger
 from airflow_provider_oceanbase.exceptions import OceanBaseNotFoundError, OceanBaseUnavailableError
 from airflow_provider_oceanbase.polls import Polls, _usable
@@ -26,14 +25,6 @@ NOW = datetime.now(UTC)
 @pytest.fixture(autouse=True)
 def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        yield cloud
-    assert client._clients == {}
 
 
 def trigger(**options: Any) -> BackupSetEventTrigger:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -26,13 +26,6 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseRefusedError,
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        yield cloud
 
 
 def polls(cloud: CloudEmulator) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from test_event_triggers import NOW, trigger, until
 
-from airflow_provider_oceanbase import client
 from airflow_provider_oceanbase.cursor import Cursor
 from airflow_provider_oceanbase.event_triggers import BackupSetEventTrigger
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -24,14 +23,6 @@ from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.triggers.shared_stream import SharedStreamManager
 
 KEY = "oceanbase_backup_sets/oceanbase_default/ob-1"
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        yield cloud
-    assert client._clients == {}
 
 
 class Store:

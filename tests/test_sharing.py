@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,14 +17,6 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
 
 WAITS = 30
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        yield cloud
-    assert client._clients == {}
 
 
 def trigger(backup_task_id: str = "bak-1", *, timeout: float = 60, poke_interval: float = 0.4) -> Any:

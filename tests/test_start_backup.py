@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +27,8 @@ from airflow_provider_oceanbase.start_backup import (
     start_backup_request,
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 ONE_DATABASE = [{"databaseName": "shop", "tables": ["orders", "items"]}]
 
@@ -187,14 +188,6 @@ def test_reading_never_acts(status: int, names: dict[str, str], body: bytes) -> 
         api.read_answer(reading, "mine", status, CaseInsensitiveDict(names), body)
     except OceanBaseCloudError as error:
         assert error.repeatable is error.transient
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
-        yield cloud
 
 
 def start(**options: Any) -> str:

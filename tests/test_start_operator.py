@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,13 +19,7 @@ from airflow_provider_oceanbase.exceptions import (
 from airflow_provider_oceanbase.operators import StartBackupOperator
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
-        yield cloud
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def test_constructor_does_no_io() -> None:

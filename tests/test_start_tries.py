@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import airflow
@@ -19,17 +18,12 @@ from airflow_provider_oceanbase.exceptions import (
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-pytestmark = pytest.mark.skipif(
-    Version(airflow.__version__) < Version("3.3"), reason="Airflow keeps task state from 3.3 on"
-)
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    with CloudEmulator() as cloud:
-        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
-        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
-        yield cloud
+pytestmark = [
+    pytest.mark.skipif(
+        Version(airflow.__version__) < Version("3.3"), reason="Airflow keeps task state from 3.3 on"
+    ),
+    pytest.mark.usefixtures("no_pauses"),
+]
 
 
 @pytest.mark.parametrize("mode", MODES)

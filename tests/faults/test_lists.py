@@ -57,8 +57,8 @@ def test_half_a_list_is_none(mode: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(server.requests) == 4
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_hook_tries_a_page_again_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     first, last = page("bak-1", total=2, more=True), page("bak-2", total=2)
     with serve(first, answer(b"", 503), answer(b"", 502), last) as server:
         connect(monkeypatch, server)

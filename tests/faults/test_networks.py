@@ -23,10 +23,7 @@ from airflow_provider_oceanbase.exceptions import (
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def assert_unreachable(says: str, logged: Callable[[], str]) -> None:

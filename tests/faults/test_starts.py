@@ -26,15 +26,12 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.hooks import RETRY_ATTEMPTS, OceanBaseHook
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 ENVELOPE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
 STARTED = answer({"success": True, "data": {"backupTaskId": "bak-new"}, "requestId": "r"})
 DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
 CHALLENGE = answer(b"", 401, WWW_Authenticate=DIGEST)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
