@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from airflow_home import AIRFLOW, EXAMPLE_DAGS, base_settings, clean_environ, standalone_settings
-from processes import Processes, say
+from processes import Processes, RunError, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,16 +52,18 @@ def run_on_backup(home: Path, cloud: CloudEmulator, instance_id: str, backup_tas
         say(f"backup {backup_task_id} is DONE; nobody triggers the DAG")
         told: set[str] = set()
 
-        def state() -> str | None:
+        def end() -> str | None:
             rows = _rows(database, "SELECT task_id, state FROM task_instance WHERE dag_id = ?")
-            for line in sorted(f"{task}: {state}" for task, state in rows if state in SHOWN):
-                if line not in told:
-                    say(line)
+            for line in sorted({f"{task}: {state}" for task, state in rows if state in SHOWN} - told):
+                say(line)
                 told.add(line)
-            ((run_state,),) = _rows(database, "SELECT state FROM dag_run WHERE dag_id = ?") or [(None,)]
-            return run_state if run_state in ("success", "failed") else None
+            runs = _rows(database, "SELECT state FROM dag_run WHERE dag_id = ?")
+            return next((state for (state,) in runs if state in ("success", "failed")), None)
 
-        say(f"the DAG run is over: {processes.wait_for('the DAG run ends', 240, state)}")
+        state = processes.wait_for("the DAG run ends", 240, end)
+        if state != "success":
+            raise RunError(f"the DAG run ended with {state}\n{processes.tails()}")
+        say("the DAG run has ended with success")
 
 
 def _rows(database: Path, query: str) -> list[tuple[str, ...]]:
