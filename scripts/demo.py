@@ -90,7 +90,7 @@ def airflow(environ: dict[str, str], *arguments: str) -> None:
                 if match := PROGRESS.search(line):
                     print(f"  {time.strftime('%H:%M:%S')}  {match['text'] or match['mark']}", flush=True)
         except BaseException:
-            # Ctrl-C too: it does not reach a process group of its own.
+            # Ctrl-C above all, which does not reach a process group of its own; it goes on from here.
             os.killpg(process.pid, signal.SIGTERM)
             raise
     if process.returncode:

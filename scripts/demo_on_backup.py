@@ -7,7 +7,14 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from airflow_home import AIRFLOW, EXAMPLE_DAGS, base_settings, clean_environ, standalone_settings
+from airflow_home import (
+    AIRFLOW,
+    EXAMPLE_DAGS,
+    WATCH_SOON,
+    base_settings,
+    clean_environ,
+    standalone_settings,
+)
 from processes import Processes, RunError, say
 
 if TYPE_CHECKING:
@@ -18,12 +25,6 @@ if TYPE_CHECKING:
 DAG_ID = "oceanbase_on_backup"
 #: States of a task that are worth a line.
 SHOWN = ("running", "success", "failed")
-SETTINGS = {
-    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    # DAGs with a new asset are read twice before it is watched.
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-    "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
-}
 
 
 def run_on_backup(home: Path, cloud: CloudEmulator, instance_id: str, backup_task_id: str) -> None:
@@ -35,7 +36,7 @@ def run_on_backup(home: Path, cloud: CloudEmulator, instance_id: str, backup_tas
     for folder in (dags, logs):
         folder.mkdir()
     shutil.copy(EXAMPLE_DAGS / f"{DAG_ID}.py", dags)
-    environ = clean_environ() | base_settings(home, dags) | standalone_settings() | SETTINGS
+    environ = clean_environ() | base_settings(home, dags) | standalone_settings() | WATCH_SOON
     environ["AIRFLOW_CONN_OCEANBASE_DEFAULT"] = cloud.connection_uri
     database = home / "airflow.db"
     with Processes(environ, logs) as processes:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow_home import AIRFLOW
+from airflow_home import AIRFLOW, WATCH_SOON
 from cluster_airflow import INSTANCE_ID, Cluster, started
 from processes import run_script, say
 
@@ -32,11 +32,7 @@ EXAMPLE_INSTANCE_ID, EXAMPLE_BACKUP = "ob-demo", "bak-demo"
 #: From the answer that has a new backup set to the note of it takes two or three.
 KILL_WITHIN_SECONDS = 4.0
 SETTINGS = {
-    # The example would be paused.
-    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    # DAGs with a new asset are read twice before it is watched.
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-    "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
+    **WATCH_SOON,
     # The next triggerer takes over sooner than by default.
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",

@@ -72,6 +72,7 @@ class Processes:
                 process.terminate()
         end = time.monotonic() + _STOP_SECONDS
         while time.monotonic() < end and any(members(process.pid) for process in self._running.values()):
+            # Nothing tells of the end of grandchildren: they are looked for, until the deadline.
             time.sleep(0.1)
         for name in list(self._running):
             self.kill(name)
@@ -117,6 +118,7 @@ class Processes:
             for pid in alive:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            # Until the kernel has ended them; meanwhile one may have started another.
             time.sleep(0.01)
         process.wait()
 
@@ -129,6 +131,7 @@ class Processes:
                     raise RunError(f"{name} ended with code {code}\n{self.tail(name)}")
             if time.monotonic() > end:
                 raise RunError(f"{what}: not within {seconds:g} s\n{self.tails()}")
+            # Airflow tells nobody of its states: they are asked for, until the deadline.
             time.sleep(pause)
         return result
 

@@ -34,7 +34,7 @@ CONN_ID = "oceanbase_default"
 HOST = "https://api-cloud.oceanbase.com"
 SECRET = "the-secret-of-the-tests"
 URL = f"{HOST}/api/v2/instances/ob-1/backup/data/sets/bak-1"
-# There dag.test() gives the base class of sensors text for a time: the second reschedule fails, is retried.
+# dag.test() of Airflow 3.0 gives the base class of sensors text for a time: their second reschedule fails.
 RETRIED_BY_AIRFLOW = {"reschedule_done"} if version("apache-airflow").startswith("3.0.") else set()
 
 

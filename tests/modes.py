@@ -70,6 +70,7 @@ def _reschedule(options: dict[str, Any]) -> Any:
                 return sensor(mode="reschedule", **options).execute(given)
         except AirflowRescheduleException as put_off:
             began = began or datetime.now(UTC)
+            # As the scheduler does: the sensor has named the moment.
             time.sleep(max((put_off.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
 
 
