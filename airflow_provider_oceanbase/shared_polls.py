@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.polls import Poll, Polls
 
+#: Airflow confirms even an event that no asset has got, its last DAG having just been changed or paused; it
+#: cancels the trigger with the same message. So many seconds it may take until that has happened.
+CANCELLED_WITHIN = 2.0
+
 
 class SharedPolls(SharedStreamProducer):
     """Gives each poll to all who share it, and None once the events that came of it are in the database.
 
     Only then may a cursor that counts them as told be saved: Airflow takes an event over a second or so after
-    it was yielded, and a triggerer that is killed in between has lost it.
+    it was yielded, and a triggerer that is killed in between has lost it. So has a trigger that is no longer
+    wanted: it is cancelled before it saves.
 
     :param polls: where the polls come from
     """
@@ -36,6 +41,7 @@ class SharedPolls(SharedStreamProducer):
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(polls.due):
                         await settled.wait()
+                        await asyncio.sleep(CANCELLED_WITHIN)
                 if settled.is_set():
                     yield None, None
 

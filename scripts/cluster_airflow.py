@@ -138,10 +138,6 @@ class Cluster:
         paths = logs.glob(f"dag_id={self.dag_id}/*/task_id={task_id}/map_index={map_index}/*")
         return "\n".join(tail(path, str(path.relative_to(logs))) for path in sorted(paths))
 
-    def error(self, what: str) -> RunError:
-        """Return an error that shows the end of every log."""
-        return RunError(f"{what}\n{self.processes.tails()}")
-
     def shares(self) -> dict[int, int]:
         """Return how many triggers each triggerer has."""
         query = "SELECT triggerer_id, count(*) AS n FROM trigger WHERE triggerer_id IS NOT NULL GROUP BY 1"

@@ -15,7 +15,7 @@ from airflow_home import (
     clean_environ,
     standalone_settings,
 )
-from processes import Processes, RunError, say
+from processes import Processes, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ def run_on_backup(home: Path, cloud: CloudEmulator, instance_id: str, backup_tas
 
         state = processes.wait_for("the DAG run ends", 240, end)
         if state != "success":
-            raise RunError(f"the DAG run ended with {state}\n{processes.tails()}")
+            raise processes.error(f"the DAG run ended with {state}")
         say("the DAG run has ended with success")
 
 

@@ -98,12 +98,12 @@ def check(cluster: Cluster, kills: Kills, wanted: int) -> dict[str, End]:
     wrong = []
     for name, victim in kills.victims.items():
         if found := problems(cluster, victim, ends[name]):
-            wrong += [*found, cluster.logs_of(victim.plan.task_id, victim.plan.map_index)]
+            wrong += [cluster.logs_of(victim.plan.task_id, victim.plan.map_index), *found]
     killed = sum(victim.killed_at is not None for victim in kills.victims.values())
     if killed != wanted:
         wrong.append(f"{killed} waits were killed, not {wanted}")
     if wrong:
-        raise cluster.error("\n".join(wrong))
+        raise cluster.processes.error("\n".join(wrong))
     return ends
 
 

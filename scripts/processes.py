@@ -106,9 +106,9 @@ class Processes:
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise RunError(f"{name} did not end within {seconds:g} s\n{self.tail(name)}") from None
+            raise self.error(f"{name} did not end within {seconds:g} s", name) from None
         if code:
-            raise RunError(f"{name} ended with code {code}\n{self.tail(name)}")
+            raise self.error(f"{name} ended with code {code}", name)
         del self._running[name]
 
     def kill(self, name: str) -> None:
@@ -128,20 +128,20 @@ class Processes:
         while not (result := condition()):
             for name, process in self._running.items():
                 if (code := process.poll()) is not None:
-                    raise RunError(f"{name} ended with code {code}\n{self.tail(name)}")
+                    raise self.error(f"{name} ended with code {code}", name)
             if time.monotonic() > end:
-                raise RunError(f"{what}: not within {seconds:g} s\n{self.tails()}")
+                raise self.error(f"{what}: not within {seconds:g} s")
             # Airflow tells nobody of its states: they are asked for, until the deadline.
             time.sleep(pause)
         return result
 
-    def tails(self) -> str:
-        """Return the end of every log."""
-        return "\n".join(self.tail(path.stem) for path in sorted(self.logs.glob("*.log")))
+    def error(self, what: str, *names: str) -> RunError:
+        """Return an error that shows the end of the logs of these processes, else of all.
 
-    def tail(self, name: str) -> str:
-        """Return the end of a process's log."""
-        return tail(self.logs / f"{name}.log", name)
+        What has failed comes last: where little of the output is kept, it is the end.
+        """
+        shown = names or sorted(path.stem for path in self.logs.glob("*.log"))
+        return RunError("\n".join([*(tail(self.logs / f"{name}.log", name) for name in shown), what]))
 
 
 def tail(path: Path, name: str) -> str:
