@@ -38,7 +38,10 @@ class Poll:
     want: Callable[[datetime], None]
 
     def reaches(self, since: datetime) -> bool:
-        """Whether the list is complete since a time; where it is not, the next one is, and comes at once."""
+        """Whether the list is complete since a time.
+
+        Where it is not, the next one is, and does not wait for the interval.
+        """
         self.want(since)
         return self.since <= since
 

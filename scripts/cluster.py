@@ -45,7 +45,7 @@ def defer_all(cluster: Cluster) -> None:
     shares = cluster.shares()
     say(f"all {len(cluster.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
     if len(shares) != len(TRIGGERERS):
-        raise cluster.processes.error("not every triggerer got a share of the triggers")
+        raise cluster.error("not every triggerer got a share of the triggers")
 
 
 def lose_triggerer(cluster: Cluster) -> Loss:

@@ -123,7 +123,7 @@ class Cluster:
             self._shown, self._shown_at = states, time.monotonic()
             say("waits: " + ", ".join(f"{number} {state}" for state, number in states.items()))
         if bad := BAD_STATES & states.keys():
-            raise RunError(f"waits are {', '.join(sorted(bad))}\n{self.task_logs(bad)}")
+            raise RunError(f"{self.task_logs(bad)}\nwaits are {', '.join(sorted(bad))}")
         return states
 
     def task_logs(self, states: set[str]) -> str:
@@ -137,6 +137,10 @@ class Cluster:
         logs = Path(self.processes.environ["AIRFLOW_HOME"]) / "logs"
         paths = logs.glob(f"dag_id={self.dag_id}/*/task_id={task_id}/map_index={map_index}/*")
         return "\n".join(tail(path, str(path.relative_to(logs))) for path in sorted(paths))
+
+    def error(self, what: str) -> RunError:
+        """Return an error that shows the end of every log, and then what has failed."""
+        return self.processes.error(what)
 
     def shares(self) -> dict[int, int]:
         """Return how many triggers each triggerer has."""

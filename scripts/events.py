@@ -22,7 +22,7 @@ from pathlib import Path
 
 from airflow_home import AIRFLOW, WATCH_SOON
 from cluster_airflow import INSTANCE_ID, Cluster, started
-from processes import RunError, run_script, say
+from processes import run_script, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -103,10 +103,6 @@ class Watch:
         rows = self.cluster.rows(query, uri=f"%/{instance_id}/backup-sets%")
         return [set(json.loads(row.value)["told"]) for row in rows]
 
-    def error(self, what: str) -> RunError:
-        """Return an error that shows the end of every log."""
-        return self.cluster.processes.error(what)
-
     def kill(self) -> None:
         """Kill the triggerer."""
         self.cluster.processes.kill(f"triggerer-{self.starts}")
@@ -180,7 +176,7 @@ def lose_triggerer(watch: Watch) -> None:
     last = [watch.runs(dag_id)[-1] for dag_id in DAG_IDS]
     valid = ["bak-2", "bak-3", "bak-long"]
     if last != [valid, ["bak-invalid", *valid]]:
-        raise watch.error(f"not a run for all of them, in the order of their end: {last}")
+        raise watch.cluster.error(f"not a run for all of them, in the order of their end: {last}")
 
 
 def kill_amid_events(watch: Watch, kills: int, rng: random.Random) -> None:
@@ -205,10 +201,10 @@ def check(watch: Watch, kills: int) -> None:
     for dag_id in DAG_IDS:
         counts = Counter(watch.told(dag_id))
         if counts.keys() != watch.done[dag_id]:
-            raise watch.error(f"{dag_id}: ran for {sorted(counts)}, not {sorted(watch.done[dag_id])}")
+            raise watch.cluster.error(f"{dag_id}: ran for {sorted(counts)}, not {sorted(watch.done[dag_id])}")
         twice = {name for name, count in counts.items() if count > 1}
         if max(counts.values()) > 2 or not twice <= watch.unnoted:
-            raise watch.error(f"{dag_id}: ran more than once for {sorted(twice)}")
+            raise watch.cluster.error(f"{dag_id}: ran more than once for {sorted(twice)}")
         say(f"{dag_id}: {len(watch.runs(dag_id))} runs for {len(counts)} backup sets, {len(twice)} twice")
     events = watch.cluster.rows("SELECT count(*) AS n FROM asset_event")[0].n
     say(f"{kills + 1} kills of the triggerer, {events} events, no backup set lost")
@@ -227,7 +223,7 @@ def check_example(watch: Watch) -> None:
     query = "SELECT task_id, state FROM task_instance WHERE dag_id = :dag_id"
     states = {(row.task_id, row.state) for row in watch.cluster.rows(query, dag_id=EXAMPLE.stem)}
     if states != {(name, "success") for name in ("new_backups", "get_backup_set", "process")}:
-        raise watch.error(f"{EXAMPLE.stem}: {states}")
+        raise watch.cluster.error(f"{EXAMPLE.stem}: {states}")
     say(f"{EXAMPLE.stem} has run for {EXAMPLE_BACKUP}")
 
 

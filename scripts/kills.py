@@ -103,7 +103,7 @@ def check(cluster: Cluster, kills: Kills, wanted: int) -> dict[str, End]:
     if killed != wanted:
         wrong.append(f"{killed} waits were killed, not {wanted}")
     if wrong:
-        raise cluster.processes.error("\n".join(wrong))
+        raise cluster.error("\n".join(wrong))
     return ends
 
 

@@ -192,7 +192,7 @@ class Kills:
 def _error(cluster: Cluster, victim: Victim, what: str) -> RunError:
     plan = victim.plan
     logs = cluster.logs_of(plan.task_id, plan.map_index)
-    return cluster.processes.error(f"{logs}\n{plan.backup_task_id} {what}")
+    return cluster.error(f"{logs}\n{plan.backup_task_id} {what}")
 
 
 def _is_settled(victim: Victim) -> bool:

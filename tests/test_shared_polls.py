@@ -59,15 +59,15 @@ class Triggerer:
         #: IDs of the backup sets of each event, by trigger.
         self.fired: dict[int, list[list[str]]] = {}
         self.persists = True
-        self.unconfirmed: list[int] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self._unconfirmed: list[int] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     def run(self, watch: BackupSetEventTrigger, store: Any) -> list[list[str]]:
         """Run a trigger; return its events, which grow."""
         number = len(self.fired)
         watch.asset_state_store = store
         self.fired[number] = []
-        self.tasks.append(asyncio.create_task(self._run(number, watch)))
+        self._tasks.append(asyncio.create_task(self._run(number, watch)))
         return self.fired[number]
 
     async def _run(self, number: int, watch: BackupSetEventTrigger) -> None:
@@ -78,7 +78,7 @@ class Triggerer:
                 seq = self.manager.bind_pending_event(trigger_id=number, key=key)
                 assert seq is not None
                 self.fired[number].append([one["backupSetId"] for one in event.payload["backup_sets"]])
-                self.unconfirmed.append(seq)
+                self._unconfirmed.append(seq)
                 if self.persists:
                     asyncio.get_running_loop().call_soon(self.persist)
         finally:
@@ -86,19 +86,19 @@ class Triggerer:
 
     def persist(self) -> None:
         """Confirm that the events are in the database."""
-        confirmed, self.unconfirmed = self.unconfirmed, []
+        confirmed, self._unconfirmed = self._unconfirmed, []
         self.manager.confirm_persisted(confirmed)
 
     async def cancel(self) -> None:
         """Cancel the triggers; others may run."""
-        tasks, self.tasks = self.tasks, []
+        tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
     async def stop(self) -> None:
-        assert not any(task.done() for task in self.tasks)
-        if self.tasks:
+        assert not any(task.done() for task in self._tasks)
+        if self._tasks:
             await self.cancel()
         await self.manager.stop_all()
 
