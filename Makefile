@@ -8,7 +8,6 @@ SEED ?= 1
 BIN := $(VENV)/bin
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
-COMPAT_DATE := 2026-11-24
 # The commands that pyenv puts into PATH find only the versions that are switched on. A version that is nowhere fails
 # its sessions of the matrix.
 PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[123].*/bin)
@@ -95,7 +94,6 @@ bench: setup  ## Measure what a poll and a wait cost, and renew benchmarks/ (QUI
 constraints: setup  ## Renew constraints.txt, the pinned development environment
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \
 	  --exclude-newer $(CONSTRAINTS_DATE) \
-	  --exclude-newer-package apache-airflow-providers-common-compat=$(COMPAT_DATE) \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 .PHONY: clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
@@ -9,27 +10,34 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["tests", "table"]
 # A Python that is not there fails its session: a version that was not tested is not supported.
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
 
-#: Airflow and the day to install it as of: it names no upper bounds, and what came later may not fit it.
+#: Airflow, and the day of its release: what it was released with is what its constraints pin.
 RELEASES = {
+    "2.11.0": "2025-06-20",
     "2.11.2": "2026-03-15",
     "3.0.6": "2025-08-30",
     "3.1.8": "2026-03-12",
     "3.2.2": "2026-05-30",
     "3.3.2": "2026-09-18",
 }
+#: With this one, the lower bound of each thing that the provider depends on. (Its day is later than that
+#: Airflow's: the oldest aiohttp that will do is younger.)
+LOWEST = next(iter(RELEASES))
 NEWEST = list(RELEASES)[-1]
 MATRIX = [*(("3.11", airflow) for airflow in RELEASES), ("3.12", NEWEST), ("3.13", NEWEST)]
+CONSTRAINTS = Path("tests/constraints")
 RESULTS = Path(".nox/results")
+WHEELS = Path(".nox/wheel")
 STARTED = time.time()
+#: What the provider works with where it is there; of the day of Airflow's release.
+EXTRAS = ("apache-airflow-providers-openlineage", "flask-appbuilder")
 TEST_TOOLS = (
-    "apache-airflow-providers-openlineage",
     "build",
     "cherrypy",
     "cryptography",
@@ -44,18 +52,43 @@ TEST_TOOLS = (
 )
 
 
-@nox.session
+@nox.session(venv_backend="none")
+def constraints(session: nox.Session) -> None:
+    """Renew the lists of what each Airflow was released with, which stand in for its official constraints."""
+    CONSTRAINTS.mkdir(exist_ok=True)
+    for python, airflow in MATRIX:
+        airflow_alone = CONSTRAINTS / "airflow.in"
+        airflow_alone.write_text(f"apache-airflow=={airflow}\n")
+        oldest = ("--resolution", "lowest-direct") if airflow == LOWEST else ()
+        options = ("-q", "--upgrade", "--no-header", "--no-annotate", "--no-emit-index-url", *oldest)
+        day = ("--exclude-newer", RELEASES[airflow], "--python-version", python)
+        made = ("-o", str(constraints_of(airflow, python)))
+        session.run("uv", "pip", "compile", *options, *day, *made, str(airflow_alone), "pyproject.toml")
+        airflow_alone.unlink()
+
+
+@nox.session(venv_backend="none")
+def wheel(session: nox.Session) -> None:
+    """Build the wheel that the tests install."""
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    session.run("uv", "build", "-q", "--wheel", "--out-dir", str(WHEELS))
+
+
+@nox.session(requires=["wheel"])
 @nox.parametrize("python,airflow", MATRIX)
 def tests(session: nox.Session, airflow: str) -> None:
-    """Run the tests on one Airflow and one Python."""
-    # Before 3.3 Airflow draws the connection's form from widgets of flask-appbuilder.
-    session.install("--exclude-newer", RELEASES[airflow], f"apache-airflow=={airflow}", "flask-appbuilder")
-    # The day would bind these too; what is there already stays as long as it fits.
-    provider = nox.project.load_toml("pyproject.toml")["project"]["dependencies"]
-    session.install(f"apache-airflow=={airflow}", *provider)
+    """Install the wheel as a user would, beside one Airflow on one Python, and run the tests."""
+    (built,) = WHEELS.glob("*.whl")
+    pinned = ("-c", str(constraints_of(airflow, session.python)))
+    session.install(f"apache-airflow=={airflow}", *pinned)
+    before = installed(session)
+    session.install(str(built), *pinned)
+    session.run("uv", "pip", "check", external=True)
+    session.install("--exclude-newer", RELEASES[airflow], *EXTRAS, *pinned)
     # Newer tools may warn of plugins that come with an older Airflow, and warnings are errors.
-    session.install("--exclude-newer", RELEASES[NEWEST], f"apache-airflow=={airflow}", *TEST_TOOLS)
-    session.install("--no-deps", ".")
+    session.install("--exclude-newer", RELEASES[NEWEST], *TEST_TOOLS, *pinned)
+    if changed := before - installed(session):
+        session.error(f"not as Airflow's constraints have them any more: {', '.join(sorted(changed))}")
     RESULTS.mkdir(exist_ok=True)
     # OpenTelemetry, as of an older Airflow, warns where it is imported.
     theirs = "ignore:SelectableGroups:DeprecationWarning"
@@ -91,3 +124,13 @@ def table(session: nox.Session) -> None:
 def result(airflow: str, python: object) -> Path:
     """Where pytest writes how it went, and the table reads it."""
     return RESULTS / f"{airflow} {python}.xml"
+
+
+def constraints_of(airflow: str, python: object) -> Path:
+    """Where the versions stand that an Airflow was released with, as its official constraints pin them."""
+    return CONSTRAINTS / f"airflow-{airflow}-python-{python}.txt"
+
+
+def installed(session: nox.Session) -> set[str]:
+    """Return what is installed, each with its version."""
+    return set(str(session.run("uv", "pip", "freeze", silent=True, external=True)).splitlines())

@@ -12,7 +12,7 @@ from airflow_provider_oceanbase.statuses import SUCCESS_STATUSES, checked_status
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from airflow.sdk import Asset
+    from airflow_provider_oceanbase._compat import Asset
 
 
 def backup_set_asset(
@@ -39,13 +39,13 @@ def backup_set_asset(
     :raises ValueError: an ID or ``success_statuses`` is empty, or ``poke_interval`` is not above zero
     :raises RuntimeError: this is Airflow 2
     """
-    try:
-        from airflow.sdk import Asset, AssetWatcher
-    except ImportError:
+    from airflow_provider_oceanbase._compat import Asset, AssetWatcher
+
+    if AssetWatcher is None:
         raise RuntimeError(
             "backup_set_asset needs Airflow 3, whose assets can be watched. On Airflow 2 schedule the DAG by "
             "time, and let a BackupCheckpointSensor wait for the backup."
-        ) from None
+        )
     seconds = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else float(poke_interval)
     if not 0 < seconds < float("inf"):
         raise ValueError(f"poke_interval is {poke_interval!r}; it must be above zero")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
-
+from airflow_provider_oceanbase._compat import BaseSensorOperator, PokeReturnValue, first_reschedule_date
 from airflow_provider_oceanbase.statuses import ending_statuses
 from airflow_provider_oceanbase.task_waits import check, deferral, measure, summary_in, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_oceanbase._compat import Context
     from airflow_provider_oceanbase.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.goals import Goal
     from airflow_provider_oceanbase.hooks import OceanBaseHook
@@ -139,8 +138,8 @@ class WaitSensor(BaseSensorOperator):
     def _new_wait(self, context: Context) -> Wait[Any]:
         from airflow_provider_oceanbase.waiting import Wait
 
-        if self.reschedule and (first_check := _first_check(context)):
-            self._began = first_check.timestamp()
+        if self.reschedule and (first_date := first_reschedule_date(context)):
+            self._began = first_date.timestamp()
         return Wait(self._goal, self.log, first=self._began is None)
 
     def _get_next_poke_interval(
@@ -164,19 +163,3 @@ class WaitSensor(BaseSensorOperator):
             status=self._wait.status if self._wait else None,
         )
         self.defer(**arguments)
-
-
-def _first_check(context: Context) -> datetime | None:
-    """When the task first checked and was put off, None where it never was."""
-    ti: Any = context["ti"]
-    if hasattr(ti, "get_first_reschedule_date"):
-        first_date = ti.get_first_reschedule_date(context)
-        # dag.test() of Airflow 3.0 gives it as text.
-        return datetime.fromisoformat(first_date) if isinstance(first_date, str) else first_date
-    # Airflow 2 tells it from the database only.
-    from airflow.models.taskreschedule import TaskReschedule
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        first = session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1))
-        return None if first is None else cast("datetime", first.start_date)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
+from airflow_provider_oceanbase._compat import read_connection
 from airflow_provider_oceanbase.client import CloudClient, Poll, shared_client
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
@@ -65,8 +64,7 @@ class Connected:
         return await poll.ask()
 
     async def _connect(self) -> CloudClient:
-        connection = await get_async_connection(self._conn_id)
-        endpoint = Endpoint.from_connection(connection, await get_async_extra_dejson(connection))
+        endpoint = Endpoint.from_connection(*await read_connection(self._conn_id))
         former, self._client = self._client, shared_client(endpoint).acquire()
         if former is not None:
             # Only now: where nothing has changed, it is the same, and stays open.

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.triggers import BaseEventTrigger
-from airflow.triggers.base import TriggerEvent
-
+from airflow_provider_oceanbase._compat import BaseEventTrigger, TriggerEvent
 from airflow_provider_oceanbase.exceptions import shown
 from airflow_provider_oceanbase.statuses import SUCCESS_STATUSES, checked_statuses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Hashable
 
-    from airflow.triggers.shared_stream import SharedStreamProducer
-
+    from airflow_provider_oceanbase._compat import SharedStreamProducer
     from airflow_provider_oceanbase.backup_set import BackupSet
     from airflow_provider_oceanbase.polls import Poll, Polls
     from airflow_provider_oceanbase.watcher import Watcher

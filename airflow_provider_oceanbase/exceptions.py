@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow_provider_oceanbase._compat import AirflowFailException
 
 _SHOWN_CHARACTERS = 300
 TEMPLATE_HINT = "Nothing was sent. If it is a template, check what it renders to, under Rendered Template."

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import tenacity
-from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_oceanbase import api, forms
+from airflow_provider_oceanbase._compat import BaseHook
 from airflow_provider_oceanbase.backup_set import backup_set_request
 from airflow_provider_oceanbase.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
 from airflow_provider_oceanbase.conversation import converse

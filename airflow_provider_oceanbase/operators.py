@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
+from airflow_provider_oceanbase._compat import BaseOperator
 from airflow_provider_oceanbase.start_operator import StartBackupOperator
 from airflow_provider_oceanbase.statuses import SUCCESS_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_oceanbase._compat import Context
     from airflow_provider_oceanbase.backup_set import BackupSetSummary, TenantBackupSet
 
 __all__ = ["GetBackupSetOperator", "StartBackupOperator"]

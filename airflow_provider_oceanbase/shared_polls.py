@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+from airflow_provider_oceanbase._compat import AdvanceItem, SharedStreamProducer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator, ResumableJobMixin
-
+from airflow_provider_oceanbase._compat import BaseOperator, ResumableJobMixin
 from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES, ending_statuses
 from airflow_provider_oceanbase.task_waits import (
     DEFAULT_DEFERRABLE,
@@ -25,9 +24,9 @@ from airflow_provider_oceanbase.task_waits import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
     from pydantic import JsonValue
 
+    from airflow_provider_oceanbase._compat import Context
     from airflow_provider_oceanbase.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.goals import BackupSetGoal
     from airflow_provider_oceanbase.hooks import OceanBaseHook

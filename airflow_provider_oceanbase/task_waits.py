@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, conf
+from airflow_provider_oceanbase._compat import AirflowSensorTimeout, AirflowTaskTimeout, conf
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.api import Answer, T
@@ -125,8 +125,7 @@ def summary_in(event: dict[str, Any]) -> BackupSetSummary:
 
 def measure(began: float) -> None:
     """Tell Airflow's metrics of a wait that has ended well, by when it began."""
-    from airflow.providers.common.compat.sdk import Stats
-
+    from airflow_provider_oceanbase._compat import Stats
     from airflow_provider_oceanbase.waiting import WAIT_METRIC
 
     Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))

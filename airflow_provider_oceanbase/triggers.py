@@ -6,8 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
+from airflow_provider_oceanbase._compat import BaseTrigger, TriggerEvent
 from airflow_provider_oceanbase.api import T
 from airflow_provider_oceanbase.backup_set import BackupSet, summary
 from airflow_provider_oceanbase.connected import Connected

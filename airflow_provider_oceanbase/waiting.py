@@ -11,15 +11,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal
 
-from airflow.providers.common.compat.sdk import Stats
-
+from airflow_provider_oceanbase._compat import Stats
 from airflow_provider_oceanbase.api import T
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.sdk.types import Logger as AirflowLogger
-
+    from airflow_provider_oceanbase._compat import Logger as AirflowLogger
     from airflow_provider_oceanbase.backup_set import BackupSet
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
     from airflow_provider_oceanbase.goals import Goal, Verdict

@@ -11,8 +11,7 @@ from airflow_provider_oceanbase.exceptions import shown
 if TYPE_CHECKING:
     import logging
 
-    from airflow.sdk.types import Logger as AirflowLogger
-
+    from airflow_provider_oceanbase._compat import Logger as AirflowLogger
     from airflow_provider_oceanbase.backup_set import BackupSet
     from airflow_provider_oceanbase.polls import Poll
 

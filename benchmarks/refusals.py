@@ -77,7 +77,7 @@ async def failures(poll: Poll, index: int) -> int:
 
 def http_sensor() -> dict[str, str]:
     """Check once as ``HttpSensor(deferrable=True)`` does before it defers."""
-    from airflow.providers.common.compat.sdk import AirflowException
+    from airflow.exceptions import AirflowException
     from airflow.providers.http.sensors.http import HttpSensor
 
     sensor = HttpSensor(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# On Airflow 3 alone: from airflow.sdk import Param, dag, task
-from airflow.providers.common.compat.sdk import Param, dag, task
+try:
+    from airflow.sdk import Param, dag, task
+except ImportError:  # Airflow 2.11
+    from airflow.decorators import dag, task
+    from airflow.models.param import Param
 
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
 from airflow_provider_oceanbase.sensors import BackupCheckpointSensor

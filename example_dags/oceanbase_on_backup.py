@@ -8,8 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# On Airflow 3 alone: from airflow.sdk import dag, task
-from airflow.providers.common.compat.sdk import dag, task
+from airflow.sdk import dag, task
 
 from airflow_provider_oceanbase.assets import backup_set_asset
 from airflow_provider_oceanbase.operators import GetBackupSetOperator

@@ -13,7 +13,7 @@ from unittest.mock import MagicMock, patch
 
 import airflow
 from airflow.exceptions import AirflowRescheduleException
-from airflow.providers.common.compat.sdk import TaskDeferred
+from moved import TaskDeferred
 
 from airflow_provider_oceanbase.base_sensor import WaitSensor
 from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
@@ -45,7 +45,7 @@ def rescheduled(first_date: datetime | None) -> Iterator[Any]:
         # It looks into its database, for a task instance that does not exist here.
         with (
             patch("airflow.sensors.base._orig_start_date", lambda **_: first_date),
-            patch("airflow_provider_oceanbase.base_sensor._first_check", lambda _: first_date),
+            patch("airflow_provider_oceanbase.base_sensor.first_reschedule_date", lambda _: first_date),
         ):
             yield context()
     else:

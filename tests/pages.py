@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import airflow
+from packaging.version import Version
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").rglob("[!_]*.md"))
@@ -14,11 +17,16 @@ PAGES = [README, *(page for page in DOCS if "_build" not in page.parts)]
 _BLOCK = re.compile(r"^```(?P<language>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 _DAG = re.compile(r"^@dag\(.*?^def (\w+)", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\S+/\S+\.py)\n")
+#: An import, and what older versions of Airflow write in its place.
+_MOVED = re.compile(
+    r"^from \S+ (?P<names>import .*?)  # Airflow 2\.11(?: to (?P<last>3\.\d))?: (?P<older>from \S+)$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A code block of a page."""
+    """A code block of a page, as somebody with this version of Airflow writes it."""
 
     page: Path
     line: int
@@ -39,10 +47,20 @@ class Block:
         return found[1] if (found := _FILE.match(self.text)) else None
 
 
+def _as_here(text: str) -> str:
+    here = Version(airflow.__version__).release[:2]
+
+    def line(found: re.Match[str]) -> str:
+        is_older = here <= Version(found["last"] or "2.11").release
+        return f"{found['older']} {found['names']}" if is_older else found[0]
+
+    return _MOVED.sub(line, text)
+
+
 def _blocks(page: Path) -> list[Block]:
     text = page.read_text()
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found["language"], found["text"])
+        Block(page, text.count("\n", 0, found.start()) + 1, found["language"], _as_here(found["text"]))
         for found in _BLOCK.finditer(text)
     ]
 

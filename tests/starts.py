@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 from unittest.mock import MagicMock
 
-from airflow.providers.common.compat.sdk import TaskDeferred
 from modes import fire, stored
+from moved import TaskDeferred
 
 from airflow_provider_oceanbase.operators import StartBackupOperator
 from airflow_provider_oceanbase.testing import CloudEmulator

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 from modes import MODES, sensor, wait
+from moved import AirflowSkipException
 
+from airflow_provider_oceanbase._compat import AirflowSensorTimeout
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseAuthenticationError,

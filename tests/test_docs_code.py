@@ -15,11 +15,11 @@ from typing import Any
 import airflow
 import pytest
 from airflow.exceptions import AirflowException
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from conftest import run
 from pages import BLOCKS, PROJECTS, ROOT, Block
 
 from airflow_provider_oceanbase import exceptions
+from airflow_provider_oceanbase._compat import AirflowSensorTimeout
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, INSTANCE_ID, TENANTS
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_oceanbase import get_provider_info
+from airflow_provider_oceanbase._compat import Connection
 from airflow_provider_oceanbase.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 

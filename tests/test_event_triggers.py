@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.connection import get_async_connection
 from conftest import set_connection
 
+from airflow_provider_oceanbase._compat import read_connection
 from airflow_provider_oceanbase.event_triggers import POKE_INTERVAL, BackupSetEventTrigger
 from airflow_provider_oceanbase.exceptions import OceanBaseNotFoundError, OceanBaseUnavailableError
 from airflow_provider_oceanbase.polls import Polls, _usable
@@ -184,9 +184,9 @@ def test_missing_connection_is_told_once_and_kept_trying(
     async def count(conn_id: str) -> Any:
         nonlocal asked
         asked += 1
-        return await get_async_connection(conn_id)
+        return await read_connection(conn_id)
 
-    monkeypatch.setattr("airflow_provider_oceanbase.connected.get_async_connection", count)
+    monkeypatch.setattr("airflow_provider_oceanbase.connected.read_connection", count)
 
     def repair() -> None:
         assert cloud.requests == []

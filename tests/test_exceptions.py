@@ -4,9 +4,10 @@ import json
 import pickle
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.exceptions import AirflowException
 
 from airflow_provider_oceanbase import exceptions
+from airflow_provider_oceanbase._compat import AirflowFailException
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     BackupStartUnknownError,

@@ -9,15 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-    BaseSensorOperator,
-    TaskDeferred,
-)
 from modes import MODES, context, sensor, stored, wait
+from moved import AirflowSkipException, TaskDeferred
 
+from airflow_provider_oceanbase._compat import AirflowSensorTimeout, AirflowTaskTimeout, BaseSensorOperator
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseAuthenticationError,

@@ -42,7 +42,7 @@ def test_provider_info_imports_nothing() -> None:
 
 def test_dag_files_pay_for_no_http_library() -> None:
     # Airflow 2 imports requests itself, Airflow 3 the base of triggers wherever an asset is watched.
-    code = "from airflow.providers.common.compat.sdk import BaseSensorOperator; import airflow.triggers.base"
+    code = "from airflow_provider_oceanbase._compat import BaseSensorOperator; import airflow.triggers.base"
     shells = {f"airflow_provider_oceanbase.{name}" for name in ("sensors", "operators", "assets")}
     make = "airflow_provider_oceanbase.assets.BackupSetEventTrigger('ob-1').serialize()"
     modules = imported_by(f"{code}; before = set(sys.modules); import {', '.join(sorted(shells))}; {make}")

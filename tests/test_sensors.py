@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import requests
 import requests_mock
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from conftest import URL, answer, set_connection
 from modes import context, rescheduled
 from modes import sensor as any_sensor
 
-from airflow_provider_oceanbase.base_sensor import _first_check
+from airflow_provider_oceanbase._compat import AirflowSensorTimeout, first_reschedule_date
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseInputError,
@@ -225,9 +224,9 @@ def test_reschedule_times_out() -> None:
 
 
 @pytest.mark.parametrize("known", ["2026-01-19T10:32:28.5Z", datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)])
-def test_first_check_as_airflow_gives_it(known: Any) -> None:
-    assert _first_check(context(known)) == datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)
+def test_first_reschedule_date_as_airflow_gives_it(known: Any) -> None:
+    assert first_reschedule_date(context(known)) == datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)
 
 
 def test_task_that_was_never_put_off() -> None:
-    assert _first_check(context(None)) is None
+    assert first_reschedule_date(context(None)) is None

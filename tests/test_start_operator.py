@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
 from starts import MODES, Task, operator, plan, starts, waiting
 
+from airflow_provider_oceanbase._compat import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseInputError,

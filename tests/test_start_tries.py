@@ -6,10 +6,10 @@ from typing import Any
 
 import airflow
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from packaging.version import Version
 from starts import MODES, Task, plan, starts, waiting
 
+from airflow_provider_oceanbase._compat import AirflowTaskTimeout
 from airflow_provider_oceanbase.exceptions import (
     BackupStartUnknownError,
     OceanBaseCloudError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import DAG
 
 from airflow_provider_oceanbase.sensors import BackupSetSensor
 
