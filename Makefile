@@ -75,7 +75,7 @@ format: setup  ## Format the code, and mend what ruff can
 .PHONY: build
 build: setup  ## Build wheel and sdist into dist/, and check them as a package index does
 	rm -rf dist
-	$(BIN)/python -m build --installer uv
+	$(BIN)/uv build -q --no-create-gitignore
 	$(BIN)/twine check --strict dist/*
 
 .PHONY: release
@@ -91,10 +91,11 @@ bench: setup  ## Measure what a poll and a wait cost, and renew benchmarks/ (QUI
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 .PHONY: constraints
-constraints: setup  ## Renew constraints.txt, the pinned development environment
+constraints: setup  ## Renew the pins: constraints.txt, of development, and tests/constraints/, of each Airflow
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \
 	  --exclude-newer $(CONSTRAINTS_DATE) \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox -s constraints
 
 .PHONY: clean
 clean:  ## Remove what the other commands made

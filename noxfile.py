@@ -36,9 +36,8 @@ RESULTS = Path(".nox/results")
 WHEELS = Path(".nox/wheel")
 STARTED = time.time()
 #: What the provider works with where it is there; of the day of Airflow's release.
-EXTRAS = ("apache-airflow-providers-openlineage", "flask-appbuilder")
+EXTRAS = ("apache-airflow-providers-openlineage",)
 TEST_TOOLS = (
-    "build",
     "cherrypy",
     "cryptography",
     "hypothesis",
@@ -49,6 +48,12 @@ TEST_TOOLS = (
     "statsd",
     "twine",
     "uv",
+)
+#: What an older Airflow, or OpenTelemetry as of its day, warns of where it is imported.
+THEIR_WARNINGS = (
+    *("-W", "ignore:SelectableGroups:DeprecationWarning"),
+    *("-W", "ignore:Timer and timing metrics:DeprecationWarning"),
+    *("-W", "ignore:This module is deprecated. Please use .openlineage:DeprecationWarning"),
 )
 
 
@@ -90,9 +95,7 @@ def tests(session: nox.Session, airflow: str) -> None:
     if changed := before - installed(session):
         session.error(f"not as Airflow's constraints have them any more: {', '.join(sorted(changed))}")
     RESULTS.mkdir(exist_ok=True)
-    # OpenTelemetry, as of an older Airflow, warns where it is imported.
-    theirs = "ignore:SelectableGroups:DeprecationWarning"
-    options = ("-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "-W", theirs)
+    options = ("-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", *THEIR_WARNINGS)
     session.run("pytest", *options, f"--junitxml={result(airflow, session.python)}", *session.posargs)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.body import ACCEPTED_ENCODING
 from airflow_provider_oceanbase.digest import digest_parameters, offered_challenges
 from airflow_provider_oceanbase.exceptions import (
     TEMPLATE_HINT,
@@ -154,6 +155,7 @@ def request_headers(endpoint: Endpoint, client: str) -> dict[str, str]:
     """
     headers = {
         "Accept": "application/json",
+        "Accept-Encoding": ACCEPTED_ENCODING,
         "User-Agent": f"airflow-provider-oceanbase/{__version__} {client}",
     }
     if endpoint.project_id is not None:
@@ -238,7 +240,7 @@ def unreachable(
     :param sent: whether the server may have got the request
     """
     root: BaseException = error
-    while (deeper := root.__cause__ or root.__context__) is not None:
+    while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
         root = deeper
     if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
         what = f"no complete answer from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"

@@ -15,6 +15,7 @@ from yarl import URL
 
 from airflow_provider_oceanbase import api
 from airflow_provider_oceanbase.api import Request, T
+from airflow_provider_oceanbase.body import Body
 from airflow_provider_oceanbase.conversation import Question, converse_async
 from airflow_provider_oceanbase.digest import digest_challenge
 
@@ -152,6 +153,8 @@ class CloudClient:
             ),
             headers=api.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # Body does it, within bounds.
+            auto_decompress=False,
             # netrc and proxy of the environment: Endpoint has settled what counts.
             trust_env=False,
         )
@@ -267,13 +270,12 @@ class _Lane:
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """Return a whole body, None where it is longer than the limit: then the connection is closed."""
-    body = bytearray()
+    body = Body(response.headers.get("Content-Encoding"), limit)
     async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limit:
+        if not body.fits(chunk):
             response.close()
             return None
-    return bytes(body)
+    return body.complete()
 
 
 def _header(response: aiohttp.ClientResponse, name: str) -> str:

@@ -12,6 +12,7 @@ import urllib3
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.body import Body
 from airflow_provider_oceanbase.digest import digest_challenge
 
 if TYPE_CHECKING:
@@ -62,14 +63,13 @@ def send(session: requests.Session, endpoint: Endpoint, request: Request[T]) -> 
 
 
 def _read(response: requests.Response, request: Request[Any], request_id: str, deadline: float) -> bytes:
-    body = bytearray()
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        body += chunk
-        if len(body) > api.MAX_BODY_BYTES:
+    body = Body(response.headers.get("Content-Encoding"), api.MAX_BODY_BYTES)
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        if not body.fits(chunk):
             raise api.too_large(request, request_id)
         if time.monotonic() > deadline:
             raise TimeoutError
-    return bytes(body)
+    return body.complete()
 
 
 class _Digest(HTTPDigestAuth):

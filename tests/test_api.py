@@ -36,6 +36,7 @@ def read(status: int, body: object, **headers: str) -> api.Answer:
 def test_headers() -> None:
     assert api.request_headers(ENDPOINT, "client/1") == {
         "Accept": "application/json",
+        "Accept-Encoding": "gzip",
         "User-Agent": f"airflow-provider-oceanbase/{__version__} client/1",
     }
     endpoint = Endpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -138,7 +139,17 @@ FAULTS: dict[str, Fault] = {
     "endless body": Fault(endless, OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
     "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
     "no gzip": Fault(
-        answer(b"plain", Content_Encoding="gzip"), OceanBaseUnavailableError, "no complete answer"
+        answer(b"plain", Content_Encoding="gzip"),
+        OceanBaseUnavailableError,
+        "not packed as Content-Encoding says",
+    ),
+    "half a gzip": Fault(
+        answer(gzip.compress(b"{}")[:-8], Content_Encoding="gzip"),
+        OceanBaseUnavailableError,
+        "the end of the packed body is missing",
+    ),
+    "unknown packing": Fault(
+        answer(b"packed", Content_Encoding="br"), OceanBaseMalformedAnswerError, "not the documented JSON"
     ),
     "redirect to itself": Fault(
         answer(b"", 302, Location="/api"), OceanBaseRefusedError, "Redirects are not followed"

@@ -1,0 +1,53 @@
+"""The body of an answer: unpacked and bounded by one rule, whichever HTTP library receives it.
+
+The libraries can unpack a body themselves, but some versions only as a whole: a few kilobytes that are packed
+to do harm become gigabytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+#: What to ask for: nothing that the standard library cannot unpack bit by bit.
+ACCEPTED_ENCODING = "gzip"
+_PACKED = ("gzip", "x-gzip", "deflate")
+_DETECT_FORMAT = 32 + zlib.MAX_WBITS
+
+
+class Body:
+    """Takes the chunks of a body as they come.
+
+    :param content_encoding: value of ``Content-Encoding``; what is not known is left packed
+    :param limit: how many bytes it may be unpacked
+    """
+
+    def __init__(self, content_encoding: str | None, limit: int) -> None:
+        is_packed = (content_encoding or "").strip().lower() in _PACKED
+        self._unpacker = zlib.decompressobj(_DETECT_FORMAT) if is_packed else None
+        self._limit = limit
+        self._received = False
+        self._unpacked = bytearray()
+
+    def fits(self, chunk: bytes) -> bool:
+        """Take a chunk, and return whether the body is within the limit still; if not, take no more.
+
+        :raises gzip.BadGzipFile: it is not packed as ``Content-Encoding`` says
+        """
+        self._received = True
+        if self._unpacker is not None:
+            try:
+                chunk = self._unpacker.decompress(chunk, self._limit + 1 - len(self._unpacked))
+            except zlib.error:
+                raise gzip.BadGzipFile("the body is not packed as Content-Encoding says") from None
+        self._unpacked += chunk
+        return len(self._unpacked) <= self._limit
+
+    def complete(self) -> bytes:
+        """Return the whole body.
+
+        :raises gzip.BadGzipFile: its end is missing
+        """
+        if self._unpacker is not None and self._received and not self._unpacker.eof:
+            raise gzip.BadGzipFile("the end of the packed body is missing")
+        return bytes(self._unpacked)

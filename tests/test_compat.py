@@ -1,0 +1,107 @@
+"""The one module that knows where each Airflow keeps its names."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from importlib import import_module
+from typing import Any
+
+import pytest
+from conftest import CONN_ID, ROOT, SECRET, set_connection
+from modes import AIRFLOW_2
+
+from airflow_provider_oceanbase import _compat
+
+PACKAGE = ROOT / "airflow_provider_oceanbase"
+OTHERS = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "_compat.py")
+#: What is not Airflow's own, and where it may be imported: it is there only with another provider.
+ELSEWHERE = {"airflow.providers.openlineage.extractors"}
+
+
+@pytest.mark.parametrize("name", _compat._MODULES)
+def test_each_name_is_found_or_stood_in_for(name: str) -> None:
+    if name in ("AdvanceItem", "SharedStreamProducer"):
+        # They come with Airflow 3.3, and only its triggerer asks for them.
+        pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow shares polls from 3.3 on")
+    found = getattr(_compat, name)
+    assert (found is None) == (AIRFLOW_2 and name in ("Asset", "AssetWatcher"))
+    assert getattr(_compat, name) is found
+
+
+def test_no_other_name_is_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'BaseNotifier'"):
+        _ = _compat.BaseNotifier  # type: ignore[attr-defined]
+    with pytest.raises(ImportError):
+        from airflow_provider_oceanbase._compat import BaseNotifier  # type: ignore[attr-defined] # noqa: F401
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_other_module_knows_versions(path: Any) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.ImportFrom(module=str(module)) | ast.Import(names=[ast.alias(name=module)]):
+                assert module.partition(".")[0] != "airflow" or module in ELSEWHERE, node.lineno
+            case ast.ExceptHandler(type=ast.expr() as caught):
+                assert "ImportError" not in ast.unparse(caught), node.lineno
+                assert "ModuleNotFoundError" not in ast.unparse(caught), node.lineno
+
+
+def test_a_broken_airflow_is_not_taken_for_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: str) -> Any:
+        raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+
+    monkeypatch.setattr(_compat, "import_module", broken)
+    with pytest.raises(ModuleNotFoundError, match="pydantic"):
+        _compat._found("BaseOperator")
+
+
+@pytest.mark.parametrize("missing", ["airflow.sdk", "airflow.sdk.exceptions", "airflow"])
+def test_a_module_that_is_not_there_yet_is_passed_over(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(path: str) -> Any:
+        if path.startswith("airflow.sdk"):
+            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+        return import_module("decimal")
+
+    monkeypatch.setattr(_compat, "import_module", older)
+    monkeypatch.setitem(_compat._MODULES, "Decimal", ("airflow.sdk.exceptions", "airflow.exceptions"))
+    assert _compat._found("Decimal") is import_module("decimal").Decimal
+
+
+class Job(_compat._JobMixin):
+    """A job that is counted."""
+
+    started = 0
+
+    def submit_job(self, context: Any) -> str:
+        self.started += 1
+        return f"job-{self.started}"
+
+    def poll_until_complete(self, external_id: str, context: Any) -> None:
+        context["polled"].append(external_id)
+
+    def get_job_result(self, external_id: str, context: Any) -> str:
+        return external_id
+
+
+def test_before_task_state_each_try_starts_anew() -> None:
+    context: Any = {"polled": []}
+    job = Job()
+    assert [job.execute_resumable(context), job.execute_resumable(context)] == ["job-1", "job-2"]
+    assert context == {"polled": ["job-1", "job-2"]}
+    assert job.durable is False
+
+
+def test_durable_is_taken_and_of_no_effect() -> None:
+    assert Job(durable=False).durable is False
+    with pytest.warns(UserWarning, match="no effect before Airflow 3.3"):
+        assert Job(durable=True).durable is False
+
+
+def test_connections_are_read_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read() -> Any:
+        return await asyncio.gather(*(_compat.read_connection(CONN_ID) for _ in range(20)))
+
+    set_connection(monkeypatch, extra={"timeout": 3})
+    for connection, extra in asyncio.run(read()):
+        assert (connection.password, extra) == (SECRET, {"timeout": 3})
