@@ -12,7 +12,7 @@ import nox
 
 nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["tests", "table"]
+nox.options.sessions = ["tests", "form", "table"]
 # A Python that is not there fails its session: a version that was not tested is not supported.
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
@@ -97,6 +97,17 @@ def tests(session: nox.Session, airflow: str) -> None:
     RESULTS.mkdir(exist_ok=True)
     options = ("-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", *THEIR_WARNINGS)
     session.run("pytest", *options, f"--junitxml={result(airflow, session.python)}", *session.posargs)
+
+
+@nox.session(requires=["wheel"])
+@nox.parametrize("airflow", ["3.0.6", "3.1.8", "3.2.2"])
+def form(session: nox.Session, airflow: str) -> None:
+    """Draw the connection's form from widgets, which need a library that Airflow 3 does not bring itself."""
+    (built,) = WHEELS.glob("*.whl")
+    beside = ("--exclude-newer", RELEASES[airflow], f"apache-airflow=={airflow}", "flask-appbuilder")
+    session.install(str(built), *beside)
+    session.install("--exclude-newer", RELEASES[NEWEST], *TEST_TOOLS, f"apache-airflow=={airflow}")
+    session.run("pytest", "-q", "-p", "no:cacheprovider", *THEIR_WARNINGS, "tests/test_provider_info.py")
 
 
 @nox.session(venv_backend="none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib.metadata
 import inspect
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import airflow
 import pytest
+import yaml
 from conftest import set_connection
 from pages import BLOCKS, PAGES, PROJECTS, ROOT, Block, anchors, links, prose, rows
 
@@ -59,7 +61,18 @@ def _airflow(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _pip(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert words == ["pip", "install", "airflow-provider-oceanbase"]
+    assert words[1] == "wheel" or "--constraint" in words
+    assert any("airflow-provider-oceanbase" in word or word == "dist/*.whl" for word in words)
+
+
+def _clone(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[:2] == ["git", "clone"]
+    urls: list[str] = importlib.metadata.metadata("airflow-provider-oceanbase").get_all("Project-URL") or []
+    assert f"Source, {words[2]}" in urls
+
+
+def _cd(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[1:] == ["airflow-provider-oceanbase"]
 
 
 def _pytest(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +86,12 @@ COMMANDS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
     "airflow": _airflow,
     "pip": _pip,
     "pytest": _pytest,
+    "git": _clone,
+    "cd": _cd,
 }
+#: Commands of platforms, which run nowhere here; the page says so.
+OF_PLATFORMS = {"astro", "aws", "gcloud", "helm"}
+INSTALL = ROOT / "docs" / "install.md"
 
 
 def commands(block: Block) -> Iterator[list[str]]:
@@ -93,7 +111,12 @@ def commands(block: Block) -> Iterator[list[str]]:
 @pytest.mark.parametrize("block", of("bash"), ids=str)
 def test_commands(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in commands(block):
-        COMMANDS[words[0]](words, monkeypatch)
+        if variable := re.match(r"(\w+)=", words[0]):
+            assert re.search(rf"\$\{{?{variable[1]}\b", "".join(one.text for one in of("bash")))
+        elif words[0] in OF_PLATFORMS:
+            assert block.page == INSTALL
+        else:
+            COMMANDS[words[0]](words, monkeypatch)
         assert words[0] != "pytest" or block.page in PROJECTS
 
 
@@ -122,7 +145,22 @@ def test_options_of_airflow(block: Block) -> None:
 
 def test_every_block_is_of_a_tested_kind() -> None:
     # Text is a picture or an output.
-    assert {block.language for block in BLOCKS} == {"python", "bash", "json", "ini", "text"}
+    kinds = {"python", "bash", "json", "ini", "text", "dockerfile", "yaml"}
+    assert {block.language for block in BLOCKS} == kinds
+
+
+def test_the_image_is_of_the_newest_airflow() -> None:
+    newest = max((ROOT / "tests" / "constraints").glob("*.txt")).stem.split("-")[1]
+    (dockerfile,), (values,) = of("dockerfile"), of("yaml")
+    assert dockerfile.text.startswith(f"FROM apache/airflow:{newest}\n")
+    assert yaml.safe_load(values.text)["airflowVersion"] == newest
+
+
+def test_the_page_says_on_which_airflow_it_was_run() -> None:
+    (ran,) = (row[1] for row in rows(INSTALL, "What was run, and what was only read") if row[1] != "no")
+    releases = {path.stem.split("-")[1] for path in (ROOT / "tests" / "constraints").glob("*.txt")}
+    # There the constraints ask for more than was released with it: the lower bounds.
+    assert {*re.findall(r"\d\.\d+\.\d+", ran)} == releases - {"2.11.0"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
