@@ -6,9 +6,7 @@ import copy
 import json
 import logging
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from dag_runs import DagRunner
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.backup_set import BackupSet
@@ -109,23 +108,21 @@ def backup_set(**data: Any) -> BackupSet:
 
 
 @pytest.fixture(scope="session")
-def dags_folder() -> Path:
-    """An Airflow home with a database, and DAGs: the tests' own and the examples."""
-    dags = Path(_HOME.name) / "dags"
-    shutil.copytree(ROOT / "tests" / "dags", dags)
-    shutil.copytree(ROOT / "example_dags", dags, dirs_exist_ok=True)
-    run(sys.executable, "-m", "airflow", "db", "migrate")
-    return dags
+def dag_runner() -> Iterator[DagRunner]:
+    """Run whole DAGs, in an Airflow with a home of its own; whatever uses it is marked ``whole_airflow``."""
+    with tempfile.TemporaryDirectory(prefix="airflow-of-dags-") as home:
+        runner = DagRunner(Path(home))
+        yield runner
+        runner.close()
 
 
-@pytest.fixture
-def run_python() -> Callable[..., str]:
-    """Run a piece of Python in a process of its own."""
-
-    def run_code(code: str, **environ: str) -> str:
-        return run(sys.executable, "-c", code, **environ)
-
-    return run_code
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "dag_runner" in getattr(item, "fixturenames", ()):
+            item.add_marker("whole_airflow")
+            # What the tests of a file share is made by one worker of pytest-xdist, which has its own runner.
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def run(*command: object, **environ: str) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import airflow
 import pytest
-from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET, run
+from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET
+from dag_runs import DagRunner, Result
 from dags.waits import INSTANCE_ID, SENSORS
 
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -34,33 +33,32 @@ WRONG_SECRET = "another-secret-of-the-tests"
 class Runs:
     """What came of the DAGs, and what the server saw."""
 
-    def __init__(self, cloud: CloudEmulator) -> None:
+    def __init__(self, cloud: CloudEmulator, runner: DagRunner) -> None:
         self.cloud = cloud
-        self.results: dict[str, Any] = {}
-        self.printed = ""
+        self.runner = runner
+        self.began = datetime.now(UTC)
+        self.results: dict[str, Result] = {}
 
     @property
     def environ(self) -> dict[str, str]:
-        return os.environ | {
+        return {
             "AIRFLOW_CONN_OCEANBASE_DEFAULT": self.cloud.connection_uri,
             "AIRFLOW_CONN_OCEANBASE_WRONG": self.cloud.connection_uri.replace(SECRET, WRONG_SECRET),
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
             "NO_PROXY": "127.0.0.1",
         }
 
-    def run(self, *names: str, script: str = "run_dags.py") -> None:
-        printed = run(sys.executable, ROOT / "tests" / script, *names, **self.environ)
-        self.printed += printed
-        for line in printed.splitlines():
-            if line.startswith("RESULT "):
-                result = json.loads(line.removeprefix("RESULT "))
-                self.results[result["dag_id"]] = result
+    def test(self, file: Path, dag_id: str) -> None:
+        self.results[dag_id] = self.runner.test(file, dag_id, **self.environ)
+
+    @property
+    def printed(self) -> str:
+        return "".join(result.printed for result in self.results.values())
 
     def states(self, dag_id: str) -> dict[str, str]:
-        return {name: task["state"] for name, task in self.results[dag_id]["tasks"].items()}
+        return self.results[dag_id].states
 
     def task(self, dag_id: str, task_id: str) -> Any:
-        return self.results[dag_id]["tasks"][task_id]
+        return self.results[dag_id].tasks[task_id]
 
     def seen(self, instance_id: str, backup_task_id: str) -> list[int]:
         path = f"/api/v2/instances/{instance_id}/backup/data/sets/{backup_task_id}"
@@ -68,23 +66,23 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(dags_folder: Path) -> Iterator[Runs]:
+def runs(dag_runner: DagRunner) -> Iterator[Runs]:
     with CloudEmulator(access_key_secret=SECRET) as cloud:
-        runs = Runs(cloud)
+        runs = Runs(cloud, dag_runner)
         for dag_id in SENSORS:
             if statuses := STATUSES.get(dag_id.rpartition("_")[2]):
                 cloud.add_backup_set(INSTANCE_ID, dag_id, statuses=statuses, tenants=("orders", "billing"))
         cloud.add_backup_set("ob-demo", "bak-demo", statuses=("DONE",), tenants=("orders", "billing"))
-        files = dict.fromkeys(SENSORS, "waits.py")
-        files |= {name: f"{name}.py" for name in EXAMPLES}
-        # One process for all: it costs more to start than they do.
-        runs.run(*(f"{dags_folder / file}:{dag_id}" for dag_id, file in files.items()))
+        for dag_id in SENSORS:
+            runs.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
+        for dag_id in EXAMPLES:
+            runs.test(ROOT / "example_dags" / f"{dag_id}.py", dag_id)
         yield runs
 
 
 @pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_done")])
 def test_waits_until_done(dag_id: str, runs: Runs) -> None:
-    assert runs.results[dag_id]["state"] == "success"
+    assert runs.results[dag_id].state == "success"
     wait, get = runs.task(dag_id, "wait"), runs.task(dag_id, "get")
     assert (wait["tries"], get["tries"]) == (1 + (dag_id in RETRIED_BY_AIRFLOW), 1)
     assert wait["return_value"] == get["backup_set"]
@@ -128,9 +126,10 @@ def test_timeout_is_not_tried_again(runs: Runs) -> None:
     assert "of instance 'ob-1' was last seen with status DOING." in runs.printed
 
 
-def test_stored_triggers_hold_no_secret(runs: Runs, dags_folder: Path) -> None:
-    with closing(sqlite3.connect(dags_folder.parent / "airflow.db")) as database:
-        rows = database.execute("SELECT classpath, kwargs FROM trigger").fetchall()
+def test_stored_triggers_hold_no_secret(runs: Runs) -> None:
+    with closing(sqlite3.connect(runs.runner.home / "airflow.db")) as database:
+        query = "SELECT classpath, kwargs FROM trigger WHERE created_date > ?"
+        rows = database.execute(query, [runs.began.isoformat(" ")]).fetchall()
     if airflow.__version__.startswith("2."):
         pytest.skip("dag.test() of Airflow 2 runs triggers without storing them")
     assert len(rows) >= 4
@@ -164,12 +163,12 @@ def test_wrong_key(runs: Runs) -> None:
     assert "the AccessKey was not accepted" in runs.printed
 
 
-def test_nothing_that_is_kept_or_logged_holds_a_secret(runs: Runs, dags_folder: Path) -> None:
+def test_nothing_that_is_kept_or_logged_holds_a_secret(runs: Runs) -> None:
     """Everything was logged at DEBUG; the database has rendered fields, XComs, triggers and their events."""
     assert "Starting new HTTP connection" in runs.printed
     # Airflow's own supervisor, which dag.test() runs in the same process, prints what it shall mask.
     printed = "\n".join(line for line in runs.printed.splitlines() if "MaskSecret" not in line)
-    kept = [path for path in dags_folder.parent.rglob("*") if path.is_file() and path.parent != dags_folder]
+    kept = [path for path in runs.runner.home.rglob("*") if path.is_file()]
     assert {"airflow.db"} <= {path.name for path in kept}
     texts = {"output": printed} | {str(path): path.read_bytes().decode("latin-1") for path in kept}
     wanted = runs.cloud.seen_digest_responses - {""}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -16,7 +15,8 @@ import airflow
 import pytest
 from airflow.exceptions import AirflowException
 from conftest import run
-from pages import BLOCKS, PROJECTS, ROOT, Block
+from dag_runs import DagRunner, Result
+from pages import BLOCKS, PROJECTS, Block
 
 from airflow_provider_oceanbase import exceptions
 from airflow_provider_oceanbase._compat import AirflowSensorTimeout
@@ -67,34 +67,31 @@ def cloud() -> Iterator[CloudEmulator]:
 
 
 @pytest.fixture(scope="module")
-def printed(cloud: CloudEmulator, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Run every DAG of the pages in an Airflow of its own; return what it printed."""
-    home = tmp_path_factory.mktemp("airflow")
-    (home / "dags").mkdir()
-    names = []
+def results(
+    cloud: CloudEmulator, dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Result]:
+    """What comes of every DAG of the pages."""
+    results = {}
     for dag_id, block in DAGS.items():
         if missing(block) is None:
-            file = home / "dags" / f"{dag_id}.py"
+            # A folder for each: whatever lies in the folder of a DAG is parsed with it.
+            file = tmp_path_factory.mktemp("dags") / f"{dag_id}.py"
             file.write_text(block.text)
-            names.append(f"{file}:{dag_id}")
-    environ = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW_CONN_OCEANBASE_DEFAULT": cloud.connection_uri,
-        "AIRFLOW_CONN_OCEANBASE_HTTP": cloud.url,
-        "NO_PROXY": "127.0.0.1",
-    }
-    run(sys.executable, "-m", "airflow", "db", "migrate", **environ)
-    return run(sys.executable, ROOT / "tests" / "run_dags.py", *names, **environ)
+            results[dag_id] = dag_runner.test(
+                file,
+                dag_id,
+                AIRFLOW_CONN_OCEANBASE_DEFAULT=cloud.connection_uri,
+                AIRFLOW_CONN_OCEANBASE_HTTP=cloud.url,
+                NO_PROXY="127.0.0.1",
+            )
+    return results
 
 
 @pytest.mark.parametrize("dag_id", DAGS)
-def test_dag(dag_id: str, printed: str) -> None:
+def test_dag(dag_id: str, results: dict[str, Result]) -> None:
     if reason := missing(DAGS[dag_id]):
         pytest.skip(reason)
-    lines = [line.removeprefix("RESULT ") for line in printed.splitlines() if line.startswith("RESULT ")]
-    results = {result["dag_id"]: result["tasks"] for result in map(json.loads, lines)}
-    assert {name: task["state"] for name, task in results[dag_id].items()} == OUTCOMES[dag_id]
+    assert results[dag_id].states == OUTCOMES[dag_id]
 
 
 def test_every_dag_of_the_pages_has_an_outcome() -> None:
@@ -102,7 +99,8 @@ def test_every_dag_of_the_pages_has_an_outcome() -> None:
     assert len(DAGS) == len([block for block in PYTHON if block.dag_id])
 
 
-def test_failed_backups_are_told(printed: str) -> None:
+def test_failed_backups_are_told(results: dict[str, Result]) -> None:
+    printed = "".join(result.printed for result in results.values())
     assert "The wait for backup bak-failed failed; the backup is FAILED." in printed
     # There, dag.test() keeps the exception from the callback; a worker does not.
     if not airflow.__version__.startswith(("3.0.", "3.1.", "3.2.")):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
-from collections.abc import Callable
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from modes import MODES, context, sensor, stored, wait
 from moved import AirflowSkipException, TaskDeferred
 
+import airflow_provider_oceanbase
 from airflow_provider_oceanbase._compat import AirflowSensorTimeout, AirflowTaskTimeout, BaseSensorOperator
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
@@ -20,6 +22,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
 )
+from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 
@@ -205,10 +208,13 @@ def test_wait_that_is_deferred_again_keeps_its_beginning(cloud: CloudEmulator) -
     assert 100 < caught.value.timeout.total_seconds() < 165
 
 
-def test_default_is_airflows(run_python: Callable[..., str]) -> None:
+def test_default_is_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sensor().deferrable is False
-    code = (
-        "from airflow_provider_oceanbase.sensors import BackupSetSensor as S; "
-        "print(S(task_id='t', instance_id='i', backup_task_id='b').deferrable)"
-    )
-    assert run_python(code, AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True").splitlines()[-1] == "True"
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    # It is read where the modules are imported: they are once more, for this test.
+    for name in ("task_waits", "sensors"):
+        monkeypatch.delitem(sys.modules, f"{airflow_provider_oceanbase.__name__}.{name}")
+        monkeypatch.delattr(airflow_provider_oceanbase, name)
+    again = importlib.import_module("airflow_provider_oceanbase.sensors")
+    assert again.BackupSetSensor is not BackupSetSensor
+    assert again.BackupSetSensor(task_id="t", instance_id="i", backup_task_id="b").deferrable is True

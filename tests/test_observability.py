@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import socket
-import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET, run
+from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET
+from dag_runs import DagRunner
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -28,7 +27,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> Told:
     events = tmp_path_factory.mktemp("lineage") / "events.jsonl"
     with CloudEmulator(access_key_secret=SECRET) as cloud, socket.socket(type=socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
@@ -36,21 +35,22 @@ def told(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
         for dag_id in DAG_IDS:
             end = dag_id.rpartition("_")[2].upper()
             cloud.add_backup_set("ob-1", dag_id, statuses=("DOING", "DOING", end), tenants=("orders",))
-        run(
-            sys.executable,
-            ROOT / "tests" / "run_dags.py",
-            *(f"{dags_folder / 'waits.py'}:{dag_id}" for dag_id in DAG_IDS),
-            AIRFLOW_CONN_OCEANBASE_DEFAULT=cloud.connection_uri,
-            AIRFLOW__METRICS__STATSD_ON="True",
-            AIRFLOW__METRICS__STATSD_HOST="127.0.0.1",
-            AIRFLOW__METRICS__STATSD_PORT=str(statsd.getsockname()[1]),
-            AIRFLOW__METRICS__METRICS_ALLOW_LIST="oceanbase",
-            AIRFLOW__OPENLINEAGE__DISABLED="False",
-            AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(
+        environ = {
+            "AIRFLOW_CONN_OCEANBASE_DEFAULT": cloud.connection_uri,
+            "AIRFLOW__METRICS__STATSD_ON": "True",
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": str(statsd.getsockname()[1]),
+            "AIRFLOW__METRICS__METRICS_ALLOW_LIST": "oceanbase",
+            "AIRFLOW__OPENLINEAGE__DISABLED": "False",
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(events), "append": True}
             ),
-            NO_PROXY="127.0.0.1",
-        )
+            "NO_PROXY": "127.0.0.1",
+        }
+        # Airflow sets metrics and listeners up once, as it starts, and for good.
+        with dag_runner.alone(**environ) as runner:
+            for dag_id in DAG_IDS:
+                runner.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
         lines = _received(statsd)
         host = cloud.url.removeprefix("http://")
     text = events.read_text().replace(host, "HOST")

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +14,7 @@ import jsonschema
 import pytest
 from airflow.cli import cli_parser
 from airflow.providers_manager import ProvidersManager
+from conftest import run
 
 from airflow_provider_oceanbase import __version__, get_provider_info
 from airflow_provider_oceanbase.endpoint import DEFAULT_HOST, DEFAULT_TIMEOUT_SECONDS
@@ -33,8 +32,7 @@ FIELDS: dict[str, Any] = CONNECTION_TYPE["conn-fields"]
 
 def imported_by(statement: str) -> set[str]:
     code = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+    return set(run(sys.executable, "-c", code).splitlines()[-1].split())
 
 
 def test_provider_info_imports_nothing() -> None:
@@ -138,12 +136,14 @@ def test_providers_manager_has_the_form() -> None:
     airflow.__version__.startswith(("3.0.", "3.1.")) and not HAS_WIDGETS,
     reason="this Airflow 3 has no library of form widgets",
 )
-def test_form_as_airflow_serves_it(run_python: Callable[..., str]) -> None:
+def test_form_as_airflow_serves_it() -> None:
     # In a process of its own: Airflow puts mocks in the place of the widgets' modules.
-    served = run_python(
+    served = run(
+        sys.executable,
+        "-c",
         "from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService\n"
         "forms = {meta.connection_type: meta for meta in HookMetaService.hook_meta_data()}\n"
-        "print(forms['oceanbase'].model_dump_json())"
+        "print(forms['oceanbase'].model_dump_json())",
     )
     form = json.loads(served.splitlines()[-1])
     assert (form["hook_name"], form["hook_class_name"]) == (

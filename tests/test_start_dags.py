@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import airflow
 import pytest
 from conftest import ROOT, SECRET
+from dag_runs import DagRunner, ProcessDiedError
 from dags.starts import STARTS
 from packaging.version import Version
 from test_dags import Runs
@@ -29,12 +27,13 @@ STATUSES: dict[str, tuple[str | int | None, ...]] = {
 }
 KEEPS_STATE = Version(airflow.__version__) >= Version("3.3")
 KILLED = [dag_id for dag_id in STARTS if dag_id.endswith("_killed")]
+FILE = ROOT / "tests" / "dags" / "starts.py"
 EXAMPLE = "oceanbase_backup_and_verify"
 keeps_state = pytest.mark.skipif(not KEEPS_STATE, reason="Airflow keeps task state from 3.3 on")
 
 
 @pytest.fixture(scope="module")
-def runs(dags_folder: Path) -> Iterator[Runs]:
+def runs(dag_runner: DagRunner) -> Iterator[Runs]:
     released = threading.Event()
 
     def meddle(seen: SeenRequest) -> None:
@@ -47,20 +46,19 @@ def runs(dags_folder: Path) -> Iterator[Runs]:
             released.wait(60)
 
     with CloudEmulator(access_key_secret=SECRET, on_request=meddle) as cloud:
-        runs = Runs(cloud)
+        runs = Runs(cloud, dag_runner)
         for dag_id in STARTS:
             if statuses := STATUSES.get(dag_id.rpartition("_")[2]):
                 cloud.next_backup(
                     dag_id, backup_task_id=f"bak-{dag_id}", statuses=statuses, polls_per_status=1
                 )
         cloud.next_backup("ob-demo", statuses=("DONE",), tenants=("orders", "billing"))
-        files = {dag_id: "starts.py" for dag_id in STARTS if dag_id not in KILLED}
-        if not KEEPS_STATE:
-            # dag.test() of Airflow 2 ends with the task that is cut off.
-            del files["start_cut_off"]
-        files[EXAMPLE] = f"{EXAMPLE}.py"
+        # dag.test() of Airflow 2 ends with the task that is cut off.
+        others = KILLED if KEEPS_STATE else [*KILLED, "start_cut_off"]
         try:
-            runs.run(*(f"{dags_folder / file}:{dag_id}" for dag_id, file in files.items()))
+            for dag_id in STARTS.keys() - others:
+                runs.test(FILE, dag_id)
+            runs.test(ROOT / "example_dags" / f"{EXAMPLE}.py", EXAMPLE)
         finally:
             released.set()
         yield runs
@@ -130,26 +128,21 @@ def test_try_after_one_that_was_cut_off_starts_nothing(runs: Runs) -> None:
 
 @keeps_state
 @pytest.mark.parametrize("dag_id", KILLED)
-def test_try_after_one_that_was_killed_goes_on_with_the_backup(
-    dag_id: str, runs: Runs, dags_folder: Path
-) -> None:
-    name = f"{dags_folder / 'starts.py'}:{dag_id}"
-    first = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "run_dags.py", name],
-        env=runs.environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def test_try_after_one_that_was_killed_goes_on_with_the_backup(dag_id: str, runs: Runs) -> None:
     kill = runs.cloud._on_request
+    # It is killed.
+    with runs.runner.alone() as first:
 
-    def kill_at_the_second_check(seen: SeenRequest) -> None:
-        if runs.cloud.polls(dag_id, f"bak-{dag_id}") == 2:
-            first.kill()
+        def kill_at_the_second_check(seen: SeenRequest) -> None:
+            if seen.backup_status and runs.cloud.polls(dag_id, f"bak-{dag_id}") == 2:
+                first.kill()
 
-    runs.cloud._on_request = lambda seen: seen.backup_status and kill_at_the_second_check(seen)
-    assert first.wait() == -signal.SIGKILL
+        runs.cloud._on_request = kill_at_the_second_check
+        with pytest.raises(ProcessDiedError) as died:
+            first.test(FILE, dag_id, **runs.environ)
+    assert died.value.returncode == -signal.SIGKILL
     runs.cloud._on_request = kill
-    runs.run(name, script="retry_task.py")
+    runs.results[dag_id] = runs.runner.retry(FILE, dag_id, **runs.environ)
     start = runs.task(dag_id, "start")
     assert (start["state"], start["return_value"]) == ("success", f"bak-{dag_id}")
     assert start["backup_set"]["status"] == "DONE"
@@ -157,7 +150,7 @@ def test_try_after_one_that_was_killed_goes_on_with_the_backup(
 
 
 def test_example(runs: Runs) -> None:
-    tasks = runs.results[EXAMPLE]["tasks"]
+    tasks = runs.results[EXAMPLE].tasks
     assert set(tasks) == {"back_up", "get_backup_set", "verify[0]", "verify[1]"}
     assert {task["state"] for task in tasks.values()} == {"success"}
     assert tasks["back_up"]["return_value"] == "bak-started-1"

@@ -1,0 +1,201 @@
+"""What a DAG run leaves behind in its process, and how to put it back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from airflow import settings
+
+#: Puts one thing back.
+Restore = Callable[[], object]
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Leave the process as it was found, whatever happens within."""
+    with ExitStack() as stack:
+        for keep in KEPT:
+            stack.callback(keep())
+        yield
+
+
+def environment() -> Restore:
+    before = dict(os.environ)
+
+    def restore() -> None:
+        set_environment(before)
+
+    return restore
+
+
+def set_environment(wanted: dict[str, str]) -> None:
+    """Change only what differs: other threads read it meanwhile."""
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
+
+
+def directory() -> Restore:
+    before = Path.cwd()
+    return lambda: os.chdir(before)
+
+
+def lists_of_the_process() -> Restore:
+    """Where imports are looked for, and which warnings are shown."""
+    pairs: list[tuple[list[Any], list[Any]]] = [
+        (alive, list(alive)) for alive in (sys.path, sys.meta_path, warnings.filters) if type(alive) is list
+    ]
+
+    def restore() -> None:
+        for alive, before in pairs:
+            alive[:] = before
+        # Warnings that were shown under other filters are judged anew.
+        warnings._filters_mutated()  # type: ignore[attr-defined]
+
+    return restore
+
+
+def modules() -> Restore:
+    """What DAG files are, and import from beside them; what Airflow imports stays."""
+    before = set(sys.modules)
+
+    def restore() -> None:
+        folder = Path(settings.DAGS_FOLDER)
+        for name, module in list(sys.modules.items()):
+            if name not in before and _is_in(folder, name, module):
+                del sys.modules[name]
+
+    return restore
+
+
+def _is_in(folder: Path, name: str, module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return name.startswith("unusual_prefix_") or (file is not None and Path(file).is_relative_to(folder))
+
+
+def dags_folder() -> Restore:
+    before = settings.DAGS_FOLDER
+
+    def restore() -> None:
+        settings.DAGS_FOLDER = before
+
+    return restore
+
+
+def sessions() -> Restore:
+    def restore() -> None:
+        if settings.Session is not None:
+            settings.Session.remove()
+
+    return restore
+
+
+def loggers() -> Restore:
+    """Handlers, filters and levels. A new logger keeps its level, which its library has set."""
+    before = {logger: _configuration(logger) for logger in _loggers()}
+
+    def restore() -> None:
+        for logger in _loggers():
+            if logger in before:
+                handlers, filters, *rest = before[logger]
+                logger.handlers[:], logger.filters[:] = handlers, filters
+                logger.propagate, logger.disabled, level = rest
+                if logger.level != level:
+                    logger.setLevel(level)
+            else:
+                logger.handlers[:] = [one for one in logger.handlers if type(one) is logging.NullHandler]
+
+    return restore
+
+
+def _loggers() -> list[logging.Logger]:
+    known = list(logging.root.manager.loggerDict.values())
+    return [logging.root, *(one for one in known if isinstance(one, logging.Logger))]
+
+
+def _configuration(logger: logging.Logger) -> tuple[Any, ...]:
+    return list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled, logger.level
+
+
+def masks() -> Restore:
+    """The secrets that logs hide: one that another run had is not to be hidden by chance."""
+    before = {id(masker): (set(masker.patterns), masker.replacer) for masker in _maskers()}
+
+    def restore() -> None:
+        for masker in _maskers():
+            masker.patterns, masker.replacer = before.get(id(masker), (set(), None))
+
+    return restore
+
+
+def _maskers() -> list[Any]:
+    """Airflow 3 has several."""
+    found = [vars(one).get("_secrets_masker") for one in list(sys.modules.values()) if one is not None]
+    return [get() for get in dict.fromkeys(found) if get is not None and not isinstance(get, ModuleType)]
+
+
+def supervisor_comms() -> Restore:
+    """Whether code thinks that it runs in a task of Airflow 3."""
+    name, attribute = "airflow.sdk.execution_time.task_runner", "SUPERVISOR_COMMS"
+    missing = object()
+
+    def current() -> object:
+        return getattr(sys.modules.get(name), attribute, missing)
+
+    before = current()
+
+    def restore() -> None:
+        if before is not missing:
+            setattr(sys.modules[name], attribute, before)
+        elif current() is not missing:
+            delattr(sys.modules[name], attribute)
+
+    return restore
+
+
+def signals() -> Restore:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return restore
+
+
+def streams() -> Restore:
+    before = sys.stdout, sys.stderr
+
+    def restore() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+    return restore
+
+
+#: Put back in reverse: which modules are a DAG's is told by the folder of its DAGs.
+KEPT: tuple[Callable[[], Restore], ...] = (
+    environment,
+    directory,
+    lists_of_the_process,
+    dags_folder,
+    modules,
+    sessions,
+    loggers,
+    masks,
+    supervisor_comms,
+    signals,
+    streams,
+)
