@@ -30,12 +30,8 @@ KEYS = ("return_value", "backup_set")
 
 def main(descriptor: str) -> None:
     # A DAG that reads from its stdin is to find nothing there.
-    with (
-        os.fdopen(int(descriptor), "w") as answers,
-        os.fdopen(os.dup(0)) as requests,
-        open(os.devnull) as nothing,
-    ):
-        os.dup2(nothing.fileno(), 0)
+    with os.fdopen(int(descriptor), "w") as answers, os.fdopen(os.dup(0)) as requests:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         keep_api_server()
         for line in requests:
             try:

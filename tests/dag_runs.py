@@ -1,4 +1,4 @@
-"""Run DAGs on real Airflow, in a process that lives as long as the tests: the first run costs ten later ones."""
+"""Run DAGs on real Airflow, in one process as long as the tests last: a first run costs ten later ones."""
 
 from __future__ import annotations
 
