@@ -6,6 +6,10 @@ EXECUTOR ?= local
 # For make kills.
 SEED ?= 1
 BIN := $(VENV)/bin
+# Airflow is thousands of modules: where their bytecode is not kept, every process compiles them first, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests of a group, which share an Airflow, stay with one worker; all others go to whoever is free.
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
 # The commands that pyenv puts into PATH find only the versions that are switched on. A version that is nowhere fails
@@ -47,7 +51,11 @@ lint: setup  ## Check what needs no run: ruff, mypy --strict
 
 .PHONY: test
 test: lint  ## Check everything: make lint, then pytest with coverage
-	$(BIN)/pytest --cov -n 2 --dist loadfile
+	$(PYTEST) --cov
+
+.PHONY: quick
+quick: lint  ## Check within a minute: make lint, then the tests that need no whole Airflow
+	$(PYTEST) -q -m "not whole_airflow"
 
 .PHONY: docs
 docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import re
@@ -10,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -156,4 +158,19 @@ def endless(exchange: Exchange) -> bool:
 
 
 def bomb(size: int) -> Behaviour:
-    return answer(gzip.compress(b" " * size), Content_Encoding="gzip")
+    # Packed when it is first sent: whoever collects the tests does not wait for it.
+    return lambda exchange: answer(_packed(size), Content_Encoding="gzip")(exchange)
+
+
+@functools.cache
+def _packed(size: int) -> bytes:
+    """So many spaces, as one member of gzip: of equal blocks, of which one is packed."""
+    block = b" " * min(size, 2**20)
+    assert size % len(block) == 0
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(size // len(block)):
+        checksum = zlib.crc32(block, checksum)
+    head, end = gzip.compress(b"")[:10], zlib.compressobj(wbits=-zlib.MAX_WBITS).flush()
+    return head + packed * (size // len(block)) + end + struct.pack("<II", checksum, size)
