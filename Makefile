@@ -54,8 +54,8 @@ test: lint  ## Check everything: make lint, then pytest with coverage
 	$(PYTEST) --cov
 
 .PHONY: quick
-quick: lint  ## Check within a minute: make lint, then the tests that need no whole Airflow
-	$(PYTEST) -q -m "not whole_airflow"
+quick: lint  ## Check within a minute: make lint, then the tests that run no whole DAG and build nothing
+	$(PYTEST) -q -m "not builds and not whole_airflow"
 
 .PHONY: docs
 docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails

@@ -184,6 +184,7 @@ def test_snippet(
     assert tests or shown
 
 
+@pytest.mark.whole_airflow
 @pytest.mark.parametrize("page", PROJECTS, ids=lambda page: page.name)
 def test_project(page: Path, tmp_path: Path) -> None:
     blocks = [block for block in BLOCKS if block.page == page]

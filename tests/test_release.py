@@ -136,6 +136,7 @@ def clone(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> Clone:
 FILES = [f"airflow_provider_oceanbase-{__version__}{suffix}" for suffix in ("-py3-none-any.whl", ".tar.gz")]
 
 
+@pytest.mark.builds
 def test_dry_run(clone: Clone, web: Web) -> None:
     status, told = clone.release("DRY_RUN=1")
     assert status == 0, told
@@ -145,6 +146,7 @@ def test_dry_run(clone: Clone, web: Web) -> None:
     assert (clone.git("tag"), web.seen, web.uploads) == ("", [], [])
 
 
+@pytest.mark.builds
 def test_release_goes_on_after_an_upload_that_failed(clone: Clone, web: Web) -> None:
     web.refuses = True
     status, told = clone.release()

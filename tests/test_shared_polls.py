@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from test_event_triggers import NOW, trigger, until
 
+from airflow_provider_oceanbase import shared_polls
 from airflow_provider_oceanbase.cursor import Cursor
 from airflow_provider_oceanbase.event_triggers import BackupSetEventTrigger
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -112,6 +113,12 @@ async def running() -> AsyncIterator[Triggerer]:
         await triggerer.stop()
 
 
+@pytest.fixture
+def cancelled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No trigger is cancelled here, which would have its time."""
+    monkeypatch.setattr(shared_polls, "CANCELLED_WITHIN", 0.05)
+
+
 def listings(cloud: CloudEmulator) -> int:
     return sum(request.status == 200 and request.query["pageNumber"] == "1" for request in cloud.requests)
 
@@ -162,7 +169,7 @@ def test_restart_tells_what_it_has_missed_and_nothing_twice(cloud: CloudEmulator
     asyncio.run(watch(["bak-2", "bak-long"]))
 
 
-def test_first_start_is_saved_soon(cloud: CloudEmulator) -> None:
+def test_first_start_is_saved_soon(cloud: CloudEmulator, cancelled_soon: None) -> None:
     cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
     store = Store()
 
@@ -243,7 +250,7 @@ def test_late_database_is_waited_for(cloud: CloudEmulator) -> None:
     asyncio.run(watch())
 
 
-def test_triggerer_that_was_down_for_weeks_looks_back(cloud: CloudEmulator) -> None:
+def test_triggerer_that_was_down_for_weeks_looks_back(cloud: CloudEmulator, cancelled_soon: None) -> None:
     began = datetime.now(UTC) - timedelta(days=30)
     store = Store()
     store.values[KEY] = json.dumps(Cursor(began, {"bak-known": began}).to_json())

@@ -19,7 +19,7 @@ from airflow_provider_oceanbase.triggers import BackupSetTrigger
 WAITS = 30
 
 
-def trigger(backup_task_id: str = "bak-1", *, timeout: float = 60, poke_interval: float = 0.4) -> Any:
+def trigger(backup_task_id: str = "bak-1", *, timeout: float = 60, poke_interval: float = 0.2) -> Any:
     return BackupSetTrigger(
         goal={"instance_id": "ob-1", "backup_task_id": backup_task_id},
         pace={"poke_interval": poke_interval, "timeout": timeout},
@@ -41,7 +41,7 @@ def polls(cloud: CloudEmulator) -> list[float]:
 
 
 def test_many_waits_for_one_set_cost_a_request_an_interval(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=2)
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=1)
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
     # One to begin with, one to set the common beat, and five of that; each for itself, they would take 150.
@@ -57,8 +57,8 @@ def test_waits_for_other_sets_share_nothing(cloud: CloudEmulator) -> None:
 
 
 def test_the_shortest_interval_sets_the_beat(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=2)
-    intervals = [0.4] + [0.8] * WAITS
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=1)
+    intervals = [0.2] + [0.4] * WAITS
     events = wait(*(trigger(poke_interval=interval) for interval in intervals))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * (WAITS + 1)
     # The slow ones ask before the fast one begins, perhaps, and once when it has gone.
@@ -85,7 +85,7 @@ def test_a_cancelled_wait_takes_nothing_from_the_others(cloud: CloudEmulator) ->
 
 
 def test_an_outage_is_shared_and_waited_out(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DONE"), seconds_per_status=1)
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DONE"), seconds_per_status=0.5)
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
     assert len([request for request in cloud.requests if request.status == 503]) in (1, 2, 3)
