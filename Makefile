@@ -8,8 +8,9 @@ SEED ?= 1
 BIN := $(VENV)/bin
 # Airflow is thousands of modules: where their bytecode is not kept, every process compiles them first, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests of a group, which share an Airflow, stay with one worker; all others go to whoever is free.
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+# The tests that share an Airflow stay with one worker; the others go one by one to whoever is free. Many of them
+# await something: three workers keep two cores busy.
+PYTEST := $(BIN)/pytest -n 3 --dist loadgroup
 # What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
 CONSTRAINTS_DATE := 2026-09-18
 # The commands that pyenv puts into PATH find only the versions that are switched on. A version that is nowhere fails

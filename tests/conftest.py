@@ -116,13 +116,18 @@ def dag_runner() -> Iterator[DagRunner]:
         runner.close()
 
 
+#: Fixtures that cost seconds, and the marker of the tests that share one.
+SHARED = {"dag_runner": "whole_airflow", "dist": "builds"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "dag_runner" in getattr(item, "fixturenames", ()):
-            item.add_marker("whole_airflow")
-            # What the tests of a file share is made by one worker of pytest-xdist, which has its own runner.
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        for fixture, marker in SHARED.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+                # One worker of pytest-xdist pays for it, while the others do all that needs none.
+                item.add_marker(pytest.mark.xdist_group(marker))
 
 
 def run(*command: object, **environ: str) -> str:

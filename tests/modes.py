@@ -25,7 +25,7 @@ MODES = ("poke", "reschedule", "deferrable")
 
 def sensor(**options: Any) -> WaitSensor:
     """Make a sensor for a backup set, or, with ``min_checkpoint``, for any that is late enough."""
-    defaults = {"task_id": "wait", "instance_id": "ob-1", "poke_interval": 0.05}
+    defaults = {"task_id": "wait", "instance_id": "ob-1", "poke_interval": 0.01}
     if "min_checkpoint" in options:
         return BackupCheckpointSensor(**defaults | options)
     return BackupSetSensor(**defaults | {"backup_task_id": "bak-1"} | options)

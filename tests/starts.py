@@ -29,7 +29,7 @@ class Task:
     """A task, try by try: each has an operator of its own, and shares the state with the others."""
 
     def __init__(self, mode: str = "poke", **options: Any) -> None:
-        self.options = {"poke_interval": 0.05, "deferrable": mode == "deferrable", **options}
+        self.options = {"poke_interval": 0.01, "deferrable": mode == "deferrable", **options}
         self.state = State()
         self.ti = MagicMock()
 
