@@ -64,7 +64,6 @@ class DagRunner:
     @contextmanager
     def alone(self, **environ: str) -> Iterator[DagRunner]:
         """Give a process of its own, on the same database, to runs that would harm others, or be harmed."""
-        self._start_once()
         runner = DagRunner(self.home, **environ)
         try:
             yield runner
