@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from test_event_triggers import NOW, trigger, until
 
-from airflow_provider_oceanbase import shared_polls
 from airflow_provider_oceanbase.cursor import Cursor
 from airflow_provider_oceanbase.event_triggers import BackupSetEventTrigger
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -22,6 +21,8 @@ pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow shares pol
 from airflow.sdk import Asset
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.triggers.shared_stream import SharedStreamManager
+
+from airflow_provider_oceanbase import shared_polls
 
 KEY = "oceanbase_backup_sets/oceanbase_default/ob-1"
 
