@@ -127,7 +127,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
                 # One worker of pytest-xdist pays for it, while the others do all that needs none.
-                item.add_marker(pytest.mark.xdist_group(marker))
+                if not item.get_closest_marker("xdist_group"):
+                    item.add_marker(pytest.mark.xdist_group(marker))
 
 
 def run(*command: object, **environ: str) -> str:

@@ -102,6 +102,7 @@ def test_dag_that_cannot_be_imported(dag_runner: DagRunner) -> None:
     assert dag_runner.test(FILE, "finds").tasks["find"]["return_value"] == []
 
 
+@pytest.mark.xdist_group("killed")
 def test_run_after_one_that_killed_its_process(dag_runner: DagRunner) -> None:
     # It kills its process, which others would have to warm again.
     with dag_runner.alone() as runner:

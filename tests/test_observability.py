@@ -15,6 +15,8 @@ from dag_runs import DagRunner
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 pytest.importorskip("airflow.providers.openlineage", reason="the openlineage provider is optional")
+# They share no Airflow with other tests: any worker may run them.
+pytestmark = pytest.mark.xdist_group("observability")
 DAG_IDS = ("poke_done", "reschedule_done", "deferrable_done", "poke_failed")
 
 
