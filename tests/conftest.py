@@ -9,6 +9,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,10 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
 }
+
+if version("apache-airflow").startswith("2."):
+    # To find a connection, Airflow 2 needs the models of its database: all of them, as in a task.
+    import_module("airflow.models.dag")
 
 CONN_ID = "oceanbase_default"
 HOST = "https://api-cloud.oceanbase.com"
