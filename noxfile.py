@@ -95,7 +95,7 @@ def tests(session: nox.Session, airflow: str) -> None:
     if changed := before - installed(session):
         session.error(f"not as Airflow's constraints have them any more: {', '.join(sorted(changed))}")
     RESULTS.mkdir(exist_ok=True)
-    options = ("-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", *THEIR_WARNINGS)
+    options = ("-q", "-n", "3", "--dist", "loadgroup", "-p", "no:cacheprovider", *THEIR_WARNINGS)
     session.run("pytest", *options, f"--junitxml={result(airflow, session.python)}", *session.posargs)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import threading
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from conftest import CONN_ID, ROOT, SECRET, set_connection
 from modes import AIRFLOW_2
 
@@ -105,3 +108,29 @@ def test_connections_are_read_side_by_side(monkeypatch: pytest.MonkeyPatch) -> N
     set_connection(monkeypatch, extra={"timeout": 3})
     for connection, extra in asyncio.run(read()):
         assert (connection.password, extra) == (SECRET, {"timeout": 3})
+
+
+def test_older_connections_are_read_in_a_thread_that_may_call_the_supervisor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hook:
+        @staticmethod
+        def get_connection(conn_id: str) -> Any:
+            threads.append(threading.current_thread())
+            # As the supervisor's client does of Airflow 3.0 and 3.1: it fails in a thread of asyncio's.
+            loops.append(async_to_sync(running_loop)())
+            return SimpleNamespace(conn_id=conn_id, extra_dejson={"timeout": 3})
+
+    async def running_loop() -> Any:
+        return asyncio.get_running_loop()
+
+    async def read() -> Any:
+        return await _compat.read_connection("ob"), asyncio.get_running_loop()
+
+    threads: list[threading.Thread] = []
+    loops: list[Any] = []
+    monkeypatch.setattr(_compat, "Connection", object)
+    monkeypatch.setattr(_compat, "BaseHook", Hook)
+    (connection, extra), loop = asyncio.run(read())
+    assert (connection.conn_id, extra, loops) == ("ob", {"timeout": 3}, [loop])
+    assert threads != [threading.main_thread()]

@@ -37,7 +37,7 @@ class Server(ThreadingHTTPServer):
         self._ssl_context = ssl_context
         self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
 
     def start(self) -> None:
         """Serve in the background."""
