@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from modes import AIRFLOW_2
 
+from airflow_provider_oceanbase import _compat
 from airflow_provider_oceanbase.assets import backup_set_asset
 from airflow_provider_oceanbase.event_triggers import BackupSetEventTrigger
 
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 airflow_3 = pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 has no assets that can be watched")
 
 
-@pytest.mark.skipif(not AIRFLOW_2, reason="Airflow 3 has assets that can be watched")
-def test_airflow_2_is_told() -> None:
+def test_airflow_2_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_compat, "AssetWatcher", None)
     with pytest.raises(RuntimeError, match="needs Airflow 3, whose assets can be watched"):
         backup_set_asset("ob-1")
 

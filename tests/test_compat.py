@@ -71,6 +71,14 @@ def test_a_module_that_is_not_there_yet_is_passed_over(missing: str, monkeypatch
     assert _compat._found("Decimal") is import_module("decimal").Decimal
 
 
+def test_what_stands_in() -> None:
+    assert _compat._stand_in("ResumableJobMixin") is _compat._JobMixin
+    assert _compat._stand_in("BaseEventTrigger") is _compat.BaseTrigger
+    assert _compat._stand_in("AssetWatcher") is None
+    with pytest.raises(ImportError, match="has no SharedStreamProducer"):
+        _compat._stand_in("SharedStreamProducer")
+
+
 class Job(_compat._JobMixin):
     """A job that is counted."""
 
