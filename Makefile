@@ -104,7 +104,7 @@ constraints: setup  ## Renew the pins: constraints.txt, of development, and test
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \
 	  --exclude-newer $(CONSTRAINTS_DATE) \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox -s constraints
+	$(BIN)/nox -s constraints
 
 .PHONY: clean
 clean:  ## Remove what the other commands made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
@@ -32,6 +33,8 @@ LOWEST = next(iter(RELEASES))
 NEWEST = list(RELEASES)[-1]
 MATRIX = [*(("3.11", airflow) for airflow in RELEASES), ("3.12", NEWEST), ("3.13", NEWEST)]
 CONSTRAINTS = Path("tests/constraints")
+#: The one beside nox: no other has to be in PATH.
+UV = (sys.executable, "-m", "uv")
 RESULTS = Path(".nox/results")
 WHEELS = Path(".nox/wheel")
 STARTED = time.time()
@@ -68,7 +71,7 @@ def constraints(session: nox.Session) -> None:
         options = ("-q", "--upgrade", "--no-header", "--no-annotate", "--no-emit-index-url", *oldest)
         day = ("--exclude-newer", RELEASES[airflow], "--python-version", python)
         made = ("-o", str(constraints_of(airflow, python)))
-        session.run("uv", "pip", "compile", *options, *day, *made, str(airflow_alone), "pyproject.toml")
+        session.run(*UV, "pip", "compile", *options, *day, *made, str(airflow_alone), "pyproject.toml")
         airflow_alone.unlink()
 
 
@@ -76,7 +79,7 @@ def constraints(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Build the wheel that the tests install."""
     shutil.rmtree(WHEELS, ignore_errors=True)
-    session.run("uv", "build", "-q", "--wheel", "--out-dir", str(WHEELS))
+    session.run(*UV, "build", "-q", "--wheel", "--out-dir", str(WHEELS))
 
 
 @nox.session(requires=["wheel"])
