@@ -56,14 +56,15 @@ TEST_TOOLS = (
 THEIR_WARNINGS = (
     *("-W", "ignore:SelectableGroups:DeprecationWarning"),
     *("-W", "ignore:Timer and timing metrics:DeprecationWarning"),
-    *("-W", "ignore:This module is deprecated. Please use .openlineage:DeprecationWarning"),
+    *("-W", "ignore:This module is deprecated:DeprecationWarning"),
 )
 
 
 @nox.session(venv_backend="none")
 def constraints(session: nox.Session) -> None:
     """Renew the lists of what each Airflow was released with, which stand in for its official constraints."""
-    CONSTRAINTS.mkdir(exist_ok=True)
+    shutil.rmtree(CONSTRAINTS, ignore_errors=True)
+    CONSTRAINTS.mkdir()
     for python, airflow in MATRIX:
         airflow_alone = CONSTRAINTS / "airflow.in"
         airflow_alone.write_text(f"apache-airflow=={airflow}\n")
@@ -105,7 +106,10 @@ def tests(session: nox.Session, airflow: str) -> None:
 @nox.session(requires=["wheel"])
 @nox.parametrize("airflow", ["3.0.6", "3.1.8", "3.2.2"])
 def form(session: nox.Session, airflow: str) -> None:
-    """Draw the connection's form from widgets, which need a library that Airflow 3 does not bring itself."""
+    """Draw the connection's form from widgets, which need a library that Airflow 3 does not bring itself.
+
+    It wants other versions than Airflow's constraints pin, so it is installed together with Airflow.
+    """
     (built,) = WHEELS.glob("*.whl")
     beside = ("--exclude-newer", RELEASES[airflow], f"apache-airflow=={airflow}", "flask-appbuilder")
     session.install(str(built), *beside)
@@ -145,7 +149,8 @@ def result(airflow: str, python: object) -> Path:
 
 def constraints_of(airflow: str, python: object) -> Path:
     """Where the versions stand that an Airflow was released with, as its official constraints pin them."""
-    return CONSTRAINTS / f"airflow-{airflow}-python-{python}.txt"
+    bounds = "lowest-" if airflow == LOWEST else ""
+    return CONSTRAINTS / f"{bounds}airflow-{airflow}-python-{python}.txt"
 
 
 def installed(session: nox.Session) -> set[str]:

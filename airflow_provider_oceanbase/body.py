@@ -19,14 +19,14 @@ class Body:
     """Takes the chunks of a body as they come.
 
     :param content_encoding: value of ``Content-Encoding``; what is not known is left packed
-    :param limit: how many bytes it may be unpacked
+    :param limit: how many bytes it may be, as received and unpacked
     """
 
     def __init__(self, content_encoding: str | None, limit: int) -> None:
         is_packed = (content_encoding or "").strip().lower() in _PACKED
         self._unpacker = zlib.decompressobj(_DETECT_FORMAT) if is_packed else None
         self._limit = limit
-        self._received = False
+        self._received = 0
         self._unpacked = bytearray()
 
     def fits(self, chunk: bytes) -> bool:
@@ -34,13 +34,10 @@ class Body:
 
         :raises gzip.BadGzipFile: it is not packed as ``Content-Encoding`` says
         """
-        self._received = True
-        if self._unpacker is not None:
-            try:
-                chunk = self._unpacker.decompress(chunk, self._limit + 1 - len(self._unpacked))
-            except zlib.error:
-                raise gzip.BadGzipFile("the body is not packed as Content-Encoding says") from None
-        self._unpacked += chunk
+        self._received += len(chunk)
+        if self._received > self._limit:
+            return False
+        self._unpacked += chunk if self._unpacker is None else self._unpack(self._unpacker, chunk)
         return len(self._unpacked) <= self._limit
 
     def complete(self) -> bytes:
@@ -51,3 +48,13 @@ class Body:
         if self._unpacker is not None and self._received and not self._unpacker.eof:
             raise gzip.BadGzipFile("the end of the packed body is missing")
         return bytes(self._unpacked)
+
+    def _unpack(self, unpacker: zlib._Decompress, chunk: bytes) -> bytes:
+        try:
+            # One byte over the limit shows that it is too large; no more is unpacked.
+            unpacked = unpacker.decompress(chunk, self._limit + 1 - len(self._unpacked))
+        except zlib.error:
+            raise gzip.BadGzipFile("the body is not packed as Content-Encoding says") from None
+        if unpacker.unused_data:
+            raise gzip.BadGzipFile("the packed body goes on after its end")
+        return unpacked

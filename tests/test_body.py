@@ -29,15 +29,16 @@ def read(body: Body, packed: bytes, size: int) -> bytes | None:
 
 @given(st.binary(max_size=300), st.sampled_from(list(PACKERS)), st.integers(1, 400), st.integers(0, 400))
 def test_whole_or_too_large(content: bytes, encoding: str | None, size: int, limit: int) -> None:
-    received = read(Body(encoding, limit), PACKERS[encoding](content), size)
-    assert received == (content if len(content) <= limit else None)
+    packed = PACKERS[encoding](content)
+    is_within = max(len(content), len(packed)) <= limit
+    assert read(Body(encoding, limit), packed, size) == (content if is_within else None)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_bomb_is_not_unpacked(encoding: str) -> None:
-    body = Body(encoding, 1000)
+    body = Body(encoding, 2**16)
     assert not body.fits(PACKERS[encoding](bytes(2**24)))
-    assert len(body._unpacked) == 1001
+    assert len(body._unpacked) == 2**16 + 1
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 400), st.data())
@@ -46,6 +47,23 @@ def test_a_packed_body_without_its_end_is_no_answer(content: bytes, size: int, d
     cut = packed[: data.draw(st.integers(1, len(packed) - 1))]
     with pytest.raises(gzip.BadGzipFile, match="the end of the packed body is missing"):
         read(Body("gzip", 1000), cut, size)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("more", [b"\0", b"junk", gzip.compress(b"more")])
+def test_nothing_follows_the_end_of_a_packed_body(more: bytes, size: int) -> None:
+    with pytest.raises(gzip.BadGzipFile, match="the packed body goes on after its end"):
+        read(Body("gzip", 1000), gzip.compress(b"{}") + more, size)
+
+
+def test_packing_that_never_becomes_anything_is_bounded() -> None:
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(b"") + packer.flush(zlib.Z_SYNC_FLUSH)
+    body = Body("gzip", 1000)
+    assert body.fits(packed)
+    # Empty blocks, for ever.
+    block = b"\0\0\0\xff\xff"
+    assert sum(body.fits(block) for _ in range(1000)) < 200
 
 
 def test_another_packing_than_it_says() -> None:

@@ -148,6 +148,11 @@ FAULTS: dict[str, Fault] = {
         OceanBaseUnavailableError,
         "the end of the packed body is missing",
     ),
+    "gzip, then more": Fault(
+        answer(gzip.compress(b"{}") + b"more", Content_Encoding="gzip"),
+        OceanBaseUnavailableError,
+        "the packed body goes on after its end",
+    ),
     "unknown packing": Fault(
         answer(b"packed", Content_Encoding="br"), OceanBaseMalformedAnswerError, "not the documented JSON"
     ),
