@@ -36,10 +36,10 @@ def main(descriptor: str) -> None:
         for line in requests:
             try:
                 with put_back():
-                    answer = handle(**json.loads(line))
+                    answer = json.dumps(handle(**json.loads(line)))
             except BaseException:  # Whatever a DAG raises, the next one is to run.
-                answer = {"error": traceback.format_exc()}
-            print(json.dumps(answer), file=answers, flush=True)
+                answer = json.dumps({"error": traceback.format_exc()})
+            print(answer, file=answers, flush=True)
 
 
 def keep_api_server() -> None:
@@ -54,7 +54,10 @@ def keep_api_server() -> None:
 
 def handle(action: str, environ: dict[str, str], **arguments: str) -> dict[str, Any]:
     set_environment(environ)
-    return ACTIONS[action](**arguments)
+    answer = ACTIONS[action](**arguments)
+    if (client := sys.modules.get("airflow_provider_oceanbase.client")) and client._clients:
+        raise AssertionError(f"clients stay open: {client._clients}")
+    return answer
 
 
 def migrate() -> dict[str, Any]:
@@ -108,7 +111,7 @@ def result(run: Any) -> dict[str, Any]:
         name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
         xcoms = {key: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=key) for key in KEYS}
         tasks[name] = {"state": ti.state, "tries": ti.try_number, **xcoms}
-    return {"dag_id": run.dag_id, "run_id": run.run_id, "state": run.state, "tasks": tasks}
+    return {"run_id": run.run_id, "state": run.state, "tasks": tasks}
 
 
 ACTIONS = {"migrate": migrate, "test": test, "retry": retry}

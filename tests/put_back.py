@@ -1,4 +1,7 @@
-"""What a DAG run leaves behind in its process, and how to put it back."""
+"""What a DAG run leaves behind in its process, and how to put it back.
+
+What Airflow makes once for a process, and for every run alike, stays: its API server, plugins, providers.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from typing import Any
 
 from airflow import settings
 
+#: Whose handlers Airflow sets.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR2)
 #: Puts one thing back.
 Restore = Callable[[], object]
 
@@ -41,7 +46,7 @@ def set_environment(wanted: dict[str, str]) -> None:
     """Change only what differs: other threads read it meanwhile."""
     for name in os.environ.keys() - wanted.keys():
         del os.environ[name]
-    os.environ.update(wanted)
+    os.environ.update(dict(wanted.items() - os.environ.items()))
 
 
 def directory() -> Restore:
@@ -51,13 +56,14 @@ def directory() -> Restore:
 
 def lists_of_the_process() -> Restore:
     """Where imports are looked for, and which warnings are shown."""
-    pairs: list[tuple[list[Any], list[Any]]] = [
-        (alive, list(alive)) for alive in (sys.path, sys.meta_path, warnings.filters) if type(alive) is list
-    ]
+    owners = ((sys, "path"), (sys, "meta_path"), (warnings, "filters"))
+    before = [(owner, name, alive := getattr(owner, name), list(alive)) for owner, name in owners]
 
     def restore() -> None:
-        for alive, before in pairs:
-            alive[:] = before
+        for owner, name, alive, content in before:
+            # Somebody may have put another list in its place.
+            setattr(owner, name, alive)
+            alive[:] = content
         # Warnings that were shown under other filters are judged anew.
         warnings._filters_mutated()  # type: ignore[attr-defined]
 
@@ -102,8 +108,10 @@ def sessions() -> Restore:
 def loggers() -> Restore:
     """Handlers, filters and levels. A new logger keeps its level, which its library has set."""
     before = {logger: _configuration(logger) for logger in _loggers()}
+    disabled_up_to = logging.root.manager.disable
 
     def restore() -> None:
+        logging.disable(disabled_up_to)
         for logger in _loggers():
             if logger in before:
                 handlers, filters, *rest = before[logger]
@@ -113,6 +121,7 @@ def loggers() -> Restore:
                     logger.setLevel(level)
             else:
                 logger.handlers[:] = [one for one in logger.handlers if type(one) is logging.NullHandler]
+                logger.disabled = False
 
     return restore
 
@@ -163,8 +172,7 @@ def supervisor_comms() -> Restore:
 
 
 def signals() -> Restore:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR2)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def restore() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -25,7 +25,7 @@ STEPS = [
 ]
 
 
-def run(folder: Path, fails: str) -> tuple[int, list[str]]:
+def run_ci(folder: Path, fails: str) -> tuple[int, list[str]]:
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
     (folder / "make").write_text(
@@ -48,7 +48,7 @@ def timed(lines: list[str]) -> list[str]:
 
 
 def test_each_step_has_its_seconds(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, fails="nothing")
+    status, lines = run_ci(tmp_path, fails="nothing")
     assert status == 0
     assert timed(lines) == STEPS
     assert [line for line in lines if line.startswith("made ")] == [
@@ -59,7 +59,7 @@ def test_each_step_has_its_seconds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["test", "demo DAG=oceanbase_on_backup", "ui"])
 def test_stops_at_the_first_failure(step: str, tmp_path: Path) -> None:
-    status, lines = run(tmp_path, fails=step)
+    status, lines = run_ci(tmp_path, fails=step)
     assert status == 7
     assert timed(lines) == STEPS[: STEPS.index(f"make {step}") + 1]
     assert "1 failed, 2 passed" in lines

@@ -9,29 +9,32 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from airflow import settings
 from conftest import ROOT
 from dag_runs import DagRunError, DagRunner, ProcessDiedError
-from put_back import put_back
+from put_back import SIGNALS, _maskers, put_back
 from sqlalchemy import text
 
 FILE = ROOT / "tests" / "fixtures" / "traces" / "traces.py"
-TRACES_OF_A_RUN = ["environment", "directory", "import path", "module", "handler", "filter of warnings"]
-#: Each version has it elsewhere, and has imported it.
-MASKER: Any = next(
-    sys.modules[name]
-    for name in (
-        "airflow._shared.secrets_masker",
-        "airflow.sdk.execution_time.secrets_masker",
-        "airflow.utils.log.secrets_masker",
-    )
-    if name in sys.modules
-)
+TRACES_OF_A_RUN = [
+    "environment",
+    "directory",
+    "import path",
+    "module",
+    "handler",
+    "mask",
+    "filter of warnings",
+]
+TASK_RUNNER: Any = None
+with suppress(ModuleNotFoundError):  # Airflow 2
+    TASK_RUNNER = import_module("airflow.sdk.execution_time.task_runner")
 
 
 def leave_module() -> None:
@@ -39,16 +42,26 @@ def leave_module() -> None:
     sys.modules["left"].__file__ = str(Path(settings.DAGS_FOLDER) / "left.py")
 
 
-def look_at_logging() -> Any:
-    root, new = logging.getLogger(), logging.root.manager.loggerDict.get("left")
-    return list(root.handlers), list(root.filters), root.level, list(getattr(new, "handlers", ()))
+OLD = logging.getLogger("there before")
 
 
-def leave_logging() -> None:
-    logging.getLogger().addHandler(logging.StreamHandler())
-    logging.getLogger().addFilter(lambda record: True)
-    logging.getLogger().setLevel(logging.CRITICAL)
+def look_at_new_logger() -> Any:
+    new = logging.root.manager.loggerDict.get("left")
+    return list(getattr(new, "handlers", ())), getattr(new, "disabled", False)
+
+
+def leave_new_logger() -> None:
     logging.getLogger("left").addHandler(logging.StreamHandler())
+    logging.getLogger("left").disabled = True
+
+
+def attribute(owner: Any, name: str, value: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Look at an attribute, and set it."""
+    return lambda: getattr(owner, name, None), lambda: setattr(owner, name, value)
+
+
+def handler_of(number: signal.Signals) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return lambda: signal.getsignal(number), lambda: signal.signal(number, signal.SIG_IGN)
 
 
 #: How each trace is seen, and left.
@@ -57,22 +70,36 @@ TRACES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "variable taken away": (lambda: "AIRFLOW_HOME" in os.environ, lambda: os.environ.pop("AIRFLOW_HOME")),
     "directory": (Path.cwd, lambda: os.chdir("/usr")),
     "import path": (lambda: list(sys.path), lambda: sys.path.append("/left")),
+    "meta path": (lambda: list(sys.meta_path), lambda: sys.meta_path.append(MagicMock())),
     "filter of warnings": (lambda: list(warnings.filters), lambda: warnings.simplefilter("ignore")),
+    "other filters of warnings": attribute(warnings, "filters", []),
     "module": (lambda: "left" in sys.modules, leave_module),
-    "logging": (look_at_logging, leave_logging),
-    "mask": (lambda: MASKER.redact("a-secret"), lambda: MASKER.mask_secret("a-secret")),
-    "signal": (
-        lambda: signal.getsignal(signal.SIGALRM),
-        lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
+    "handler": (lambda: list(OLD.handlers), lambda: OLD.addHandler(logging.StreamHandler())),
+    "filter": (lambda: list(OLD.filters), lambda: OLD.addFilter(lambda record: True)),
+    "level": (lambda: OLD.level, lambda: OLD.setLevel(logging.CRITICAL)),
+    "propagate": attribute(OLD, "propagate", False),
+    "disabled": attribute(OLD, "disabled", True),
+    "logging disabled": (lambda: logging.root.manager.disable, logging.disable),
+    "new logger": (look_at_new_logger, leave_new_logger),
+    "masks": (
+        lambda: [masker.redact("a-secret") for masker in _maskers()],
+        lambda: [masker.add_mask("a-secret") for masker in _maskers()],
     ),
+    "supervisor": attribute(TASK_RUNNER, "SUPERVISOR_COMMS", "left"),
+    **{number.name: handler_of(number) for number in SIGNALS},
     "alarm": (lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, lambda: signal.alarm(1000)),
-    "folder of DAGs": (lambda: settings.DAGS_FOLDER, lambda: setattr(settings, "DAGS_FOLDER", "/usr")),
-    "stdout": (lambda: sys.stdout, lambda: setattr(sys, "stdout", sys.__stderr__)),
+    "folder of DAGs": attribute(settings, "DAGS_FOLDER", "/usr"),
+    "stdout": attribute(sys, "stdout", sys.__stderr__),
+    "stderr": attribute(sys, "stderr", sys.__stdout__),
     "session": (
         lambda: settings.Session.registry.has(),
         lambda: settings.Session().execute(text("SELECT 1")),
     ),
 }
+
+
+if TASK_RUNNER is None:
+    del TRACES["supervisor"]
 
 
 @pytest.mark.parametrize("trace", TRACES)
@@ -92,6 +119,7 @@ def test_run_finds_nothing_of_another(dag_runner: DagRunner) -> None:
     assert "dag_id=leaves" in left.printed
     found = dag_runner.test(FILE, "finds")
     assert found.tasks["find"]["return_value"] == []
+    assert "dag_id=finds" in found.printed
     assert "dag_id=leaves" not in found.printed
     assert dag_runner.test(FILE, "finds").run_id != found.run_id
 

@@ -165,7 +165,9 @@ def test_wrong_key(runs: Runs) -> None:
 
 def test_nothing_that_is_kept_or_logged_holds_a_secret(runs: Runs) -> None:
     """Everything was logged at DEBUG; the database has rendered fields, XComs, triggers and their events."""
-    assert "Starting new HTTP connection" in runs.printed
+    assert [
+        name for name, one in runs.results.items() if "Starting new HTTP connection" not in one.printed
+    ] == []
     # Airflow's own supervisor, which dag.test() runs in the same process, prints what it shall mask.
     printed = "\n".join(line for line in runs.printed.splitlines() if "MaskSecret" not in line)
     kept = [path for path in runs.runner.home.rglob("*") if path.is_file()]
