@@ -61,7 +61,7 @@ def attribute(owner: Any, name: str, value: Any) -> tuple[Callable[[], Any], Cal
 
 
 def handler_of(number: signal.Signals) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    return lambda: signal.getsignal(number), lambda: signal.signal(number, signal.SIG_IGN)
+    return lambda: signal.getsignal(number), lambda: signal.signal(number, lambda *_: None)
 
 
 #: How each trace is seen, and left.
