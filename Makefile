@@ -45,10 +45,11 @@ events: setup  ## Run DAGs on backups that get done, while the triggerer is kill
 	@$(BIN)/python scripts/events.py
 
 .PHONY: lint
-lint: setup  ## Check what needs no run: ruff, mypy --strict
+lint: setup  ## Check what needs no run: ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 .PHONY: test
 test: lint  ## Check everything: make lint, then pytest with coverage

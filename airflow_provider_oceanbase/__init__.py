@@ -6,10 +6,10 @@ __version__ = "0.1.0"
 
 
 def get_provider_info() -> dict[str, object]:
-    """Return what Airflow shows of this provider: its modules, its connection type and the form for it.
+    """Return what Airflow shows of this provider: its modules, its connection type and the connection form.
 
-    Airflow 3.3 draws the connection form from this table alone; for older versions
-    ``OceanBaseHook`` derives its form widgets from it.
+    Airflow 3.3 draws the form from this table alone. For older versions ``OceanBaseHook`` makes the form's
+    widgets from it.
     """
     integration = "OceanBase Cloud"
 
@@ -31,7 +31,7 @@ def get_provider_info() -> dict[str, object]:
         "hooks": modules("hooks"),
         "operators": modules("operators"),
         "sensors": modules("sensors"),
-        "triggers": modules("triggers", "event_triggers"),
+        "triggers": modules("triggers"),
         "asset-uris": [{"schemes": ["oceanbase-cloud"], "handler": None}],
         "connection-types": [
             {
@@ -64,7 +64,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "timeout": {
                         "label": "Timeout (seconds)",
-                        "description": "For connecting, and for each wait on the server. Default: 30.",
+                        "description": "To wait for a connection, and for each read. Default: 30.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 3600},
                     },
                     "verify": {
@@ -77,8 +77,8 @@ def get_provider_info() -> dict[str, object]:
                     "proxy": {
                         "label": "Proxy URL",
                         "description": (
-                            "For example http://proxy:3128. Without it HTTPS_PROXY and NO_PROXY of the "
-                            "environment count."
+                            "For example http://proxy:3128. Default: HTTPS_PROXY and NO_PROXY of the "
+                            "environment."
                         ),
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },

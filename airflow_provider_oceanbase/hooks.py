@@ -5,23 +5,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
-from airflow_provider_oceanbase import api, forms
-from airflow_provider_oceanbase._compat import BaseHook
-from airflow_provider_oceanbase.backup_set import backup_set_request
-from airflow_provider_oceanbase.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
-from airflow_provider_oceanbase.conversation import converse
-from airflow_provider_oceanbase.diagnosis import diagnosis
-from airflow_provider_oceanbase.endpoint import Endpoint
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
+from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
+from airflow_provider_oceanbase.cloud.diagnosis import diagnosis
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.cloud.protocol import list_instances_request
+from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
+from airflow_provider_oceanbase.compat import form
+from airflow_provider_oceanbase.compat.sdk import BaseHook
 from airflow_provider_oceanbase.exceptions import (
-    BackupStartUnknownError,
     OceanBaseCloudError,
     OceanBaseInputError,
     OceanBaseNotFoundError,
 )
-from airflow_provider_oceanbase.session import new_session, send
-from airflow_provider_oceanbase.start_backup import start_backup_request
+from airflow_provider_oceanbase.transport.requests_client import RequestsClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,23 +26,19 @@ if TYPE_CHECKING:
 
     import requests
 
-    from airflow_provider_oceanbase.api import Answer, Request, T
-    from airflow_provider_oceanbase.backup_set import BackupSet
-    from airflow_provider_oceanbase.conversation import Question
-
-RETRY_ATTEMPTS = 5
-RETRY_SECONDS = 30.0
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+    from airflow_provider_oceanbase.cloud.query import Answer, Query, T
 
 
 class OceanBaseHook(BaseHook):
     """Reads and starts backups of OceanBase Cloud, with HTTP digest authentication by an AccessKey.
 
-    The session and its digest state are kept for the life of the hook, so that each request after the first
-    takes one round trip. The connection is read when the first request is made.
+    The hook keeps its session and digest state, so each request after the first takes one round trip. It
+    reads the connection at the first request.
 
     Transient failures (network, timeout, HTTP 408, 429 and 5xx, an answer that is not the documented JSON)
-    are tried again: five attempts at most, exponentially spaced with jitter, ``Retry-After`` heeded, none
-    begun later than 30 seconds after the first. :meth:`start_backup` says what is different there.
+    are retried: at most five attempts, with exponential backoff and jitter, ``Retry-After`` honored, none
+    later than 30 seconds after the first. :meth:`start_backup` is different.
 
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
     """
@@ -69,35 +62,35 @@ class OceanBaseHook(BaseHook):
         endpoint = Endpoint.from_connection(connection, connection.extra_dejson)
         if endpoint.exposes_traffic:
             self.log.warning(
-                "Connection %r uses http: answers can be changed on the way from %s. Use https.",
+                "Connection %r uses http: answers from %s can be changed in transit. Use https.",
                 self.oceanbase_conn_id,
                 endpoint.origin,
             )
         return endpoint
 
     @cached_property
-    def _session(self) -> requests.Session:
-        return new_session(self.endpoint)
+    def _client(self) -> RequestsClient:
+        return RequestsClient(self.endpoint, self.log)
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
 
-        It neither retries nor bounds anything: give each request a ``timeout`` and ``allow_redirects=False``.
+        It neither retries nor limits anything: give each request a ``timeout`` and ``allow_redirects=False``.
 
         :return: the hook's own session; :meth:`close` closes it
         :raises OceanBaseInputError: a field of the connection is missing or unusable
         """
-        return self._session
+        return self._client.session
 
     def close(self) -> None:
-        """Close the session and forget the connection; the next request reads it afresh."""
-        if session := self.__dict__.pop("_session", None):
-            session.close()
+        """Close the session and forget the connection; the next request reads it again."""
+        if client := self.__dict__.pop("_client", None):
+            client.session.close()
         self.__dict__.pop("endpoint", None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled hook holds no AccessKey: it reads the connection where it is used.
-        return {key: value for key, value in vars(self).items() if key not in ("_session", "endpoint")}
+        return {key: value for key, value in vars(self).items() if key not in ("_client", "endpoint")}
 
     def get_backup_set(
         self, instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
@@ -115,7 +108,7 @@ class OceanBaseHook(BaseHook):
         request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
         )
-        backup_set, request_id = self.ask(request)
+        backup_set, request_id = self.fetch(request)
         if backup_set is None:
             what = "the answer has no data, so that the backup is not registered, or not yet"
             raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
@@ -124,9 +117,9 @@ class OceanBaseHook(BaseHook):
     def find_backup_set(
         self, instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
     ) -> BackupSet | None:
-        """Return a backup set as :meth:`get_backup_set` does, but None where the answer has no data.
+        """Return a backup set as :meth:`get_backup_set` does, but None if the answer has no data.
 
-        That is how a backup answers that is not registered yet, as far as is known.
+        As far as is known, that is the answer for a backup that is not registered yet.
 
         :param instance_id: ID of the OceanBase cluster
         :param backup_task_id: ID of the backup task, such as ``bak-********``
@@ -139,7 +132,7 @@ class OceanBaseHook(BaseHook):
         request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
         )
-        return self.ask(request).data
+        return self.fetch(request).data
 
     def list_backup_sets(
         self,
@@ -150,15 +143,15 @@ class OceanBaseHook(BaseHook):
         check_backup_set_download_enable: bool = False,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[BackupSet]:
-        """Return the backup sets of an instance, in the API's order, as their pages come.
+        """Return the backup sets of an instance, in the API's order, as their pages arrive.
 
-        Sets that appear or go meanwhile make no other come twice, and none be missed.
+        Sets that appear or disappear meanwhile cause neither duplicates nor gaps.
 
         :param instance_id: ID of the OceanBase cluster
         :param start_time: earliest time to list, with a time zone; default: no limit
-        :param end_time: latest time to list, alike
+        :param end_time: latest time to list, likewise
         :param check_backup_set_download_enable: have the API check whether the sets can be downloaded
-        :param page_size: how many sets to ask for at once, up to 1,000; the API may give fewer
+        :param page_size: sets to request at once, up to 1,000; default 20. The API may return fewer
         :raises OceanBaseInputError: an argument is unusable
         :raises OceanBaseCloudError: a page could not be read; by its subclass
         """
@@ -173,7 +166,7 @@ class OceanBaseHook(BaseHook):
 
     def _pages(self, pages: BackupSetPages) -> Iterator[BackupSet]:
         while (request := pages.request) is not None:
-            yield from pages.take(*self.ask(request))
+            yield from pages.take(*self.fetch(request))
 
     def start_backup(
         self,
@@ -187,7 +180,7 @@ class OceanBaseHook(BaseHook):
     ) -> str:
         """Start a backup; return the ID of its backup task, such as ``bak-********``.
 
-        It is tried again only where it surely did nothing: there was no connection, or HTTP 429 came back.
+        It is retried only when it has certainly started nothing: without a connection, and after HTTP 429.
 
         :param instance_id: ID of the OceanBase cluster
         :param backup_object_type: ``tenant`` for a physical backup, ``database`` or ``table`` for a logical
@@ -209,42 +202,27 @@ class OceanBaseHook(BaseHook):
             need_pre_check=need_pre_check,
         )
         try:
-            return self.ask(request).data
+            return self.fetch(request).data
         except OceanBaseCloudError as error:
             if not error.may_have_acted:
                 raise
-            raise BackupStartUnknownError(
-                error.what,
-                instance_id=instance_id,
-                http_status=error.status_code,
-                request_id=error.request_id,
-            ) from error
+            raise start_unknown(error, instance_id) from error
 
-    def ask(self, question: Question[T], *, retry: bool = True) -> Answer[T]:
-        """Ask, and return the answer.
+    def fetch(self, query: Query[T], *, retry: bool = True) -> Answer[T]:
+        """Send a query, and return the answer.
 
-        :param retry: whether transient failures are tried again
+        :param retry: whether transient failures are retried
         :raises OceanBaseCloudError: the last failure
         """
-        return converse(question, self._send_again if retry else self._send)
-
-    def _send_again(self, request: Request[T]) -> Answer[T]:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_repeatable),
-            stop=tenacity.stop_after_attempt(RETRY_ATTEMPTS) | tenacity.stop_before_delay(RETRY_SECONDS),
-            wait=_retry_pause,
-            before_sleep=self._log_retry,
-            reraise=True,
-        )
-        return retrying(self._send, request)
+        return self._client.fetch(query, retry=retry)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one instance of the account.
+        """Request one instance of the account.
 
         :return: whether that worked, and what to fix
         """
         try:
-            answer = self.ask(api.list_instances_request(page_size=1), retry=False)
+            answer = self.fetch(list_instances_request(page_size=1), retry=False)
         except OceanBaseInputError as error:
             return False, str(error)
         except OceanBaseCloudError as error:
@@ -253,35 +231,12 @@ class OceanBaseHook(BaseHook):
             self.close()
         return True, f"OceanBase Cloud accepts the AccessKey (requestId {answer.request_id})."
 
-    def _send(self, request: Request[T]) -> Answer[T]:
-        return send(self.get_conn(), self.endpoint, request)
-
-    def _log_retry(self, state: tenacity.RetryCallState) -> None:
-        error = state.outcome and state.outcome.exception()
-        self.log.warning(
-            "Attempt %d of %d failed, the next comes in %.1f s. %s",
-            state.attempt_number,
-            RETRY_ATTEMPTS,
-            state.upcoming_sleep,
-            error,
-        )
-
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return labels and placeholders of the connection form, for Airflow before 3.3."""
-        return forms.field_behaviour()
+        return form.field_behaviour()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the extra fields of the connection form, for Airflow before 3.3."""
-        return forms.widgets()
-
-
-def _is_repeatable(error: BaseException) -> bool:
-    return isinstance(error, OceanBaseCloudError) and error.repeatable
-
-
-def _retry_pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome and state.outcome.exception()
-    asked = getattr(error, "retry_after", None) or 0.0
-    return max(tenacity.wait_exponential_jitter(initial=1, max=10, jitter=1)(state), asked)
+        return form.widgets()

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_oceanbase._compat import BaseOperator
-from airflow_provider_oceanbase.start_operator import StartBackupOperator
-from airflow_provider_oceanbase.statuses import SUCCESS_STATUSES
+from airflow_provider_oceanbase.compat.sdk import BaseOperator
+from airflow_provider_oceanbase.starting.job import BackupStart
+from airflow_provider_oceanbase.waiting.arguments import (
+    DEFAULT_DEFERRABLE,
+    FAILURE_STATUSES,
+    POKE_INTERVAL,
+    SUCCESS_STATUSES,
+    final_statuses,
+    seconds,
+)
+from airflow_provider_oceanbase.waiting.tasks import raise_timeout, summary_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_oceanbase._compat import Context
-    from airflow_provider_oceanbase.backup_set import BackupSetSummary, TenantBackupSet
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSetSummary, TenantBackupSet
+    from airflow_provider_oceanbase.compat.sdk import Context
+    from airflow_provider_oceanbase.hooks import OceanBaseHook
 
-__all__ = ["GetBackupSetOperator", "StartBackupOperator"]
 
-
+# Imports inside functions: a DAG file is parsed far more often than its tasks run.
 class GetBackupSetOperator(BaseOperator):
     """Reads a backup set and pushes its tenants' backup sets to XCom.
 
-    XCom ``return_value`` is ``tenantBackupSetList``, a list of dicts as the API gave them (empty where it
-    gave null), ready for ``.expand()``. XCom ``backup_set`` is the summary of the set
-    (:class:`~airflow_provider_oceanbase.backup_set.BackupSetSummary`): every scalar field plus
-    ``tenantCount``. A set that is not DONE is read all the same, with a warning: its list may be
-    partial.
+    XCom ``return_value`` is ``tenantBackupSetList``, a list of dicts as the API returned them (empty if it
+    returned null), ready for ``.expand()``. XCom ``backup_set`` is the summary of the set
+    (:class:`~airflow_provider_oceanbase.cloud.backup_set.BackupSetSummary`): every scalar field plus
+    ``tenantCount``. A set that is not DONE is read too, with a warning: its list may be incomplete.
 
-    The task fails with :class:`~airflow_provider_oceanbase.exceptions.OceanBaseNotFoundError` where there
-    is no such backup set, and with another
-    :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` where asking failed; transient
-    failures are tried again for 30 seconds first.
+    The task fails with :class:`~airflow_provider_oceanbase.exceptions.OceanBaseNotFoundError` if there is no
+    such backup set, and with another :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` if
+    the request failed. Transient failures are retried for 30 seconds first.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param backup_task_id: ID of the backup task, such as ``bak-********`` (templated)
-    :param check_backup_set_download_enable: have the API check whether the set can be downloaded, so that
-        ``downloadEnabled`` says so; default False
+    :param check_backup_set_download_enable: have the API check whether the set can be downloaded, and say so
+        in ``downloadEnabled``; default False
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
         ``oceanbase_default``
     """
@@ -63,10 +70,9 @@ class GetBackupSetOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[TenantBackupSet]:
         """Read the backup set, push its summary, and return its tenants."""
-        from airflow_provider_oceanbase.backup_set import summary, tenants_of
-        from airflow_provider_oceanbase.hooks import OceanBaseHook
+        from airflow_provider_oceanbase.cloud.backup_set import summary, tenants_of
 
-        hook = OceanBaseHook(self.oceanbase_conn_id)
+        hook = self._hook()
         try:
             backup_set = hook.get_backup_set(
                 self.instance_id,
@@ -85,8 +91,8 @@ class GetBackupSetOperator(BaseOperator):
         )
         if backup_set["status"] not in SUCCESS_STATUSES:
             self.log.warning(
-                "The backup set is %r, not DONE: the list of tenants may be partial. Put a BackupSetSensor "
-                "before this task.",
+                "The backup set is %r, not DONE: the list of tenants may be incomplete. Put a "
+                "BackupSetSensor before this task.",
                 backup_set["status"],
             )
         self._summary = summary(backup_set)
@@ -95,8 +101,110 @@ class GetBackupSetOperator(BaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
         """Return the backup set as an input dataset, for Airflow's openlineage provider."""
-        from airflow_provider_oceanbase.lineage import backup_set_lineage
+        from airflow_provider_oceanbase.compat.openlineage import backup_set_lineage
 
-        return backup_set_lineage(
-            self.oceanbase_conn_id, self.instance_id, self.backup_task_id, self._summary
-        )
+        origin = self._hook().endpoint.origin
+        return backup_set_lineage(origin, self.instance_id, self.backup_task_id, self._summary)
+
+    def _hook(self) -> OceanBaseHook:
+        from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+        return OceanBaseHook(self.oceanbase_conn_id)
+
+
+class StartBackupOperator(BackupStart):
+    """Starts a backup; XCom ``return_value`` is the ID of its backup task, such as ``bak-********``.
+
+    With ``wait_for_completion`` the task waits until the backup set is DONE, by the rule of
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor`, and XCom ``backup_set`` is its summary.
+
+    - If it is not known whether a backup was started (no answer, HTTP 408 or 5xx, an answer that cannot be
+      read), the task fails with ``BackupStartUnknownError``, and Airflow does not retry it.
+    - On Airflow 3.3 and newer the ID is kept as task state, ``backup_task_id``. A later try continues with
+      the backup that an earlier one started, and starts another only when that one has failed. If a try was
+      killed before the ID could be kept, the next one fails with ``BackupStartUnknownError``.
+    - Before Airflow 3.3 each try starts a backup: set ``retries=0``.
+
+    :param instance_id: ID of the OceanBase cluster (templated)
+    :param backup_object_type: ``tenant`` for a physical backup, ``database`` or ``table`` for a logical one
+        (templated)
+    :param tenant_id: ID of the tenant; default: none, which the API allows (templated)
+    :param database_tables: for logical backups: a list of dicts, one a database, in the format of the API. A
+        backup of tables has one entry, and its ``tables`` lists up to 200 (templated)
+    :param backup_policy: ``manual``, the default and the only documented value
+    :param need_pre_check: have the API check first whether a backup is possible; default True
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
+        ``oceanbase_default``
+    :param wait_for_completion: wait until the backup is complete; default False
+    :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
+        ``[operators] default_deferrable`` of Airflow's configuration
+    :param poke_interval: seconds between two polls, or a timedelta; default 60
+    :param timeout: seconds that each try may wait, or a timedelta; default 7 days. Then the task fails, and
+        is not retried
+    :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
+    :param failure_statuses: statuses that end the wait with ``BackupSetFailedError``, without a retry;
+        default FAILED, CANCELED and OVERDUE
+    :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
+        default False
+    :param registration_timeout: seconds from the beginning of a wait, or a timedelta, in which HTTP 404 means
+        "not registered yet"; default 10 minutes
+    """
+
+    template_fields: Sequence[str] = (
+        "instance_id",
+        "backup_object_type",
+        "tenant_id",
+        "database_tables",
+        "oceanbase_conn_id",
+    )
+    ui_color = "#e6f1f2"
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        backup_object_type: str,
+        tenant_id: str | None = None,
+        database_tables: Sequence[Mapping[str, Any]] | None = None,
+        backup_policy: str = "manual",
+        need_pre_check: bool = True,
+        oceanbase_conn_id: str = "oceanbase_default",
+        wait_for_completion: bool = False,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        poke_interval: float | timedelta = POKE_INTERVAL,
+        timeout: float | timedelta = timedelta(days=7),
+        success_statuses: Collection[str] = SUCCESS_STATUSES,
+        failure_statuses: Collection[str] = FAILURE_STATUSES,
+        require_valid: bool = False,
+        registration_timeout: float | timedelta = timedelta(minutes=10),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.instance_id = instance_id
+        self.backup_object_type = backup_object_type
+        self.tenant_id = tenant_id
+        self.database_tables = database_tables
+        self.backup_policy = backup_policy
+        self.need_pre_check = need_pre_check
+        self.oceanbase_conn_id = oceanbase_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poke_interval = seconds("poke_interval", poke_interval)
+        self.timeout = seconds("timeout", timeout)
+        self.success_statuses, self.failure_statuses = final_statuses(success_statuses, failure_statuses)
+        self.require_valid = require_valid
+        self.registration_timeout = seconds("registration_timeout", registration_timeout)
+
+    def execute(self, context: Context) -> str:
+        """Start the backup, or continue with the one that was started; return the ID."""
+        try:
+            self.execute_resumable(context)
+        finally:
+            self._hook.close()
+        return self._backup_task_id
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+        """Take the trigger's event, and return the ID."""
+        raise_timeout(event, self.timeout, self.execution_timeout)
+        self._push(context, summary_in(event), began=event["began"])
+        return cast("str", event["condition"]["backup_task_id"])

@@ -1,48 +1,50 @@
-"""Sensors: BackupSetSensor, for a backup that is known by its ID, and BackupCheckpointSensor, for any."""
+"""Sensors: BackupSetSensor waits for a backup set by its ID, BackupCheckpointSensor for any recent one."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oceanbase.base_sensor import WaitSensor
-from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
-from airflow_provider_oceanbase.task_waits import DEFAULT_DEFERRABLE
+from airflow_provider_oceanbase.waiting.arguments import (
+    DEFAULT_DEFERRABLE,
+    FAILURE_STATUSES,
+    SUCCESS_STATUSES,
+)
+from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal
     from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
+    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
 
 
 class BackupSetSensor(WaitSensor):
     """Waits until a backup set is DONE; its XCom is the summary of the set.
 
-    - A status in ``failure_statuses`` fails the task at once and for good
-      (:class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError`); any other status, known or
-      not, and a backup that is not registered yet are waited for.
-    - If the first check of the task fails, after retries within about 30 seconds, so does the task: a wrong
+    - A status in ``failure_statuses`` fails the task at once and without a retry
+      (:class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError`). With any other status, known or
+      not, and for a backup that is not registered yet, the task keeps waiting.
+    - If the first poll of the task fails, after retries within about 30 seconds, so does the task: a wrong
       host or key shows at once.
     - Later, an outage (network, timeout, HTTP 408, 429 or 5xx, an answer that is not the documented JSON) is
-      waited out; an answer that will not change (HTTP 401 or 403 with the connection read afresh, 404,
-      ``success: false``) fails the task with an
+      waited out. An answer that will not change (404, ``success: false``, or HTTP 401 or 403 after the
+      connection was read again) fails the task with an
       :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError`.
 
-    The summary (:class:`~airflow_provider_oceanbase.backup_set.BackupSetSummary`) holds every scalar field
-    of the set and ``tenantCount``. ``poke_interval`` and ``timeout`` are in seconds, or a ``timedelta``; the
-    last check comes when ``timeout`` is over.
+    The summary (:class:`~airflow_provider_oceanbase.cloud.backup_set.BackupSetSummary`) holds every scalar
+    field of the set and ``tenantCount``. ``poke_interval`` and ``timeout`` are in seconds, or a
+    ``timedelta``. The last poll comes when ``timeout`` is over.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param backup_task_id: ID of the backup task, such as ``bak-********`` (templated)
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
         ``oceanbase_default``
-    :param success_statuses: statuses that end the wait well; default DONE, which alone is documented by the
-        vendor
-    :param failure_statuses: statuses that end it with a failure; default FAILED, CANCELED and OVERDUE
-    :param require_valid: fail, rather than warn, when a DONE set has a ``validity`` other than VALID; default
-        False
-    :param deferrable: wait in the triggerer, without a worker slot; the first check is the worker's. Default:
+    :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
+    :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
+    :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
+        default False
+    :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
     """
 
@@ -72,10 +74,10 @@ class BackupSetSensor(WaitSensor):
         self.require_valid = require_valid
 
     @property
-    def _goal(self) -> BackupSetGoal:
-        from airflow_provider_oceanbase.goals import BackupSetGoal
+    def _condition(self) -> BackupSetCondition:
+        from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
-        return BackupSetGoal(
+        return BackupSetCondition(
             instance_id=self.instance_id,
             backup_task_id=self.backup_task_id,
             success_statuses=self.success_statuses,
@@ -97,30 +99,33 @@ class BackupSetSensor(WaitSensor):
 class BackupCheckpointSensor(WaitSensor):
     """Waits until an instance has a backup that reaches a point in time; its XCom is the summary of the set.
 
-    For who does not know the backup task's ID: any set will do that is DONE and VALID, and whose
-    ``checkpoint`` is at ``min_checkpoint`` or after it. The newest such set is accepted; its ``backupSetId``
-    is taken to be the ID of its backup task (inferred: the vendor's examples have the same form).
+    Use it when the ID of the backup task is not known. It accepts the newest backup set that is DONE and
+    VALID, and whose ``checkpoint`` is not before ``min_checkpoint``. The set's ``backupSetId`` is taken to be
+    the ID of its backup task (inferred: the vendor's examples have the same form).
 
-    - Without ``tenants`` it has to be a set of the whole instance: one whose ``backupObjectType`` is
-      TENANT, DATABASE or TABLE is passed over. With them, each has to be in it, DONE, VALID and with a
-      checkpoint that is late enough; a backup of the one tenant that is named will do.
-    - A backup that has failed is passed over, and told once, when it ended after ``min_checkpoint``; or
-      fails the task at once and for good (``BackupSetFailedError``) with ``fail_on_failed_backup``.
-    - All else, known or not, is waited for. First check, outages and refusals: as :class:`BackupSetSensor`.
+    - Without ``tenants`` it must be a set of the whole instance: one whose ``backupObjectType`` is TENANT,
+      DATABASE or TABLE is passed over. With ``tenants`` the set must contain each of them, DONE, VALID and
+      with a late enough checkpoint. A backup of the only tenant that is named is accepted.
+    - A failed backup that ended after ``min_checkpoint`` is passed over, and logged once. With
+      ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``).
+    - In all other cases, known or not, the task keeps waiting. For the first poll, outages and refusals see
+      :class:`BackupSetSensor`.
 
     :param instance_id: ID of the OceanBase cluster (templated)
-    :param min_checkpoint: the earliest checkpoint that will do, such as ``{{ data_interval_end }}``: ISO 8601
+    :param min_checkpoint: the earliest accepted checkpoint, such as ``{{ data_interval_end }}``: ISO 8601
         with a time zone, or a datetime (templated)
-    :param tenants: names or IDs of tenants that have to be in the set; default: none, the whole instance
+    :param tenants: names or IDs of tenants that the set must contain; default: none, the whole instance
         (templated)
-    :param backup_mode: the ``backupMode`` that the set has to have, such as ``PHYSICAL_BACKUP``; default: any
+    :param backup_mode: the ``backupMode`` that the set must have, such as ``PHYSICAL_BACKUP``; default: any
         (templated)
-    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
-    :param success_statuses: statuses of a set that is done; only DONE is documented by the vendor
-    :param failure_statuses: statuses of a set that has failed
-    :param require_valid: whether the set, and each tenant named, has to have the ``validity`` VALID
-    :param fail_on_failed_backup: fail when a backup that ended after ``min_checkpoint`` has failed while none
-        fits
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
+        ``oceanbase_default``
+    :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
+    :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
+    :param require_valid: whether the set, and each tenant named, must have the ``validity`` VALID; default
+        True
+    :param fail_on_failed_backup: fail when a backup that ended after ``min_checkpoint`` has failed and none
+        is accepted; default False
     :param deferrable: as for :class:`BackupSetSensor`
     """
 
@@ -162,11 +167,11 @@ class BackupCheckpointSensor(WaitSensor):
         self.fail_on_failed_backup = fail_on_failed_backup
 
     @property
-    def _goal(self) -> CheckpointGoal:
-        from airflow_provider_oceanbase.goals import CheckpointGoal
+    def _condition(self) -> CheckpointCondition:
+        from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
 
         earliest = self.min_checkpoint
-        return CheckpointGoal(
+        return CheckpointCondition(
             instance_id=self.instance_id,
             min_checkpoint=earliest.isoformat() if isinstance(earliest, datetime) else earliest,
             tenants=self.tenants or (),

@@ -1,140 +1,173 @@
-"""Waits that hold no worker slot."""
+"""Triggers: waits that hold no worker slot, and BackupSetEventTrigger, which reports backup sets."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oceanbase._compat import BaseTrigger, TriggerEvent
-from airflow_provider_oceanbase.api import T
-from airflow_provider_oceanbase.backup_set import BackupSet, summary
-from airflow_provider_oceanbase.connected import Connected
-from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError, shown
-from airflow_provider_oceanbase.goals import BackupSetGoal, CheckpointGoal, Goal
-from airflow_provider_oceanbase.waiting import Pace, Wait
+from airflow_provider_oceanbase.compat.sdk import BaseEventTrigger, TriggerEvent
+from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL, SUCCESS_STATUSES, checked_statuses
+from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Collection, Hashable
 
-    from airflow_provider_oceanbase.conversation import Question
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+    from airflow_provider_oceanbase.compat.sdk import SharedStreamProducer
+    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+    from airflow_provider_oceanbase.watching.listings import BackupSetLister, Listing
+    from airflow_provider_oceanbase.watching.watcher import Watcher
+
+#: The arguments that event triggers with one shared stream have in common.
+_SHARED = ("instance_id", "oceanbase_conn_id", "poke_interval")
 
 
-class WaitTrigger(BaseTrigger, Generic[T]):
-    """Waits until a goal is reached, cannot be reached, or the time is over.
+# Imports inside functions: DAG files with assets import this module when parsed.
+class BackupSetTrigger(WaitTrigger):
+    """Waits until a backup set is complete or has failed, or the wait times out.
 
-    It yields one event, a dict with ``began`` and ``goal`` as they were given, and one of
-
-    - ``summary``: the summary of the backup set that was waited for
-    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
-    - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
-    - ``timeout``: a message
-
-    Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
-    read where the trigger runs, and afresh after HTTP 401 or 403.
-
-    :param goal: the fields of ``goal_class``
-    :param pace: the fields of a :class:`~airflow_provider_oceanbase.waiting.Pace`
-    :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
-    :param began: when the wait began, in seconds since the epoch
-    :param status: the last status that is known, so that only a change of it is logged
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` defers to it. Its condition is a
+    :class:`~airflow_provider_oceanbase.waiting.conditions.BackupSetCondition`; for the rest see
+    :class:`~airflow_provider_oceanbase.waiting.trigger.WaitTrigger`.
     """
 
-    goal_class: ClassVar[Callable[..., Goal[Any]]]
+    @property
+    def condition_class(self) -> type[BackupSetCondition]:
+        """The class of the condition."""
+        from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
+
+        return BackupSetCondition
+
+
+class BackupCheckpointTrigger(WaitTrigger):
+    """Waits until an instance has a backup that is late enough, or the wait times out.
+
+    :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it. Its condition is a
+    :class:`~airflow_provider_oceanbase.waiting.conditions.CheckpointCondition`; for the rest see
+    :class:`~airflow_provider_oceanbase.waiting.trigger.WaitTrigger`.
+    """
+
+    @property
+    def condition_class(self) -> type[CheckpointCondition]:
+        """The class of the condition."""
+        from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
+
+        return CheckpointCondition
+
+
+class BackupSetEventTrigger(BaseEventTrigger):
+    """Watches an instance, and fires for each of its backup sets that completes; for an ``AssetWatcher``.
+
+    Use :func:`~airflow_provider_oceanbase.assets.backup_set_asset`, which puts it into an asset. The payload
+    of an event is a dict with ``instance_id`` and ``backup_sets``: the summaries of all sets that completed
+    since the poll before, in the order of their end.
+
+    - Sets that are complete at the first start fire nothing. Each set that completes later fires at least
+      once: on Airflow 3.3 and newer even if it completes while no triggerer runs, or while all DAGs of the
+      asset are paused. If a triggerer is killed before it has saved that an event was reported, the event
+      fires again.
+    - Before Airflow 3.3 a trigger has no memory of its own: each start is a first start.
+    - A set may complete up to 7 days after it began. If more than 1,000 sets began in that time, the oldest
+      are forgotten.
+    - Any failure, such as an outage, a refused AccessKey or a missing connection, is logged once. The trigger
+      polls again at the interval.
+
+    On Airflow 3.3 and newer, triggers with the same instance, connection and interval share their polls.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
+    :param poke_interval: seconds between two polls; default 60
+    :param success_statuses: statuses of a complete set; default DONE
+    :param require_valid: whether its ``validity`` must be VALID; default True
+    """
 
     def __init__(
         self,
+        instance_id: str,
         *,
-        goal: dict[str, Any],
-        pace: dict[str, Any],
-        oceanbase_conn_id: str,
-        began: float,
-        status: str | None,
+        oceanbase_conn_id: str = "oceanbase_default",
+        poke_interval: float = POKE_INTERVAL,
+        success_statuses: Collection[str] = SUCCESS_STATUSES,
+        require_valid: bool = True,
     ) -> None:
-        # An exception here would stop the whole triggerer: whatever came is looked at in run().
+        # An exception here would stop the whole triggerer: the arguments are checked later.
         super().__init__()  # type: ignore[no-untyped-call]
-        self.goal = goal
-        self.pace = pace
+        self.instance_id = instance_id
         self.oceanbase_conn_id = oceanbase_conn_id
-        self.began = began
-        self.status = status
+        self.poke_interval = poke_interval
+        self.success_statuses = success_statuses
+        self.require_valid = require_valid
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path, and the arguments to make the trigger again."""
+        """Return the path of the class, and the arguments to make the trigger again.
+
+        :raises TypeError: ``success_statuses`` is no list of statuses
+        """
         return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "goal": self.goal,
-            "pace": self.pace,
+            "instance_id": self.instance_id,
             "oceanbase_conn_id": self.oceanbase_conn_id,
-            "began": self.began,
-            "status": self.status,
+            "poke_interval": self.poke_interval,
+            # Airflow distinguishes triggers by what it stores: no tuple, and one order.
+            "success_statuses": sorted(checked_statuses("success_statuses", self.success_statuses)),
+            "require_valid": self.require_valid,
         }
 
+    def shared_stream_key(self) -> Hashable:
+        """Return what triggers with one shared stream have in common."""
+        # As text, so that any argument will do.
+        arguments = self.serialize()[1]
+        return __name__, *(repr(arguments[name]) for name in _SHARED)
+
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
+        """Return the stream of listings that triggers share."""
+        from airflow_provider_oceanbase.watching.stream import ListingStream
+
+        return ListingStream(_lister(kwargs))
+
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[Listing | None]
+    ) -> AsyncIterator[TriggerEvent]:
+        """Yield an event for each listing of the shared stream that has new sets."""
+        watcher = self._watcher()
+        async for listing in shared_stream:
+            if listing is None:
+                await watcher.save()
+            elif new := await watcher.take(listing):
+                yield self._event(new)
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield the one event."""
-        try:
-            outcome = await self._wait()
-        except BackupSetFailedError as error:
-            outcome = {"failed": error.to_dict()}
-        except OceanBaseCloudError as error:
-            outcome = {"error": error.to_dict()}
-        except Exception as error:
-            # The task has to learn of it, whatever it is: a trigger that dies leaves no reason behind.
-            self.log.exception("The wait broke off.")
-            broken = OceanBaseCloudError(
-                f"the wait broke off in the triggerer ({type(error).__name__}: {shown(str(error))})",
-                hint="The triggerer's log has the details. A retry of the task begins the wait again.",
-            )
-            outcome = {"error": broken.to_dict()}
-        yield TriggerEvent({"began": self.began, "goal": self.goal, **outcome})  # type: ignore[no-untyped-call]
+        """Yield an event for each listing that has new sets: before Airflow 3.3, which has shared streams."""
+        watcher = self._watcher()
+        async with _lister(self.serialize()[1]) as lister:
+            while True:
+                if new := await watcher.take(await lister.next()):
+                    yield self._event(new)
 
-    async def _wait(self) -> dict[str, Any]:
-        pace = Pace(**self.pace)
-        # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
-        wait: Wait[T] = Wait(self.goal_class(**self.goal), self.logger(), first=False, status=self.status)
-        question = wait.goal.question
-        async with Connected(self.oceanbase_conn_id) as connected:
-            wait.resumed(pace, self.began)
-            # Waits that begin together, or in a triggerer that has just started, must not check together.
-            first_share = random.random()  # noqa: S311 - no secret
-            for pause, max_age in wait.pauses(pace, self.began, first_share=first_share):
-                await asyncio.sleep(pause)
-                if backup_set := await _check(connected, question, wait, max_age):
-                    return {"summary": dict(summary(backup_set))}
-                # So that waits for the same come to check together, by one request.
-                wait.age = connected.age
-        return {"timeout": wait.timed_out(pace, self.began)}
+    def _watcher(self) -> Watcher:
+        from airflow_provider_oceanbase.watching.cursor import Criteria
+        from airflow_provider_oceanbase.watching.watcher import Watcher
+
+        return Watcher(
+            instance_id=self.instance_id,
+            oceanbase_conn_id=self.oceanbase_conn_id,
+            criteria=Criteria(self.success_statuses, self.require_valid),
+            # Only Airflow 3.3 and newer has one.
+            store=getattr(self, "asset_state_store", None),
+            log=self.log,
+        )
+
+    def _event(self, new: list[BackupSet]) -> TriggerEvent:
+        from airflow_provider_oceanbase.cloud.backup_set import summary
+        from airflow_provider_oceanbase.exceptions import shown
+
+        ids = ", ".join(shown(backup_set["backupSetId"]) for backup_set in new)
+        self.log.info("New backup sets of instance %r: %s.", self.instance_id, ids)
+        summaries = [dict(summary(backup_set)) for backup_set in new]
+        payload = {"instance_id": self.instance_id, "backup_sets": summaries}
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
 
-class BackupSetTrigger(WaitTrigger["BackupSet | None"]):
-    """Waits until a backup set is done, has failed, or the time is over.
+def _lister(arguments: dict[str, Any]) -> BackupSetLister:
+    from airflow_provider_oceanbase.watching.listings import BackupSetLister
 
-    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` defers to it.
-
-    Its goal is a :class:`~airflow_provider_oceanbase.goals.BackupSetGoal`; all else is that of
-    :class:`WaitTrigger`.
-    """
-
-    goal_class = BackupSetGoal
-
-
-class BackupCheckpointTrigger(WaitTrigger["list[BackupSet]"]):
-    """Waits until an instance has a backup that is late enough, or the time is over.
-
-    :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it.
-
-    Its goal is a :class:`~airflow_provider_oceanbase.goals.CheckpointGoal`; all else is that of
-    :class:`WaitTrigger`.
-    """
-
-    goal_class = CheckpointGoal
-
-
-async def _check(
-    connected: Connected, question: Question[T], wait: Wait[T], max_age: float
-) -> BackupSet | None:
-    try:
-        answer = await connected.ask(question, max_age=max_age)
-    except OceanBaseCloudError as error:
-        wait.failed(error)
-        return None
-    return wait.answered(*answer)
+    return BackupSetLister(**{name: arguments[name] for name in _SHARED})

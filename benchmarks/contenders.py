@@ -108,8 +108,8 @@ async def trigger() -> AsyncIterator[Polling]:
     async with running(
         *(
             BackupSetTrigger(
-                goal={"instance_id": INSTANCE_ID, "backup_task_id": f"bak-{index}"},
-                pace={"poke_interval": 0.0},
+                condition={"instance_id": INSTANCE_ID, "backup_task_id": f"bak-{index}"},
+                schedule={"poke_interval": 0.0},
                 oceanbase_conn_id=CONN_ID,
                 began=time.time(),
                 status="status DOING",
@@ -123,21 +123,21 @@ async def trigger() -> AsyncIterator[Polling]:
 @asynccontextmanager
 async def client() -> AsyncIterator[Polling]:
     """``CloudClient.ask``: the trigger's client alone."""
-    from airflow_provider_oceanbase.backup_set import backup_set_request
-    from airflow_provider_oceanbase.client import shared_client
+    from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
+    from airflow_provider_oceanbase.transport.aiohttp_client import shared_client
 
     wanted = [backup_set_request(INSTANCE_ID, f"bak-{index}") for index in range(IN_FLIGHT)]
     async with shared_client(endpoint()) as shared:
 
         async def polling(seconds: float) -> None:
-            await in_flight(seconds, lambda index: shared.ask(wanted[index]))
+            await in_flight(seconds, lambda index: shared.fetch(wanted[index]))
 
         yield polling
 
 
 def endpoint() -> Any:
     """Return the provider's view of the server."""
-    from airflow_provider_oceanbase.endpoint import Endpoint
+    from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
     return Endpoint(
         conn_id=CONN_ID,

@@ -32,15 +32,15 @@ POLLS_OF_EACH = 5
 @asynccontextmanager
 async def lanes() -> AsyncIterator[Poll]:
     """The provider's client."""
-    from airflow_provider_oceanbase.backup_set import backup_set_request
-    from airflow_provider_oceanbase.client import shared_client
+    from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+    from airflow_provider_oceanbase.transport.aiohttp_client import shared_client
 
     async with shared_client(endpoint()) as client:
 
         async def poll(index: int) -> bool:
             try:
-                await client.ask(backup_set_request(INSTANCE_ID, f"bak-{index}"))
+                await client.fetch(backup_set_request(INSTANCE_ID, f"bak-{index}"))
             except OceanBaseCloudError:
                 return False
             return True

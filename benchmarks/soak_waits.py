@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
-from airflow_provider_oceanbase import client
+from airflow_provider_oceanbase.transport import aiohttp_client
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
 from benchmarks.measures import CONN_ID, INSTANCE_ID, take_stdout
 
@@ -23,8 +23,8 @@ async def wait(number: int, poke_interval: float, timeout: float, events: list[d
     """Run one trigger, and note how it ends."""
     backup_task_id = f"bak-{number}"
     trigger = BackupSetTrigger(
-        goal={"instance_id": INSTANCE_ID, "backup_task_id": backup_task_id},
-        pace={"poke_interval": poke_interval, "timeout": timeout},
+        condition={"instance_id": INSTANCE_ID, "backup_task_id": backup_task_id},
+        schedule={"poke_interval": poke_interval, "timeout": timeout},
         oceanbase_conn_id=CONN_ID,
         began=time.time(),
         status="status DOING",
@@ -61,7 +61,7 @@ async def soak(waits: int, poke_interval: float, seconds: float, say: Callable[[
             "events": events,
             "samples": samples,
             "connections": max(connections),
-            "clients": len(client._clients),
+            "clients": len(aiohttp_client._clients),
             "files_before": files_before,
             "files": process.num_fds(),
         }

@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 
-from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger, WaitTrigger
+from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
 from benchmarks.contenders import digest, url
 from benchmarks.measures import CONN_ID, INSTANCE_ID, median, quantile, take_stdout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
 
     #: Waits, by its number, polling every so many seconds.
     Wait = Callable[[int, float], Coroutine[object, object, None]]
@@ -54,14 +56,14 @@ async def checkpoint_wait(index: int, poke_interval: float) -> None:
     await _run(BackupCheckpointTrigger, {"min_checkpoint": earliest.isoformat()}, poke_interval)
 
 
-async def _run(trigger_class: type[WaitTrigger[Any]], goal: dict[str, Any], poke_interval: float) -> None:
+async def _run(trigger_class: type[WaitTrigger], condition: dict[str, Any], poke_interval: float) -> None:
     statuses = {
         "success_statuses": ["DONE"],
         "failure_statuses": ["FAILED", "CANCELED", "OVERDUE"],
     }
     trigger = trigger_class(
-        goal={"instance_id": INSTANCE_ID, **statuses, **goal},
-        pace={"poke_interval": poke_interval},
+        condition={"instance_id": INSTANCE_ID, **statuses, **condition},
+        schedule={"poke_interval": poke_interval},
         oceanbase_conn_id=CONN_ID,
         began=time.time(),
         status="status DOING",

@@ -18,7 +18,7 @@ import pytest
 from dag_runs import DagRunner
 
 if TYPE_CHECKING:
-    from airflow_provider_oceanbase.backup_set import BackupSet
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.testing import CloudEmulator
 
 ROOT = Path(__file__).parent.parent
@@ -68,13 +68,13 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
     """An emulator, to which the connection leads; no client stays open."""
-    from airflow_provider_oceanbase import client
     from airflow_provider_oceanbase.testing import CloudEmulator
+    from airflow_provider_oceanbase.transport import aiohttp_client
 
     with CloudEmulator() as cloud:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
         yield cloud
-    assert client._clients == {}
+    assert aiohttp_client._clients == {}
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def answer(**data: Any) -> dict[str, Any]:
 
 def backup_set(**data: Any) -> BackupSet:
     """Return the backup set of the vendor's example, with other data."""
-    from airflow_provider_oceanbase.backup_set import read_backup_set
+    from airflow_provider_oceanbase.cloud.backup_set import read_backup_set
 
     found = read_backup_set(answer(**data)["data"])
     assert found is not None

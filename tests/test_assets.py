@@ -12,20 +12,20 @@ import pytest
 from conftest import ROOT
 from modes import AIRFLOW_2
 
-from airflow_provider_oceanbase import _compat
 from airflow_provider_oceanbase.assets import backup_set_asset
-from airflow_provider_oceanbase.event_triggers import BackupSetEventTrigger
+from airflow_provider_oceanbase.compat import sdk
+from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 
 EXAMPLE = ROOT / "example_dags" / "oceanbase_on_backup.py"
 
 # Airflow looks through all its providers for handlers of URIs; an older one is warned by what these import.
 pytestmark = pytest.mark.filterwarnings("ignore")
-airflow_3 = pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 has no assets that can be watched")
+airflow_3 = pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 cannot watch assets")
 
 
 def test_airflow_2_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_compat, "AssetWatcher", None)
-    with pytest.raises(RuntimeError, match="needs Airflow 3, whose assets can be watched"):
+    monkeypatch.setattr(sdk, "AssetWatcher", None)
+    with pytest.raises(RuntimeError, match="needs Airflow 3, which can watch assets"):
         backup_set_asset("ob-1")
 
 

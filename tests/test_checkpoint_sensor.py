@@ -10,7 +10,7 @@ import pytest
 from modes import MODES, sensor, wait
 from moved import AirflowSkipException
 
-from airflow_provider_oceanbase._compat import AirflowSensorTimeout
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseAuthenticationError,
@@ -77,7 +77,7 @@ def test_a_failed_backup(mode: str, cloud: CloudEmulator, logged: Callable[[], s
     add(cloud, "bak-bad", 1, "DOING", "FAILED")
     add(cloud, "bak-good", 2, "BEGINNING", "BEGINNING", "DOING", "DONE")
     assert wait_for(mode)["backupSetId"] == "bak-good"
-    told = logged().count("A backup has failed; the wait goes on: backup set 'bak-bad'")
+    told = logged().count("A backup failed; still waiting: backup set 'bak-bad'")
     # Nothing is remembered between two reschedules.
     assert told >= 1 if mode == "reschedule" else told <= 2
     assert told
@@ -113,7 +113,7 @@ def test_failures_in_mid_wait(
     if error is None:
         assert wait_for(mode)["backupSetId"] == "bak-1"
     else:
-        with pytest.raises(error, match="Asked for the backup sets of instance 'ob-1'"):
+        with pytest.raises(error, match="Request for the backup sets of instance 'ob-1' failed"):
             wait_for(mode)
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from conftest import set_connection
 
-from airflow_provider_oceanbase._compat import read_connection
-from airflow_provider_oceanbase.event_triggers import POKE_INTERVAL, BackupSetEventTrigger
+from airflow_provider_oceanbase.compat.sdk import read_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseNotFoundError, OceanBaseUnavailableError
-from airflow_provider_oceanbase.polls import Polls, _usable
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.waiting import Outage
+from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
+from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
+from airflow_provider_oceanbase.waiting.outage import Outage
+from airflow_provider_oceanbase.watching.listings import BackupSetLister, _usable
 
 NOW = datetime.now(UTC)
 
@@ -32,7 +33,7 @@ def trigger(**options: Any) -> BackupSetEventTrigger:
     path, arguments = BackupSetEventTrigger(
         **{"instance_id": "ob-1", "poke_interval": 0.05} | options
     ).serialize()
-    assert path == "airflow_provider_oceanbase.event_triggers.BackupSetEventTrigger"
+    assert path == "airflow_provider_oceanbase.triggers.BackupSetEventTrigger"
     return BackupSetEventTrigger(**json.loads(json.dumps(arguments)))
 
 
@@ -62,8 +63,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """Return level and beginning of each line about polls that failed, or worked again."""
-    records = [record for record in caplog.records if record.name == "airflow_provider_oceanbase.polls"]
-    beginnings = ("The check failed", "OceanBase Cloud answers again")
+    records = [one for one in caplog.records if one.name == "airflow_provider_oceanbase.watching.listings"]
+    beginnings = ("The poll failed", "OceanBase Cloud answers again")
     return [
         (record.levelname, beginning)
         for record in records
@@ -134,7 +135,7 @@ def test_outage_is_waited_out(cloud: CloudEmulator, caplog: pytest.LogCaptureFix
     cloud.fail(drop=True)
     cloud.fail(status=200, body=b"<html>")
     assert fired(1) == [["bak-1"]]
-    assert told(caplog) == [("WARNING", "The check failed"), ("INFO", "OceanBase Cloud answers again")]
+    assert told(caplog) == [("WARNING", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
 
 
 def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +170,7 @@ def test_wrong_key_is_told_once_and_kept_trying(
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
 
     assert asyncio.run(recovers(lambda: len(cloud.requests) >= 12, repair))
-    assert told(caplog) == [("ERROR", "The check failed"), ("INFO", "OceanBase Cloud answers again")]
+    assert told(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
     assert "the AccessKey was not accepted" in caplog.text
 
 
@@ -186,14 +187,14 @@ def test_missing_connection_is_told_once_and_kept_trying(
         asked += 1
         return await read_connection(conn_id)
 
-    monkeypatch.setattr("airflow_provider_oceanbase.connected.read_connection", count)
+    monkeypatch.setattr("airflow_provider_oceanbase.transport.trigger_connection.read_connection", count)
 
     def repair() -> None:
         assert cloud.requests == []
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", uri)
 
     assert asyncio.run(recovers(lambda: asked >= 3, repair))
-    assert told(caplog) == [("ERROR", "The check failed"), ("INFO", "OceanBase Cloud answers again")]
+    assert told(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
     assert "oceanbase_default" in caplog.text
 
 
@@ -208,7 +209,7 @@ def test_server_may_ask_for_a_pause(cloud: CloudEmulator) -> None:
     cloud.fail(status=429, headers={"Retry-After": "1000"})
 
     async def due() -> float:
-        async with Polls(
+        async with BackupSetLister(
             instance_id="ob-1", oceanbase_conn_id="oceanbase_default", poke_interval=0.05
         ) as polls:
             waiting = asyncio.create_task(polls.next())

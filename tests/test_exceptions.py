@@ -7,7 +7,7 @@ import pytest
 from airflow.exceptions import AirflowException
 
 from airflow_provider_oceanbase import exceptions
-from airflow_provider_oceanbase._compat import AirflowFailException
+from airflow_provider_oceanbase.compat.sdk import AirflowFailException
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     BackupStartUnknownError,
@@ -43,7 +43,7 @@ def test_text() -> None:
         "the request was refused", subject="the list", status_code=400, request_id="r", hint="Do this."
     )
     assert str(error) == (
-        "Asked for the list: the request was refused (HTTP status 400, requestId r). Do this."
+        "Request for the list failed: the request was refused (HTTP status 400, requestId r). Do this."
     )
     assert str(OceanBaseCloudError("it broke")) == "it broke."
 
@@ -93,7 +93,7 @@ def test_failed_backup_travels_whole() -> None:
 def test_unknown_start_travels_whole() -> None:
     error = BackupStartUnknownError("it broke", instance_id="ob-1", http_status=502, request_id="r")
     assert isinstance(error, AirflowFailException)
-    assert "it broke (HTTP status 502, requestId r). It is not started again" in str(error)
+    assert "it broke (HTTP status 502, requestId r). The task does not start another" in str(error)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is BackupStartUnknownError
     assert (str(copy), vars(copy)) == (str(error), vars(error))

@@ -10,8 +10,8 @@ import requests
 import requests_mock
 from conftest import CONN_ID, HOST, SECRET, URL, answer, set_connection
 
-from airflow_provider_oceanbase import api, hooks
-from airflow_provider_oceanbase.backup_set import backup_set_request
+from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseInputError,
@@ -22,6 +22,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.transport import requests_client
 
 CHALLENGE = {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}
 
@@ -111,9 +112,9 @@ def test_last_failure_is_raised(
     server.get(URL, status_code=503)
     with pytest.raises(OceanBaseUnavailableError) as caught:
         OceanBaseHook().get_backup_set("ob-1", "bak-1")
-    assert len(server.request_history) == hooks.RETRY_ATTEMPTS
+    assert len(server.request_history) == requests_client.RETRY_ATTEMPTS
     assert caught.value.request_id == server.last_request.qs["requestid"][0]
-    assert sum(pauses) < hooks.RETRY_SECONDS
+    assert sum(pauses) < requests_client.RETRY_SECONDS
     assert "Attempt 4 of 5 failed" in logged()
 
 
@@ -166,21 +167,25 @@ def test_only_digest_is_answered(server: requests_mock.Mocker) -> None:
 
 
 def test_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 100)
     server.get(URL, json=answer())
     with pytest.raises(OceanBaseMalformedAnswerError, match="larger than"):
-        OceanBaseHook().ask(backup_set_request("ob-1", "bak-1"), retry=False)
+        OceanBaseHook().fetch(backup_set_request("ob-1", "bak-1"), retry=False)
 
 
 def test_slow_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "BODY_TIMEOUTS", 0)
+    monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 0)
     server.get(URL, json=answer())
     with pytest.raises(OceanBaseUnavailableError, match="in time"):
-        OceanBaseHook().ask(backup_set_request("ob-1", "bak-1"), retry=False)
+        OceanBaseHook().fetch(backup_set_request("ob-1", "bak-1"), retry=False)
 
 
 def test_body_of_a_challenge_is_bounded(server: requests_mock.Mocker) -> None:
-    huge = {"status_code": 401, "headers": CHALLENGE, "content": b"x" * 10 * api.MAX_CHALLENGE_BODY_BYTES}
+    huge = {
+        "status_code": 401,
+        "headers": CHALLENGE,
+        "content": b"x" * 10 * protocol.MAX_CHALLENGE_BODY_BYTES,
+    }
     server.get(URL, [huge, {"json": answer()}])
     assert OceanBaseHook().get_backup_set("ob-1", "bak-1")["status"] == "DONE"
 

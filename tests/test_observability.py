@@ -103,11 +103,11 @@ def test_lineage_holds_no_secret(told: Told) -> None:
 
 @pytest.mark.parametrize("known", ["checkpoint", "dataBackupSize"])
 def test_what_the_api_left_out_makes_no_facet(known: str) -> None:
-    from airflow_provider_oceanbase.lineage import backup_set_lineage
+    from airflow_provider_oceanbase.compat.openlineage import backup_set_lineage
 
     given: Any = {"checkpoint": None, "dataBackupSize": None}
     given[known] = {"checkpoint": "2026-01-19T10:32:28Z", "dataBackupSize": 1.5}[known]
-    (dataset,) = backup_set_lineage("oceanbase_default", "ob-1", "bak-1", given).inputs
-    assert dataset.namespace == "oceanbase-cloud://api-cloud.oceanbase.com"
+    (dataset,) = backup_set_lineage("https://api.example:8443", "ob-1", "bak-1", given).inputs
+    assert dataset.namespace == "oceanbase-cloud://api.example:8443"
     assert list(dataset.facets or ()) == (["version"] if known == "checkpoint" else [])
     assert list(dataset.inputFacets or ()) == (["dataQualityMetrics"] if known == "dataBackupSize" else [])

@@ -56,7 +56,7 @@ def test_download_check_is_asked_for() -> None:
 @pytest.mark.parametrize(("status", "warns"), [("DONE", False), ("DOING", True), ("FAILED", True)])
 def test_set_that_is_not_done_is_warned_about(status: str, warns: bool, logged: Callable[[], str]) -> None:
     execute(answer(status=status))
-    assert ("may be partial" in logged()) is warns
+    assert ("may be incomplete" in logged()) is warns
 
 
 def test_missing_backup_set_fails() -> None:

@@ -12,19 +12,25 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from airflow_provider_oceanbase import api
-from airflow_provider_oceanbase.backup_set import BackupSet, backup_set_request, read_backup_set, summary
-from airflow_provider_oceanbase.digest import digest_challenge
-from airflow_provider_oceanbase.endpoint import Endpoint
+from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud.backup_set import (
+    BackupSet,
+    backup_set_request,
+    read_backup_set,
+    summary,
+)
+from airflow_provider_oceanbase.cloud.digest import digest_challenge
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseCloudError,
     OceanBaseInputError,
     OceanBaseUnavailableError,
 )
-from airflow_provider_oceanbase.goals import BackupSetGoal
-from airflow_provider_oceanbase.statuses import FAILURE_STATUSES, SUCCESS_STATUSES
-from airflow_provider_oceanbase.waiting import Pace, Wait
+from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+from airflow_provider_oceanbase.waiting.wait import Wait
 
 settings.register_profile(
     "thorough", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -66,11 +72,11 @@ bodies = (
 http_statuses = (
     st.sampled_from([200] * 3 + [204, 301, 400, 401, 403, 404, 407, 408, 429, 503]) | st.integers()
 )
-headers = st.dictionaries(st.sampled_from([*api.HEADERS_READ, "X-Other"]), st.text())
+headers = st.dictionaries(st.sampled_from([*protocol.HEADERS_READ, "X-Other"]), st.text())
 
 
 def read(status: int, names: dict[str, str], body: bytes) -> BackupSet | None:
-    return api.read_answer(REQUEST, "mine", status, CaseInsensitiveDict(names), body).data
+    return protocol.read_answer(REQUEST, "mine", status, CaseInsensitiveDict(names), body).data
 
 
 @given(http_statuses, headers, bodies)
@@ -101,7 +107,7 @@ def test_any_answer_gives_a_backup_set_or_one_of_our_errors(
 
 @given(data)
 def test_success_is_never_guessed(value: dict[str, Any]) -> None:
-    wait = Wait(BackupSetGoal("ob-1", "bak-1"), LOG, first=False)
+    wait = Wait(BackupSetCondition("ob-1", "bak-1"), LOG, first=False)
     try:
         found = read_backup_set(value)
     except ValueError:
@@ -120,7 +126,7 @@ def test_success_is_never_guessed(value: dict[str, Any]) -> None:
     st.none() | st.floats(0, 1e6),
     st.floats(0, 1e9),
     st.floats(0, 1e9),
-    st.none() | st.floats(0, api.MAX_RETRY_AFTER_SECONDS),
+    st.none() | st.floats(0, protocol.MAX_RETRY_AFTER_SECONDS),
 )
 def test_pause_is_total_and_bounded(
     interval: float,
@@ -130,8 +136,8 @@ def test_pause_is_total_and_bounded(
     timeout: float,
     retry_after: float | None,
 ) -> None:
-    pace = Pace(interval, exponential_backoff=grows, max_wait=longest, timeout=timeout)
-    pause = pace.pause(elapsed, retry_after=retry_after)
+    schedule = PollSchedule(interval, exponential_backoff=grows, max_wait=longest, timeout=timeout)
+    pause = schedule.pause(elapsed, retry_after=retry_after)
     left = max(timeout - elapsed, 0)
     assert 0 <= pause <= left
     if not grows:
@@ -141,7 +147,7 @@ def test_pause_is_total_and_bounded(
 
 @given(st.lists(st.sampled_from(["DOING", "outage", None]), max_size=20))
 def test_a_wait_that_has_begun_survives_any_outage(checks: list[str | None]) -> None:
-    wait = Wait(BackupSetGoal("ob-1", "bak-1"), LOG)
+    wait = Wait(BackupSetCondition("ob-1", "bak-1"), LOG)
     wait.answered(None, "r")
     for check in checks:
         if check == "outage":
@@ -179,5 +185,5 @@ def test_any_challenge_is_normalized_or_left(header: str) -> None:
 
 @given(st.none() | st.text() | st.floats().map(str) | st.integers().map(str))
 def test_retry_after_is_bounded(header: str | None) -> None:
-    seconds = api.retry_after(header)
-    assert seconds is None or 0 < seconds <= api.MAX_RETRY_AFTER_SECONDS
+    seconds = protocol.retry_after(header)
+    assert seconds is None or 0 < seconds <= protocol.MAX_RETRY_AFTER_SECONDS

@@ -17,7 +17,7 @@ from airflow.providers_manager import ProvidersManager
 from conftest import run
 
 from airflow_provider_oceanbase import __version__, get_provider_info
-from airflow_provider_oceanbase.endpoint import DEFAULT_HOST, DEFAULT_TIMEOUT_SECONDS
+from airflow_provider_oceanbase.cloud.endpoint import DEFAULT_HOST, DEFAULT_TIMEOUT_SECONDS
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 with warnings.catch_warnings():
@@ -42,13 +42,17 @@ def test_provider_info_imports_nothing() -> None:
 
 def test_dag_files_pay_for_no_http_library() -> None:
     # Airflow 2 imports requests itself, Airflow 3 the base of triggers wherever an asset is watched.
-    code = "from airflow_provider_oceanbase._compat import BaseSensorOperator; import airflow.triggers.base"
+    code = (
+        "from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator; import airflow.triggers.base"
+    )
     shells = {f"airflow_provider_oceanbase.{name}" for name in ("sensors", "operators", "assets")}
     make = "airflow_provider_oceanbase.assets.BackupSetEventTrigger('ob-1').serialize()"
     modules = imported_by(f"{code}; before = set(sys.modules); import {', '.join(sorted(shells))}; {make}")
     assert shells <= modules
     assert not modules & {"requests", "aiohttp", "urllib3", "tenacity", "openlineage"}
-    assert not modules & {f"airflow_provider_oceanbase.{name}" for name in ("hooks", "client", "polls")}
+    assert not modules & {
+        f"airflow_provider_oceanbase.{name}" for name in ("hooks", "cloud", "transport", "watching")
+    }
 
 
 def test_provider_info_fits_the_schema() -> None:
@@ -186,4 +190,4 @@ def test_command_line_shows_the_provider(capsys: pytest.CaptureFixture[str]) -> 
     assert row["class"] == CONNECTION_TYPE["hook-class-name"]
     assert row["conn_id_attribute_name"] == "oceanbase_conn_id"
     modules = {row["class"] for row in told("triggers")}
-    assert modules == {"airflow_provider_oceanbase.triggers", "airflow_provider_oceanbase.event_triggers"}
+    assert modules == {"airflow_provider_oceanbase.triggers"}

@@ -11,7 +11,7 @@ from conftest import URL, answer, set_connection
 from modes import context, rescheduled
 from modes import sensor as any_sensor
 
-from airflow_provider_oceanbase._compat import AirflowSensorTimeout, first_reschedule_date
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, first_reschedule_date
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseInputError,
@@ -113,7 +113,7 @@ def test_later_outage_is_waited_out(clock: Clock, logged: Callable[[], str]) -> 
     ]
     assert execute([DOING, *outage, DOING, DONE])["status"] == "DONE"
     assert clock.slept == [60] * 6
-    assert "the wait goes on" in logged()
+    assert "polling continues" in logged()
 
 
 def test_retry_after_lengthens_the_pause(clock: Clock) -> None:

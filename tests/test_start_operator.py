@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starts import MODES, Task, operator, plan, starts, waiting
 
-from airflow_provider_oceanbase._compat import AirflowSensorTimeout, AirflowTaskTimeout
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseInputError,

@@ -12,10 +12,10 @@ import pytest
 from conftest import SECRET, set_connection
 from modes import fire
 
-from airflow_provider_oceanbase import client
 from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.transport import aiohttp_client
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
-from airflow_provider_oceanbase.waiting import Pace
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
     with CloudEmulator() as cloud:
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
         yield cloud
-    assert client._clients == {}
+    assert aiohttp_client._clients == {}
 
 
 def trigger(**options: Any) -> BackupSetTrigger:
@@ -32,22 +32,22 @@ def trigger(**options: Any) -> BackupSetTrigger:
         "began": options.pop("began", time.time()),
         "status": options.pop("status", "status DOING"),
     }
-    pace = {"poke_interval": 0.05, "timeout": 60}
-    goal = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
+    schedule = {"poke_interval": 0.05, "timeout": 60}
+    condition = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
     for name, value in options.items():
-        (pace if name in Pace.__annotations__ else goal)[name] = value
-    return BackupSetTrigger(goal=goal, pace=pace, **arguments)
+        (schedule if name in PollSchedule.__annotations__ else condition)[name] = value
+    return BackupSetTrigger(condition=condition, schedule=schedule, **arguments)
 
 
 def outcome(**options: Any) -> Any:
     event = asyncio.run(fire(trigger(**options)))
     event.pop("began")
-    event.pop("goal")
+    event.pop("condition")
     return event
 
 
 def test_constructor_validates_nothing() -> None:
-    BackupSetTrigger(goal={"nonsense": None}, pace={}, oceanbase_conn_id="", began=-1, status=None)
+    BackupSetTrigger(condition={"nonsense": None}, schedule={}, oceanbase_conn_id="", began=-1, status=None)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Ca
     assert outcome()["summary"]["status"] == "DONE"
     lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "BackupSetTrigger" in line]
     said = [
-        "Backup task 'bak-1' of instance 'ob-1' was last seen with status DOING. Waiting: a check every",
-        "The check failed; the wait goes on",
+        "Backup task 'bak-1' of instance 'ob-1' was last seen with status DOING. Polling every 0.05 s, times out at ",
+        "The poll failed; polling continues",
         "OceanBase Cloud answers again",
         "Backup task 'bak-1' of instance 'ob-1': status CANCELING",
         "Backup task 'bak-1' of instance 'ob-1': status DOING",
@@ -140,7 +140,7 @@ def test_first_checks_are_spread(cloud: CloudEmulator, monkeypatch: pytest.Monke
         waits = (trigger(backup_task_id=name, poke_interval=60, timeout=600) for name in names)
         await asyncio.gather(*map(fire, waits))
 
-    monkeypatch.setattr("airflow_provider_oceanbase.triggers.asyncio.sleep", note)
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.trigger.asyncio.sleep", note)
     asyncio.run(all_at_once())
     assert [request.status for request in cloud.requests].count(200) == len(pauses) == 100
     pauses.sort()
@@ -161,7 +161,7 @@ def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
             wait.cancel()
         results = await asyncio.gather(*waits, return_exceptions=True)
         assert [type(result) for result in results] == [asyncio.CancelledError] * 3
-        assert client._clients == {}
+        assert aiohttp_client._clients == {}
 
     asyncio.run(cancel_in_mid_wait())
 

@@ -31,7 +31,7 @@ from faults.server import (
 )
 from modes import MODES, wait
 
-from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
@@ -41,8 +41,9 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
 )
-from airflow_provider_oceanbase.hooks import RETRY_ATTEMPTS, OceanBaseHook
+from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
+from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS
 
 ENVELOPE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
 HTML = b"<html><body>Bad Gateway</body></html>"
@@ -167,8 +168,8 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "MAX_BODY_BYTES", 2**20)
-    monkeypatch.setattr(api, "BODY_TIMEOUTS", 2)
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 2**20)
+    monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 2)
 
 
 @pytest.fixture
@@ -234,9 +235,9 @@ def test_retry_after_bounds_the_pause(
     header: str, seconds: float, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[float | None] = []
-    pause = "airflow_provider_oceanbase.waiting.Pace.pause"
+    pause = "airflow_provider_oceanbase.waiting.schedule.PollSchedule.pause"
 
-    def note(pace: Any, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
+    def note(schedule: Any, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
         told.append(retry_after)
         return 0.05
 
@@ -263,7 +264,7 @@ def test_operator_reads_a_null_list(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_five_thousand_tenants(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
-    monkeypatch.setattr(api, "MAX_BODY_BYTES", 64 * 2**20)
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 64 * 2**20)
     (tenant,) = vendors_answer()["data"]["tenantBackupSetList"]
     tenants = [{**tenant, "tenantName": f"tenant-{number}"} for number in range(5000)]
     with serve(backup_set(tenantBackupSetList=tenants)) as server:
@@ -280,7 +281,7 @@ def test_five_thousand_tenants(monkeypatch: pytest.MonkeyPatch, logged: Callable
 @pytest.mark.parametrize("mode", ["poke", "deferrable"])
 def test_memory_is_bounded(behaviour: Behaviour, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    limit = api.MAX_BODY_BYTES
+    limit = protocol.MAX_BODY_BYTES
     assert limit == 64 * 2**20
     with serve(DOING, behaviour, DONE) as server:
         connect(monkeypatch, server)

@@ -14,7 +14,7 @@ from certificates import make_certificate
 from conftest import set_connection
 from faults.server import Behaviour, RawServer, answer, backup_set, bomb, drip, hang, reset, serve
 
-from airflow_provider_oceanbase import api
+from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.exceptions import (
     BackupStartUnknownError,
     OceanBaseAuthenticationError,
@@ -24,7 +24,8 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
 )
-from airflow_provider_oceanbase.hooks import RETRY_ATTEMPTS, OceanBaseHook
+from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -84,8 +85,8 @@ def test_what_is_not_known_is_not_tried_again(
     name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour, says = UNKNOWN[name]
-    monkeypatch.setattr(api, "BODY_TIMEOUTS", 1)
-    monkeypatch.setattr(api, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 1)
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 1000)
     with serve(behaviour, STARTED) as server:
         connect(monkeypatch, server)
         with pytest.raises(BackupStartUnknownError) as caught:
@@ -238,8 +239,8 @@ def test_kept_connection_that_was_closed_is_replaced(
 
 def assert_never_sent(hook: OceanBaseHook) -> None:
     attempts: list[Any] = []
-    send = hook._send
-    hook._send = lambda request: (attempts.append(request), send(request))[1]  # type: ignore[method-assign]
+    send = hook._client._send
+    hook._client._send = lambda request: (attempts.append(request), send(request))[1]  # type: ignore[method-assign]
     with pytest.raises(OceanBaseUnavailableError, match="no complete answer from") as caught:
         start(hook)
     assert not caught.value.may_have_acted

@@ -1,0 +1,188 @@
+"""A backup set: its fields, the request for one, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
+
+from airflow_provider_oceanbase.cloud.query import Request, path_segment
+from airflow_provider_oceanbase.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import tzinfo
+
+#: The one value of ``validity`` that is known to be good.
+VALID = "VALID"
+_SUMMARY_VALUE_BYTES = 160
+_WITH_CHECK, _WITHOUT_CHECK = (f"checkBackupSetDownloadEnable={value}" for value in ("true", "false"))
+
+
+class TenantBackupSet(TypedDict, total=False):
+    """The backup set of one tenant, as the API gives it; fields unknown here pass through.
+
+    Source: "Query the details of a backup set" of the OceanBase Cloud API reference.
+    """
+
+    backupMode: str
+    """Backup mode, such as ``PHYSICAL_BACKUP``."""
+    backupObjectType: str
+    """``TENANT`` for an item of the list, ``CLUSTER`` for the set."""
+    backupSetId: str
+    """ID of the backup set."""
+    checkpoint: str | None
+    """Time point of the backup set: UTC, ISO 8601."""
+    dataBackupMode: str
+    """Data backup mode, such as ``FULL_BACKUP``."""
+    dataBackupSize: float
+    """Size of the data backup, in GB."""
+    dataVersion: int
+    """Data version number."""
+    downloadEnabled: bool
+    """Whether the backup set can be downloaded; the API checks it only on request."""
+    downloadTaskId: int
+    """ID of the download task, -1 if there is none."""
+    endTime: str | None
+    """End of the backup: UTC, ISO 8601."""
+    startTime: str | None
+    """Start of the backup: UTC, ISO 8601."""
+    status: str
+    """Status, such as ``DONE``."""
+    tenantId: str
+    """ID of the tenant; ``sys`` on the set itself."""
+    tenantName: str
+    """Name of the tenant; ``*`` on the set itself."""
+    triggerMode: str
+    """Trigger mode, such as ``BACKUP_NOW``."""
+    validity: str
+    """Validity, such as ``VALID``."""
+
+
+class BackupSet(TenantBackupSet, total=False):
+    """A backup set of an instance: the same fields, about the whole, and the tenants' backup sets."""
+
+    tenantBackupSetList: list[TenantBackupSet] | None
+    """The backup sets of the tenants."""
+
+
+class BackupSetSummary(TypedDict):
+    """What tasks push to XCom: the documented scalars of a set and the number of its tenants."""
+
+    backupMode: str | None
+    backupObjectType: str | None
+    backupSetId: str | None
+    checkpoint: str | None
+    dataBackupMode: str | None
+    dataBackupSize: float | None
+    dataVersion: int | None
+    downloadEnabled: bool | None
+    downloadTaskId: int | None
+    endTime: str | None
+    startTime: str | None
+    status: str | None
+    tenantId: str | None
+    tenantName: str | None
+    triggerMode: str | None
+    validity: str | None
+    tenantCount: int
+
+
+def backup_set_request(
+    instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
+) -> Request[BackupSet | None]:
+    """Return the request for one backup set; the answer is None for a backup that is not registered yet.
+
+    Source: "Query the details of a backup set" of the OceanBase Cloud API reference.
+
+    :raises OceanBaseInputError: an ID cannot be one segment of a URL's path
+    """
+    instance = path_segment("instance_id", instance_id)
+    backup_task = path_segment("backup_task_id", backup_task_id)
+    return Request(
+        path=f"/api/v2/instances/{instance}/backup/data/sets/{backup_task}",
+        query=_WITH_CHECK if check_backup_set_download_enable else _WITHOUT_CHECK,
+        subject=f"backup task {shown(backup_task_id)!r} of instance {shown(instance_id)!r}",
+        read=read_backup_set,
+    )
+
+
+def read_backup_set(data: object) -> BackupSet | None:
+    """Return ``data`` of an answer as a backup set, None if it is empty ("not registered yet").
+
+    Only what decisions depend on is checked: status, validity and the shape of the list. All other fields
+    pass through.
+
+    :raises ValueError: the data are not of the documented shape
+    """
+    if data is None or data == {}:
+        return None
+    if problem := _problem(data):
+        raise ValueError(problem)
+    return cast("BackupSet", data)
+
+
+def _problem(data: object) -> str | None:
+    if not isinstance(data, dict):
+        return "data are no object"
+    if not isinstance(data.get("status"), str) or not data["status"]:
+        return "data have no status"
+    if not isinstance(data.get("validity"), str | None):
+        return "validity is no text"
+    tenants = data.get("tenantBackupSetList")
+    if not isinstance(tenants, list | None):
+        return "tenantBackupSetList is no list"
+    if not all(isinstance(tenant, dict) for tenant in tenants or ()):
+        return "tenantBackupSetList has an entry that is no object"
+    return None
+
+
+def tenants_of(backup_set: BackupSet) -> list[TenantBackupSet]:
+    """Return the tenants' backup sets, an empty list if the API returned null."""
+    return backup_set.get("tenantBackupSetList") or []
+
+
+def summary(backup_set: BackupSet) -> BackupSetSummary:
+    """Return the set without its tenants: less than 4 KiB of JSON, whatever the size of the set."""
+    scalars = {name: _bounded(backup_set.get(name)) for name in TenantBackupSet.__annotations__}
+    return cast("BackupSetSummary", scalars | {"tenantCount": len(tenants_of(backup_set))})
+
+
+def _bounded(value: object) -> object:
+    if isinstance(value, str):
+        # As in a log: some databases refuse a NUL or half a surrogate pair, and the trigger event with it.
+        value = shown(value)
+    elif not isinstance(value, int | float | None):
+        return None
+    if len(json.dumps(value)) <= _SUMMARY_VALUE_BYTES:
+        return value
+    # JSON spends up to 12 bytes on a character.
+    return value[: _SUMMARY_VALUE_BYTES // 12] if isinstance(value, str) else None
+
+
+def is_complete(
+    backup_set: TenantBackupSet, success_statuses: Collection[str], *, require_valid: bool
+) -> bool:
+    """Return whether a set, or a tenant's part of one, is complete and, where required, VALID."""
+    return backup_set.get("status") in success_statuses and (
+        not require_valid or backup_set.get("validity") == VALID
+    )
+
+
+def time_of(
+    backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]
+) -> datetime | None:
+    """Return a time of a set, which is UTC; None if it is missing or unreadable."""
+    return parsed_time(backup_set.get(name))
+
+
+def parsed_time(text: object, zone: tzinfo | None = UTC) -> datetime | None:
+    """Return a time that is written in ISO 8601, None if it is not.
+
+    :param zone: time zone of a time that names none
+    """
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return time if time is None or time.tzinfo else time.replace(tzinfo=zone)

@@ -1,0 +1,201 @@
+"""The backup sets of an instance, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlencode
+
+from airflow_provider_oceanbase.cloud.backup_set import read_backup_set
+from airflow_provider_oceanbase.cloud.query import Answer, Request, path_segment
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseInputError,
+    OceanBaseMalformedAnswerError,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+    from airflow_provider_oceanbase.cloud.query import Exchange
+
+#: Enough for weeks of backups, and small enough for sets of 5,000 tenants, which take 3 MB each.
+PAGE_SIZE = 20
+MAX_PAGE_SIZE = 1000
+#: A list with more pages counts as endless.
+MAX_PAGES = 10_000
+#: A page may hold nothing new although more follow, but no more than so many pages in a row.
+_MAX_FRUITLESS_PAGES = 20
+#: How many times a list is read that changes meanwhile.
+_PASSES = 3
+
+
+class BackupSetPage(NamedTuple):
+    """One page of the list; a field that the API left out is None."""
+
+    backup_sets: list[BackupSet]
+    total: int | None
+    has_more: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSetList:
+    """The query for all backup sets of an instance.
+
+    Source: "Query backup sets" of the OceanBase Cloud API reference.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param start_time: earliest time to list, UTC, as :func:`utc` writes it; None for no limit
+    :param end_time: latest time to list, likewise
+    :param check_backup_set_download_enable: have the API check whether the sets can be downloaded
+    :param page_size: sets to request at once; the server may return fewer
+    :raises OceanBaseInputError: ``instance_id`` or ``page_size`` is unusable
+    """
+
+    instance_id: str
+    start_time: str | None = None
+    end_time: str | None = None
+    check_backup_set_download_enable: bool = False
+    page_size: int = PAGE_SIZE
+
+    def __post_init__(self) -> None:
+        path_segment("instance_id", self.instance_id)
+        if not 1 <= self.page_size <= MAX_PAGE_SIZE:
+            raise OceanBaseInputError(
+                f"page_size is {self.page_size!r}; it must be from 1 to {MAX_PAGE_SIZE}",
+                hint="Nothing was sent.",
+            )
+
+    @property
+    def key(self) -> Hashable:
+        """Tells queries apart."""
+        return self.page(1).key
+
+    def page(self, number: int) -> Request[BackupSetPage]:
+        """Return the request for one page, counted from 1."""
+        query = {
+            "pageNumber": number,
+            "pageSize": self.page_size,
+            "startTime": self.start_time,
+            "endTime": self.end_time,
+            "checkBackupSetDownloadEnable": str(self.check_backup_set_download_enable).lower(),
+        }
+        return Request(
+            path=f"/api/v2/instances/{path_segment('instance_id', self.instance_id)}/backup/data/sets",
+            query=urlencode({name: value for name, value in query.items() if value is not None}, safe=":"),
+            subject=f"the backup sets of instance {shown(self.instance_id)!r}",
+            read=read_backup_set_page,
+        )
+
+    def exchange(self) -> Exchange[list[BackupSet]]:
+        """Return the requests to send, for the whole list."""
+        pages = BackupSetPages(self)
+        backup_sets: list[BackupSet] = []
+        request_id = ""
+        while (request := pages.request) is not None:
+            page, request_id = yield request
+            backup_sets += pages.take(page, request_id)
+        return Answer(backup_sets, request_id)
+
+
+class BackupSetPages:
+    """Reads the pages of a list that may change meanwhile, with neither duplicates nor gaps.
+
+    Sets that appear or disappear while the pages are read move the others to other pages. If the counts show
+    it, the list is read again from its beginning, for what was missed.
+    """
+
+    def __init__(self, backup_sets: BackupSetList) -> None:
+        self._list = backup_sets
+        self._number, self._pages, self._passes, self._fruitless = 1, 0, 1, 0
+        self._returned: set[str] = set()
+        #: Of this pass: the sets listed, and the total numbers of sets that its pages gave.
+        self._listed: set[str] = set()
+        self._totals: set[int | None] = set()
+        #: The request for the next page, None after the last.
+        self.request: Request[BackupSetPage] | None = backup_sets.page(1)
+
+    def take(self, page: BackupSetPage, request_id: str) -> list[BackupSet]:
+        """Take the answer to ``request``; return its new sets.
+
+        :raises OceanBaseMalformedAnswerError: the list does not end
+        """
+        by_id = {backup_set["backupSetId"]: backup_set for backup_set in page.backup_sets}
+        self._pages += 1
+        self._totals.add(page.total)
+        self._fruitless = 0 if by_id.keys() - self._listed else self._fruitless + 1
+        self._listed |= by_id.keys()
+        self._go_on(page, request_id)
+        new = [backup_set for name, backup_set in by_id.items() if name not in self._returned]
+        self._returned |= by_id.keys()
+        return new
+
+    def _go_on(self, page: BackupSetPage, request_id: str) -> None:
+        missing = page.total is not None and len(self._listed) < page.total
+        if not self._is_last(page, missing=missing):
+            if self._fruitless > _MAX_FRUITLESS_PAGES or self._pages >= MAX_PAGES:
+                request = self._list.page(self._number)
+                what = f"the list does not end: after {self._pages} pages the API says that there are more"
+                raise request.error(OceanBaseMalformedAnswerError, what, request_id=request_id)
+            self._number += 1
+        elif (missing or len(self._totals) > 1) and self._passes < _PASSES:
+            self._number, self._fruitless, self._listed, self._totals = 1, 0, set(), set()
+            self._passes += 1
+        else:
+            self.request = None
+            return
+        self.request = self._list.page(self._number)
+
+    def _is_last(self, page: BackupSetPage, *, missing: bool) -> bool:
+        # A server may return smaller pages than requested, so their size says nothing.
+        if page.has_more:
+            return False
+        return bool(self._fruitless) or not (missing or (page.has_more is None and page.total is None))
+
+
+def read_backup_set_page(data: object) -> BackupSetPage:
+    """Return ``data`` of an answer as a page of the list.
+
+    :raises ValueError: the data are not of the documented shape
+    """
+    if data is None or data == {}:
+        return BackupSetPage([], None, None)
+    if not isinstance(data, dict):
+        raise ValueError("data are no object")
+    if "dataList" not in data:
+        raise ValueError("data have no dataList")
+    items = data["dataList"]
+    if not isinstance(items, list | None):
+        raise ValueError("dataList is no list")
+    total, has_more = data.get("total"), data.get("hasMore")
+    return BackupSetPage(
+        [_read_listed(item) for item in items or ()],
+        total if isinstance(total, int) and not isinstance(total, bool) else None,
+        has_more if isinstance(has_more, bool) else None,
+    )
+
+
+def _read_listed(item: object) -> BackupSet:
+    backup_set = read_backup_set(item)
+    if backup_set is None or not isinstance(backup_set.get("backupSetId"), str):
+        raise ValueError("dataList has an entry without backupSetId")
+    return backup_set
+
+
+def utc(name: str, time: datetime) -> str:
+    """Return a time in the format of the API, such as ``2026-01-19T10:32:28Z``.
+
+    :raises OceanBaseInputError: it is no datetime, or has no time zone
+    """
+    if not isinstance(time, datetime) or time.tzinfo is None:
+        raise OceanBaseInputError(
+            f"{name} is {time!r}; it must be a datetime with a time zone", hint="Nothing was sent."
+        )
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_of(time: datetime) -> str:
+    """Return the start of a time's UTC day in the format of the API, so that queries of one day are equal."""
+    return f"{time.astimezone(UTC).date()}T00:00:00Z"

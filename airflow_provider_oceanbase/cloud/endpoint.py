@@ -1,0 +1,220 @@
+"""Where requests go, and with which AccessKey: one frozen value, made from an Airflow Connection."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from requests.utils import get_environ_proxies, select_proxy
+
+from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_HOST = "api-cloud.oceanbase.com"
+DEFAULT_TIMEOUT_SECONDS = 30.0
+MAX_TIMEOUT_SECONDS = 3600.0
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+class ConnectionLike(Protocol):
+    """What is read of an Airflow Connection, whose class differs between versions."""
+
+    conn_id: Any
+    login: Any
+    password: Any
+    host: Any
+    schema: Any
+    port: Any
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An API host, the AccessKey for it, and how to reach it.
+
+    Equal endpoints may share a session.
+
+    :param conn_id: ID of the connection
+    :param origin: scheme, host and port, such as ``https://api-cloud.oceanbase.com``
+    :param access_key_id: AccessKey ID
+    :param access_key_secret: AccessKey secret
+    :param project_id: value of the header ``X-Ob-Project-Id``, None to omit it
+    :param timeout: seconds to wait for a connection, and for each read
+    :param verify: True, False, or the path of a CA bundle
+    :param proxy: URL of a proxy, None to connect directly
+    """
+
+    conn_id: str
+    origin: str
+    access_key_id: str
+    access_key_secret: str = field(repr=False)
+    project_id: str | None = None
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    verify: bool | str = True
+    proxy: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_connection(cls, connection: ConnectionLike, extra: Mapping[str, Any]) -> Endpoint:
+        """Make an endpoint from a connection; proxy and CA bundle fall back to the environment.
+
+        :param extra: the connection's extra as a dict
+        :raises OceanBaseInputError: a field is missing or unusable; the message names connection and field
+        """
+        fields = _Fields(str(connection.conn_id), extra)
+        origin = fields.origin(connection.host, connection.schema, connection.port)
+        return cls(
+            conn_id=fields.conn_id,
+            origin=origin,
+            access_key_id=fields.access_key_id(connection.login),
+            access_key_secret=fields.access_key_secret(connection.password),
+            project_id=fields.project_id(),
+            timeout=fields.timeout(),
+            verify=fields.verify(),
+            proxy=fields.proxy(origin),
+        )
+
+    @property
+    def exposes_traffic(self) -> bool:
+        """Whether requests cross a network unencrypted."""
+        parts = urlsplit(self.origin)
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+class _Fields:
+    """Reads the fields of one connection; every error names the connection and the field."""
+
+    def __init__(self, conn_id: str, extra: Mapping[str, Any]) -> None:
+        self.conn_id = conn_id
+        self.extra = extra
+
+    def bad(self, name: str, problem: str) -> NoReturn:
+        raise OceanBaseInputError(
+            f"Connection {self.conn_id!r}: {name} {problem}",
+            hint="Nothing was sent. Edit the connection under Admin > Connections, or where it is defined.",
+        )
+
+    def access_key_id(self, login: str | None) -> str:
+        if not login:
+            self.bad("login", "is missing; it holds the AccessKey ID")
+        if not _is_header_text(login) or any(character in login for character in ':"\\'):
+            self.bad("login", "has a character that no AccessKey ID has")
+        return login
+
+    def access_key_secret(self, password: str | None) -> str:
+        if not password:
+            self.bad("password", "is missing; it holds the AccessKey secret")
+        if not _is_header_text(password):
+            self.bad("password", "has a line break, a blank at an end or a character outside ASCII")
+        return password
+
+    def project_id(self) -> str | None:
+        project_id = self.extra.get("project_id")
+        if project_id in (None, ""):
+            return None
+        if not isinstance(project_id, str | int) or not _is_header_text(str(project_id)):
+            self.bad("extra.project_id", "is not a project ID")
+        return str(project_id)
+
+    def timeout(self) -> float:
+        timeout = self.extra.get("timeout")
+        if timeout in (None, ""):
+            return DEFAULT_TIMEOUT_SECONDS
+        try:
+            seconds = math.nan if isinstance(timeout, bool) else float(timeout)
+        except (TypeError, ValueError, OverflowError):
+            seconds = math.nan
+        if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+            wanted = f"must be a number of seconds over 0 and up to {MAX_TIMEOUT_SECONDS:g}"
+            self.bad("extra.timeout", f"is {timeout!r}; it {wanted}")
+        return seconds
+
+    def verify(self) -> bool | str:
+        verify = self.extra.get("verify")
+        text = str(verify).strip() if verify is not None else ""
+        if text.lower() == "false":
+            return False
+        if text.lower() not in ("", "true"):
+            if not Path(text).exists():
+                self.bad(
+                    "extra.verify",
+                    f"is {verify!r}, which is neither true nor false nor a file on this machine",
+                )
+            return text
+        for variable in _CA_VARIABLES:
+            if path := os.environ.get(variable):
+                if not Path(path).exists():
+                    self.bad(
+                        "extra.verify", f"is not set, and {variable} of the environment is no file: {path!r}"
+                    )
+                return path
+        return True
+
+    def proxy(self, origin: str) -> str | None:
+        proxy = self.extra.get("proxy")
+        if proxy:
+            return self._proxy_url("extra.proxy", proxy)
+        from_environment = select_proxy(origin, get_environ_proxies(origin, no_proxy=None))
+        if not from_environment:
+            return None
+        if "://" not in from_environment:
+            from_environment = f"http://{from_environment}"
+        return self._proxy_url("extra.proxy is not set, and the environment's proxy", from_environment)
+
+    def _proxy_url(self, name: str, proxy: object) -> str:
+        # The URL may hold a password: it is never shown.
+        parts = self._split(name, str(proxy))
+        if not isinstance(proxy, str) or parts.scheme not in ("http", "https") or not parts.hostname:
+            self.bad(name, "is not a URL such as http://proxy:3128")
+        return proxy
+
+    def origin(self, host: str | None, schema: str | None, port: int | None) -> str:
+        text = (host or DEFAULT_HOST).strip()
+        if text.count(":") > 1 and "://" not in text and not text.startswith("["):
+            text = f"[{text}]"
+        parts = self._split("host", text if "://" in text else f"{schema or 'https'}://{text}")
+        if schema and schema.lower() != parts.scheme:
+            self.bad("schema", f"is {schema!r}, but host says {parts.scheme!r}")
+        if parts.scheme not in _DEFAULT_PORTS:
+            self.bad("schema", f"is {parts.scheme!r}; it must be https, or http for a local emulator")
+        name = parts.hostname or ""
+        path = parts.path.rstrip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        if path or not name or not _is_header_text(name) or " " in name:
+            self.bad("host", f"is not a host name or a URL without path such as https://{DEFAULT_HOST}")
+        wanted_port = self._port(parts, port)
+        name = f"[{name}]" if ":" in name else name
+        is_default = wanted_port in (None, _DEFAULT_PORTS[parts.scheme])
+        return f"{parts.scheme}://{name}" if is_default else f"{parts.scheme}://{name}:{wanted_port}"
+
+    def _port(self, parts: SplitResult, port: int | None) -> int | None:
+        if port is not None and parts.port is not None and port != parts.port:
+            self.bad("port", f"is {port}, but host says {parts.port}")
+        wanted = parts.port if port is None else port
+        if wanted is not None and not 0 < wanted < 65536:
+            self.bad("port", f"is {wanted}; it must be from 1 to 65535")
+        return wanted
+
+    def _split(self, name: str, url: str) -> SplitResult:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            self.bad(name, "is not a valid URL or host name")
+        return parts
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,203 @@
+"""The protocol of the API: headers to send, answers to read, limits that protect the client.
+
+Tasks and triggers share every rule here; a transport adds only how bytes travel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from codecs import BOM_UTF8
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.cloud.body import ACCEPTED_ENCODING
+from airflow_provider_oceanbase.cloud.digest import digest_parameters, offered_challenges
+from airflow_provider_oceanbase.cloud.query import Answer, Request, T
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+    OceanBaseCloudError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+    OceanBaseThrottledError,
+    OceanBaseUnavailableError,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+
+#: An answer is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+#: A body may trickle in for this many timeouts.
+BODY_TIMEOUTS = 10
+#: The longest body of a 401 that is read to keep its connection; with a longer one the connection is closed.
+MAX_CHALLENGE_BODY_BYTES = 64 * 1024
+#: A longer Retry-After is cut: a server's mistake must not cost a night.
+MAX_RETRY_AFTER_SECONDS = 3600.0
+#: Headers that :func:`read_answer` uses.
+HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
+
+
+def list_instances_request(*, page_size: int) -> Request[object]:
+    """Return the request for the first page of the account's instances: cheap and read-only."""
+    return Request(
+        path="/api/v2/instances",
+        query=f"pageNumber=1&pageSize={page_size}",
+        subject="the list of instances",
+        read=lambda data: data,
+    )
+
+
+def request_headers(endpoint: Endpoint, client: str) -> dict[str, str]:
+    """Return the headers of every request.
+
+    :param client: name and version of the HTTP library, for ``User-Agent``
+    """
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": ACCEPTED_ENCODING,
+        "User-Agent": f"airflow-provider-oceanbase/{__version__} {client}",
+    }
+    if endpoint.project_id is not None:
+        headers["X-Ob-Project-Id"] = endpoint.project_id
+    return headers
+
+
+def read_answer(
+    request: Request[T], request_id: str, status: int, headers: Mapping[str, str], body: bytes
+) -> Answer[T]:
+    """Read any answer of the server.
+
+    :param request_id: ID that was sent
+    :param headers: headers of the answer, looked up without regard to case; repeated ones joined by commas
+    :raises OceanBaseCloudError: any answer but HTTP 200 with ``success: true``
+    """
+    envelope = _envelope(body)
+    known: dict[str, Any] = {"status_code": status, "request_id": _text(envelope, "requestId") or request_id}
+    if status == 200 and envelope is None:
+        kind = shown(headers.get("Content-Type") or "no content type")
+        what = f"the answer is not the documented JSON ({len(body)} bytes of {kind})"
+        raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known)
+    fields = envelope or {}
+    if status == 200 and fields.get("success") is True:
+        try:
+            return Answer(request.read(fields.get("data")), known["request_id"])
+        except ValueError as problem:
+            what = f"the answer's {problem}"
+            raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known) from None
+    known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
+    if status == 200 and fields.get("success") is not False:
+        what = "the answer has no field success"
+        raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known)
+    # Any other 2xx is no refusal, and a gateway answers 5xx for a server that keeps working.
+    known["may_have_acted"] = 200 < status < 300 or status == 408 or status >= 500
+    raise _refusal(request, status, headers, known)
+
+
+def _refusal(
+    request: Request[Any], status: int, headers: Mapping[str, str], known: dict[str, Any]
+) -> OceanBaseCloudError:
+    if status == 401:
+        return _unauthorized(request, headers.get("WWW-Authenticate") or "", known)
+    if status == 403:
+        return request.error(OceanBaseAuthenticationError, "the AccessKey may not do this", **known)
+    if status == 404:
+        return request.error(OceanBaseNotFoundError, "not found", **known)
+    if status == 407:
+        hint = "Put the proxy's user and password into proxy of the connection."
+        return request.error(OceanBaseRefusedError, "the proxy wants a password", hint=hint, **known)
+    known["retry_after"] = retry_after(headers.get("Retry-After"))
+    if status == 429:
+        return request.error(OceanBaseThrottledError, "too many requests", **known)
+    if status == 408 or status >= 500:
+        return request.error(OceanBaseUnavailableError, "the service failed", **known)
+    if 300 <= status < 400:
+        hint = "Redirects are not followed: set host of the connection to the API host itself."
+        return request.error(OceanBaseRefusedError, "the answer is a redirect", hint=hint, **known)
+    return request.error(OceanBaseRefusedError, "the request was refused", **known)
+
+
+def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
+    parameters = digest_parameters(challenges)
+    if parameters is None:
+        offered = ", ".join(scheme for scheme, _ in offered_challenges(challenges)) or "nothing"
+        what = (
+            f"the server offers no digest authentication that this client knows (offered: {shown(offered)})"
+        )
+        hint = "Check host and proxy of the connection: another server may answer in the API's place."
+        return request.error(OceanBaseAuthenticationError, what, hint=hint, **known)
+    # The nonce was fresh, so this says nothing about the key.
+    if parameters.get("stale", "").lower() == "true":
+        return request.error(OceanBaseUnavailableError, "the server calls a fresh nonce stale", **known)
+    return request.error(OceanBaseAuthenticationError, "the AccessKey was not accepted", **known)
+
+
+def unreachable(
+    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception, *, sent: bool = True
+) -> OceanBaseCloudError:
+    """Return the error for a request without a complete answer.
+
+    :param sent: whether the server may have received the request
+    """
+    root: BaseException = error
+    while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
+        root = deeper
+    if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
+        what = f"no complete answer from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"
+    else:
+        what = f"no complete answer from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
+    return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
+
+
+def too_large(request: Request[Any], request_id: str) -> OceanBaseCloudError:
+    """Return the error for an answer of over ``MAX_BODY_BYTES``."""
+    what = f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB"
+    return request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, request_id=request_id)
+
+
+def retry_after(header: str | None) -> float | None:
+    """Return the seconds in a ``Retry-After`` header, None if it holds nothing usable."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(header)
+            seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return None
+    if not seconds > 0 or math.isinf(seconds):
+        return None
+    return min(seconds, MAX_RETRY_AFTER_SECONDS)
+
+
+def _text(envelope: dict[str, Any] | None, key: str) -> str | None:
+    value = (envelope or {}).get(key)
+    return shown(value) if isinstance(value, str) and value else None
+
+
+def _envelope(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = _JSON.decode(body.removeprefix(BOM_UTF8).decode())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    return number if math.isfinite(number) else _not_json(literal)
+
+
+def _not_json(literal: str) -> float:
+    raise ValueError(f"{literal} is not a number of JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite)

@@ -1,0 +1,119 @@
+"""Starting a backup: a request that is validated before it is sent, its answer, and its failure.
+
+Source: "Start a backup" of the OceanBase Cloud API reference.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oceanbase.cloud.query import Request, checked_id, path_segment
+from airflow_provider_oceanbase.exceptions import (
+    NATIVE_HINT,
+    TEMPLATE_HINT,
+    BackupStartUnknownError,
+    OceanBaseInputError,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+#: The backup of a tenant is physical, the others are logical.
+BACKUP_OBJECT_TYPES = ("tenant", "database", "table")
+BACKUP_POLICIES = ("manual",)
+#: The most tables that a backup of tables may name.
+MAX_TABLES = 200
+
+
+def start_backup_request(
+    instance_id: str,
+    *,
+    backup_object_type: str,
+    tenant_id: str | None = None,
+    database_tables: Sequence[Mapping[str, Any]] | None = None,
+    backup_policy: str = "manual",
+    need_pre_check: bool = True,
+) -> Request[str]:
+    """Return the request that starts a backup; its answer is the ID of the backup task.
+
+    :raises OceanBaseInputError: an argument is not as documented; the message names it
+    """
+    instance = path_segment("instance_id", instance_id)
+    _check_choice("backup_object_type", backup_object_type, BACKUP_OBJECT_TYPES)
+    _check_choice("backup_policy", backup_policy, BACKUP_POLICIES)
+    if not isinstance(need_pre_check, bool):
+        raise _bad("need_pre_check", need_pre_check, "must be True or False")
+    _check_database_tables(backup_object_type, database_tables)
+    body = {
+        "backupObjectType": backup_object_type,
+        "backupPolicy": backup_policy,
+        "needPreCheck": need_pre_check,
+        "tenantId": None if tenant_id is None else checked_id("tenant_id", tenant_id),
+        "databaseTables": database_tables,
+    }
+    return Request(
+        method="POST",
+        path=f"/api/v2/instances/{instance}/backup/data/start",
+        query="",
+        body={name: value for name, value in body.items() if value is not None},
+        subject=f"the start of a {backup_object_type} backup of instance {shown(instance_id)!r}",
+        read=read_backup_task_id,
+    )
+
+
+def read_backup_task_id(data: object) -> str:
+    """Return the ID in ``data`` of an answer.
+
+    :raises ValueError: there is none
+    """
+    backup_task_id = data.get("backupTaskId") if isinstance(data, dict) else None
+    # It is stored, and some databases refuse a NUL or half a surrogate pair.
+    if not isinstance(backup_task_id, str) or not backup_task_id.strip() or not backup_task_id.isprintable():
+        raise ValueError("data have no backupTaskId")
+    return backup_task_id
+
+
+def start_unknown(error: OceanBaseCloudError, instance_id: str) -> BackupStartUnknownError:
+    """Return the error that says of a failed request that it may have started a backup."""
+    return BackupStartUnknownError(
+        error.what, instance_id=instance_id, http_status=error.status_code, request_id=error.request_id
+    )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise _bad(name, value, f"must be {' or '.join(choices)}", hint=TEMPLATE_HINT)
+
+
+def _check_database_tables(
+    backup_object_type: str, database_tables: Sequence[Mapping[str, Any]] | None
+) -> None:
+    """Check what is documented. How an entry names its database is not."""
+    name = "database_tables"
+    if database_tables is None:
+        if backup_object_type == "table":
+            raise _bad(name, None, "must say which tables to back up")
+        return
+    if backup_object_type == "tenant":
+        raise _bad(name, database_tables, "is for backups of databases and tables only")
+    is_list = isinstance(database_tables, list | tuple) and len(database_tables) > 0
+    if not is_list or not all(isinstance(entry, dict) for entry in database_tables):
+        raise _bad(name, database_tables, "must be a list of dicts, one a database", hint=NATIVE_HINT)
+    if backup_object_type == "table":
+        tables = database_tables[0].get("tables")
+        if len(database_tables) > 1:
+            raise _bad(name, database_tables, "must have one entry: tables of one database")
+        if not isinstance(tables, list | tuple) or not 1 <= len(tables) <= MAX_TABLES:
+            raise _bad(name, database_tables, f"must list from 1 to {MAX_TABLES} tables, under 'tables'")
+    try:
+        json.dumps(database_tables, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise _bad(name, database_tables, "must be plain JSON") from None
+
+
+def _bad(name: str, value: object, problem: str, *, hint: str = "Nothing was sent.") -> OceanBaseInputError:
+    return OceanBaseInputError(f"{name} is {shown(repr(value))}; it {problem}", hint=hint)

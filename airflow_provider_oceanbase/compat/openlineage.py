@@ -1,0 +1,45 @@
+"""A backup set as an OpenLineage dataset. Only Airflow's openlineage provider leads here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.openlineage.extractors import OperatorLineage
+from openlineage.client.event_v2 import InputDataset
+from openlineage.client.facet_v2 import DatasetFacet, InputDatasetFacet
+from openlineage.client.facet_v2 import data_quality_metrics_input_dataset as metrics
+from openlineage.client.facet_v2 import dataset_version_dataset as version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BYTES_PER_GB = 10**9
+
+
+def backup_set_lineage(
+    origin: str, instance_id: str, backup_task_id: str, summary: Mapping[str, Any] | None
+) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a task that has read a backup set: the set is its input.
+
+    The dataset is ``instance_id/backup_task_id`` in the namespace ``oceanbase-cloud://`` and the host. Its
+    version is the checkpoint, its size is ``dataBackupSize``.
+
+    :param origin: URL of the API host
+    :param summary: summary of the set, None if the task has read none
+    """
+    facets: dict[str, DatasetFacet] = {}
+    input_facets: dict[str, InputDatasetFacet] = {}
+    if summary and (checkpoint := summary["checkpoint"]):
+        facets["version"] = version.DatasetVersionDatasetFacet(checkpoint)
+    if summary and (size := summary["dataBackupSize"]) is not None:
+        input_facets["dataQualityMetrics"] = metrics.DataQualityMetricsInputDatasetFacet(
+            columnMetrics={}, bytes=round(size * _BYTES_PER_GB)
+        )
+    dataset = InputDataset(
+        namespace=f"oceanbase-cloud://{urlsplit(origin).netloc}",
+        name=f"{instance_id}/{backup_task_id}",
+        facets=facets,
+        inputFacets=input_facets,
+    )
+    return OperatorLineage(inputs=[dataset])

@@ -1,0 +1,148 @@
+"""What differs between the supported versions of Airflow. No other module depends on the version it runs on.
+
+Airflow moves names from version to version. A library of old and new names is no help: the one that an
+Airflow pins is as old as that Airflow. Each name is looked up at its first use, so that a DAG file, which is
+parsed again and again, imports only what it needs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset as Asset
+    from airflow.sdk import AssetWatcher as AssetWatcher
+    from airflow.sdk import BaseHook as BaseHook
+    from airflow.sdk import BaseOperator as BaseOperator
+    from airflow.sdk import BaseSensorOperator as BaseSensorOperator
+    from airflow.sdk import Connection as Connection
+    from airflow.sdk import Context as Context
+    from airflow.sdk import PokeReturnValue as PokeReturnValue
+    from airflow.sdk import ResumableJobMixin as ResumableJobMixin
+    from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
+    from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
+    from airflow.sdk.observability.stats import Stats as Stats
+    from airflow.sdk.types import Logger as Logger
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
+    from airflow.triggers.base import BaseTrigger as BaseTrigger
+    from airflow.triggers.base import TriggerEvent as TriggerEvent
+    from airflow.triggers.shared_stream import AdvanceItem as AdvanceItem
+    from airflow.triggers.shared_stream import SharedStreamProducer as SharedStreamProducer
+
+#: The modules that hold a name, or held it, newest first; Airflow 2.11 is the last resort.
+_MODULES = {
+    "AdvanceItem": ("airflow.triggers.shared_stream",),
+    "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowSensorTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowTaskTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "Asset": ("airflow.sdk",),
+    "AssetWatcher": ("airflow.sdk",),
+    "BaseEventTrigger": ("airflow.triggers.base",),
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "BaseTrigger": ("airflow.triggers.base",),
+    "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "ResumableJobMixin": ("airflow.sdk",),
+    "SharedStreamProducer": ("airflow.triggers.shared_stream",),
+    "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
+    "TriggerEvent": ("airflow.triggers.base",),
+    "conf": ("airflow.sdk.configuration", "airflow.configuration"),
+}
+
+
+class _JobMixin:
+    """Replaces ``ResumableJobMixin`` before Airflow 3.3: no state is kept, each try starts anew."""
+
+    durable = False
+
+    def __init__(self, *, durable: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if durable:
+            warnings.warn(
+                "durable=True has no effect before Airflow 3.3: each try starts anew.", stacklevel=2
+            )
+
+    def execute_resumable(self: Any, context: Context) -> Any:
+        external_id = self.submit_job(context)
+        self.poll_until_complete(external_id, context)
+        return self.get_job_result(external_id, context)
+
+
+def _stand_in(name: str) -> Any:
+    """Return the replacement for a name that this version of Airflow does not have."""
+    match name:
+        case "ResumableJobMixin":
+            return _JobMixin
+        case "BaseEventTrigger":
+            # Airflow 2 cannot watch assets.
+            return _found("BaseTrigger")
+        case "Asset" | "AssetWatcher":
+            return None
+    raise ImportError(f"this version of Airflow has no {name}")
+
+
+def _found(name: str) -> Any:
+    for path in _MODULES[name]:
+        try:
+            module = import_module(path)
+        except ModuleNotFoundError as error:
+            # Airflow without what it needs itself is broken, not old.
+            if not f"{path}.".startswith(f"{error.name}."):
+                raise
+        else:
+            if hasattr(module, name):
+                return getattr(module, name)
+    return _stand_in(name)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = _found(name)
+        return found
+
+
+async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
+    """Return a connection and its extra, for a trigger.
+
+    Before Airflow 3.3.2 even the asynchronous method masks secrets by a synchronous call to the supervisor.
+    That call fails while another call of the same event loop is running, so there a thread reads both. It is
+    one of asgiref's: those of asyncio stop the triggerer of Airflow 3.0 and 3.1.
+    """
+    from airflow_provider_oceanbase.compat.sdk import BaseHook, Connection
+
+    if hasattr(Connection, "aextra_dejson"):
+        connection = await BaseHook.aget_connection(conn_id)
+        return connection, await connection.aextra_dejson()
+    from asgiref.sync import sync_to_async
+
+    def read() -> tuple[Connection, dict[str, Any]]:
+        connection = BaseHook.get_connection(conn_id)
+        return connection, connection.extra_dejson
+
+    return await sync_to_async(read)()
+
+
+def first_reschedule_date(context: Context) -> datetime | None:
+    """Return when a sensor was first rescheduled, None if it never was."""
+    ti: Any = context["ti"]
+    if hasattr(ti, "get_first_reschedule_date"):
+        first_date = ti.get_first_reschedule_date(context)
+        # dag.test() of Airflow 3.0 returns text.
+        return datetime.fromisoformat(first_date) if isinstance(first_date, str) else first_date
+    # Airflow 2 has it in the database only.
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        first = session.scalar(TaskReschedule.stmt_for_task_instance(ti).limit(1))
+        return None if first is None else cast("datetime", first.start_date)

@@ -1,0 +1,78 @@
+"""An Airflow connection in the triggerer: read there, and again when its AccessKey is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.compat.sdk import read_connection
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient, SharedPoll, shared_client
+
+if TYPE_CHECKING:
+    from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+
+
+class TriggerConnection:
+    """The connection as it is now, with its shared client, for a trigger that sends a query again and again.
+
+    Use it with ``async with``.
+
+    :param conn_id: ID of a connection of type ``oceanbase``
+    """
+
+    # A wait keeps one for hours.
+    __slots__ = ("_client", "_conn_id", "_poll", "_query")
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._client: AiohttpClient | None = None
+        self._query: Query[Any] | None = None
+        self._poll: SharedPoll[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._poll is not None:
+            self._poll.leave()
+        if self._client is not None:
+            await self._client.release()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last answer that several waits share, 0 if none is shared."""
+        return 0.0 if self._poll is None else self._poll.age
+
+    async def fetch(self, query: Query[T], *, max_age: float = 0.0) -> Answer[T]:
+        """Send a query and return the answer; send it once more where the AccessKey may have been rotated.
+
+        :param max_age: age in seconds up to which the answer to another wait will do
+        :raises OceanBaseCloudError: what failed
+        """
+        poll: SharedPoll[T] | None = self._poll
+        if poll is None or self._query is not query:
+            # Not before the first poll, so that many waits do not all read their connections at once.
+            poll = self._join(self._client or await self._connect(), query)
+        try:
+            return await poll.fetch(max_age=max_age)
+        except OceanBaseCloudError as error:
+            if not error.outdated:
+                raise
+        poll = self._join(await self._connect(), query)
+        return await poll.fetch()
+
+    async def _connect(self) -> AiohttpClient:
+        endpoint = Endpoint.from_connection(*await read_connection(self._conn_id))
+        former, self._client = self._client, shared_client(endpoint).acquire()
+        if former is not None:
+            # Only now: if nothing has changed, it is the same client, and stays open.
+            await former.release()
+        return self._client
+
+    def _join(self, client: AiohttpClient, query: Query[T]) -> SharedPoll[T]:
+        former, self._poll, self._query = self._poll, client.join(query), query
+        if former is not None:
+            # Only now, for the same reason.
+            former.leave()
+        return self._poll

@@ -1,0 +1,61 @@
+"""Defaults of the arguments that DAGs give, and checks of them. Light: DAG files import it when parsed."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_oceanbase.compat.sdk import conf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+#: Whether a task waits in the triggerer if its DAG does not say.
+DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
+#: Seconds between two polls.
+POKE_INTERVAL = 60.0
+#: The one status that the vendor documents for this endpoint.
+SUCCESS_STATUSES = ("DONE",)
+#: Final failures in the vendor's sister APIs; that this endpoint uses the same words is inferred.
+FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
+
+
+def checked_statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
+    """Return the statuses that an argument gives.
+
+    :param name: the argument
+    :raises TypeError: it is no list of statuses; a single text would be a list of characters
+    """
+    if isinstance(statuses, str) or not all(isinstance(status, str) for status in statuses):
+        raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
+    return tuple(statuses)
+
+
+def final_statuses(
+    success_statuses: Collection[str], failure_statuses: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the statuses that end a wait: with success, and with failure.
+
+    :raises TypeError: one argument is no list of statuses
+    :raises ValueError: no wait could use them
+    """
+    success = checked_statuses("success_statuses", success_statuses)
+    failure = checked_statuses("failure_statuses", failure_statuses)
+    if not success:
+        raise ValueError("success_statuses is empty: the task could never succeed")
+    if both := set(success) & set(failure):
+        raise ValueError(f"{sorted(both)} cannot be in success_statuses and in failure_statuses")
+    return success, failure
+
+
+def seconds(name: str, value: float | timedelta) -> float:
+    """Return a duration in seconds.
+
+    :param name: the argument
+    :raises ValueError: it is no duration, or a negative one
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(number, int | float) or not 0 <= number < math.inf:
+        raise ValueError(f"{name} is {value!r}; it must be seconds or a timedelta, and not negative")
+    return float(number)

@@ -1,0 +1,273 @@
+"""What a task can wait for, and when it holds: plain code without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from airflow_provider_oceanbase.cloud.backup_set import (
+    VALID,
+    backup_set_request,
+    is_complete,
+    parsed_time,
+    tenants_of,
+    time_of,
+)
+from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, day_of
+from airflow_provider_oceanbase.cloud.query import T
+from airflow_provider_oceanbase.exceptions import (
+    NATIVE_HINT,
+    TEMPLATE_HINT,
+    BackupSetFailedError,
+    OceanBaseInputError,
+    OceanBaseNotFoundError,
+    shown,
+)
+from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from dataclasses import Field
+
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet, TenantBackupSet
+    from airflow_provider_oceanbase.cloud.query import Query
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+#: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
+_PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
+#: How long before its checkpoint, or its end, a backup may have started.
+LOOKBACK = timedelta(days=7)
+
+
+class Verdict(NamedTuple):
+    """What an answer means for a wait.
+
+    :param status: what is known now, in words; logged when it changes
+    :param backup_set: the set that satisfies the condition, None to keep waiting
+    :param warning: what else to log then
+    :param failure: why waiting would not help
+    """
+
+    status: str
+    backup_set: BackupSet | None = None
+    warning: str | None = None
+    failure: BackupSetFailedError | None = None
+
+
+_UNREGISTERED = Verdict("status not registered yet")
+
+
+class Condition(Protocol[T]):
+    """What is waited for: a dataclass that can be made again from its fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+
+    @property
+    def query(self) -> Query[T]:
+        """What to request at each poll.
+
+        :raises OceanBaseInputError: a field is unusable
+        """
+
+    def judge(self, data: T, request_id: str) -> Verdict:
+        """Judge an answer."""
+
+    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+        """Judge a poll that failed; None if the error says nothing about the condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSetCondition:
+    """One backup set, known by its ID, is complete.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param backup_task_id: ID of the backup task
+    :param success_statuses: statuses of a complete set
+    :param failure_statuses: statuses that end the wait with ``BackupSetFailedError``
+    :param require_valid: whether a set that is not VALID counts as failed
+    :param registered_by: until when "not found" means "not registered yet", in seconds since the epoch; None:
+        it never does
+    """
+
+    instance_id: str
+    backup_task_id: str
+    success_statuses: Collection[str] = SUCCESS_STATUSES
+    failure_statuses: Collection[str] = FAILURE_STATUSES
+    require_valid: bool = False
+    registered_by: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+        return f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+
+    @property
+    def query(self) -> Query[BackupSet | None]:
+        """What to request: the set."""
+        return backup_set_request(self.instance_id, self.backup_task_id)
+
+    def judge(self, backup_set: BackupSet | None, request_id: str) -> Verdict:
+        """Judge the set as it is now; it is None if it is not registered yet."""
+        if backup_set is None:
+            return _UNREGISTERED
+        status, validity = backup_set["status"], backup_set.get("validity")
+        known = f"status {shown(status)}"
+        if status in self.failure_statuses:
+            return self._failed(f"ended with {known}", backup_set, request_id)
+        if status not in self.success_statuses:
+            return Verdict(known)
+        if validity in (None, VALID):
+            return Verdict(known, backup_set)
+        problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
+        if self.require_valid:
+            return self._failed(problem, backup_set, request_id)
+        return Verdict(known, backup_set, f"{self.subject} {problem}. Set require_valid=True to fail then.")
+
+    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+        """Take "not found" for a set that is not registered yet, as long as that is possible."""
+        if self.registered_by is None or not isinstance(error, OceanBaseNotFoundError):
+            return None
+        return _UNREGISTERED if datetime.now(UTC).timestamp() < self.registered_by else None
+
+    def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
+        error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
+        return Verdict(f"status {shown(backup_set['status'])}", failure=error)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointCondition:
+    """The instance has a complete backup set whose checkpoint is late enough.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param min_checkpoint: the earliest accepted checkpoint: ISO 8601, with a time zone
+    :param tenants: names or IDs of tenants that the set must contain, each complete and late enough itself;
+        empty: it must be a set of the whole instance
+    :param backup_mode: the ``backupMode`` that the set must have, None for any
+    :param success_statuses: statuses of a complete set
+    :param failure_statuses: statuses of a failed set
+    :param require_valid: whether the set must be VALID
+    :param fail_on_failed_backup: whether a failed backup that might have been late enough ends the wait
+    """
+
+    instance_id: str
+    min_checkpoint: str
+    tenants: Collection[str] = ()
+    backup_mode: str | None = None
+    success_statuses: Collection[str] = SUCCESS_STATUSES
+    failure_statuses: Collection[str] = FAILURE_STATUSES
+    require_valid: bool = True
+    fail_on_failed_backup: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What is waited for, in words."""
+        return f"A backup of instance {self.instance_id!r} with a checkpoint from {self.min_checkpoint} on"
+
+    @property
+    def query(self) -> Query[list[BackupSet]]:
+        """What to request: the sets of some days before the checkpoint.
+
+        Whole days, so that waits for the same night send equal queries.
+
+        :raises OceanBaseInputError: ``min_checkpoint`` or ``tenants`` are unusable
+        """
+        if isinstance(self.tenants, str) or not all(isinstance(tenant, str) for tenant in self.tenants):
+            what = f"tenants is {self.tenants!r}; it must be a list of names"
+            raise OceanBaseInputError(what, hint=NATIVE_HINT)
+        return BackupSetList(self.instance_id, start_time=day_of(self._earliest - LOOKBACK))
+
+    def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
+        """Judge the sets that the instance has."""
+        candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
+        if fitting := [one for one in candidates if self._fits(one)]:
+            best = max(fitting, key=lambda one: (_time(one, "checkpoint"), _time(one, "startTime")))
+            return Verdict(f"accepted {_described(best)}", best)
+        if not candidates:
+            return Verdict("no backup set")
+        newest = max(candidates, key=_started)
+        known = f"the newest {_described(newest)}"
+        failed = max(filter(self._has_failed, candidates), key=_started, default=None)
+        if failed is None:
+            return Verdict(known)
+        if failed is not newest:
+            known = f"{known}, and {_described(failed)}"
+        if self.fail_on_failed_backup:
+            reason = f"ended with status {shown(failed['status'])}, and no other is late enough"
+            name = shown(failed["backupSetId"])
+            return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
+        return Verdict(known, warning=f"A backup failed; still waiting: {_described(failed)}.")
+
+    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+        """Judge no error: it says nothing about the sets."""
+        return None
+
+    @property
+    def _earliest(self) -> datetime:
+        time = parsed_time(self.min_checkpoint, zone=None)
+        if time is None or time.tzinfo is None or time.year < 1970:
+            raise OceanBaseInputError(
+                f"min_checkpoint is {self.min_checkpoint!r}, which is no time in ISO 8601 with a time zone",
+                hint=TEMPLATE_HINT,
+            )
+        return time
+
+    def _fits(self, backup_set: BackupSet) -> bool:
+        if not self._is_late_enough(backup_set):
+            return False
+        if not self.tenants:
+            return _kind(backup_set) not in _PARTS
+        # A set of a single tenant has no list.
+        inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
+        if _kind(backup_set) == "TENANT":
+            inside.append(backup_set)
+        covered = set[str]().union(*(_names(tenant) for tenant in inside if self._is_late_enough(tenant)))
+        return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
+
+    def _is_late_enough(self, backup_set: TenantBackupSet) -> bool:
+        complete = is_complete(backup_set, self.success_statuses, require_valid=self.require_valid)
+        return complete and _time(backup_set, "checkpoint") >= self._earliest
+
+    def _has_failed(self, backup_set: BackupSet) -> bool:
+        ended = max(_time(backup_set, "endTime"), _time(backup_set, "startTime"))
+        return backup_set["status"] in self.failure_statuses and ended >= self._earliest
+
+
+def _failure(
+    reason: str, instance_id: str, backup_task_id: str, backup_set: BackupSet, request_id: str
+) -> BackupSetFailedError:
+    return BackupSetFailedError(
+        reason,
+        instance_id=instance_id,
+        backup_task_id=backup_task_id,
+        status=backup_set["status"],
+        validity=backup_set.get("validity"),
+        request_id=request_id,
+    )
+
+
+def _kind(backup_set: TenantBackupSet) -> str:
+    return str(backup_set.get("backupObjectType")).upper()
+
+
+def _names(tenant: TenantBackupSet) -> set[str]:
+    return {name for name in (tenant.get("tenantName"), tenant.get("tenantId")) if isinstance(name, str)}
+
+
+def _described(backup_set: BackupSet) -> str:
+    details = ("status", "validity", "checkpoint")
+    known = ", ".join(f"{name} {shown(str(backup_set.get(name)))}" for name in details)
+    return f"backup set {shown(backup_set['backupSetId'])!r} ({known})"
+
+
+def _started(backup_set: BackupSet) -> datetime:
+    return _time(backup_set, "startTime")
+
+
+def _time(backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]) -> datetime:
+    """Return a time of a set; one before all others if it is missing or unreadable."""
+    return time_of(backup_set, name) or datetime.min.replace(tzinfo=UTC)

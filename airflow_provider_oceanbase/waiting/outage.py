@@ -1,0 +1,57 @@
+"""Polls that fail for a while: counted, and logged without a flood."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_oceanbase.compat.sdk import Stats
+
+if TYPE_CHECKING:
+    from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+#: Counter of Airflow's metrics: polls, each tagged with its ``outcome``, ``answered`` or ``failed``.
+POLLS_METRIC = "oceanbase.backup_set.polls"
+
+
+def count_poll(outcome: Literal["answered", "failed"]) -> None:
+    """Count a poll in Airflow's metrics."""
+    Stats.incr(POLLS_METRIC, tags={"outcome": outcome})
+
+
+@dataclass(slots=True)
+class Outage:
+    """Counts polls, and logs when they begin to fail and when they succeed again.
+
+    :param log: where to log it
+    """
+
+    log: logging.Logger | AirflowLogger
+    _began: float | None = field(default=None, init=False)
+    _logged: int = field(default=logging.NOTSET, init=False)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long polls have been failing, None if the last one did not."""
+        return None if self._began is None else time.monotonic() - self._began
+
+    def answered(self) -> None:
+        """Record a poll that was answered."""
+        count_poll("answered")
+        if (seconds := self.seconds) is not None:
+            self.log.info("OceanBase Cloud answers again after %.0f s.", seconds)
+            self._began, self._logged = None, logging.NOTSET
+
+    def failed(self, error: OceanBaseCloudError) -> None:
+        """Record a poll that failed; the error is logged again only if it gets worse."""
+        count_poll("failed")
+        if self._began is None:
+            self._began = time.monotonic()
+        level = logging.WARNING if error.transient else logging.ERROR
+        if level > self._logged:
+            self._logged = level
+            text = "The poll failed; polling continues, and the next line says when it succeeds. %s"
+            self.log.log(level, text, error)

@@ -1,0 +1,129 @@
+"""The waiting rule in a trigger, whatever the condition."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+    from airflow_provider_oceanbase.cloud.query import Query, T
+    from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
+    from airflow_provider_oceanbase.waiting.conditions import Condition
+    from airflow_provider_oceanbase.waiting.wait import Wait
+
+
+# Imports inside functions: DAG files with assets import this module when parsed.
+class WaitTrigger(BaseTrigger):
+    """Waits until a condition holds, cannot hold any more, or the wait times out.
+
+    It yields one event, a dict with ``began`` and ``condition`` as they were given, and one of
+
+    - ``summary``: the summary of the backup set that was waited for
+    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
+    - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
+    - ``timeout``: a message
+
+    Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
+    read where the trigger runs, and again after HTTP 401 or 403.
+
+    :param condition: the fields of the condition
+    :param schedule: the fields of a :class:`~airflow_provider_oceanbase.waiting.schedule.PollSchedule`
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
+    :param began: when the wait began, in seconds since the epoch
+    :param status: the last known status, so that only a change of it is logged
+    """
+
+    def __init__(
+        self,
+        *,
+        condition: dict[str, Any],
+        schedule: dict[str, Any],
+        oceanbase_conn_id: str,
+        began: float,
+        status: str | None,
+    ) -> None:
+        # An exception here would stop the whole triggerer: run() checks the arguments.
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.condition = condition
+        self.schedule = schedule
+        self.oceanbase_conn_id = oceanbase_conn_id
+        self.began = began
+        self.status = status
+
+    @property
+    def condition_class(self) -> Callable[..., Condition[Any]]:
+        """The class of the condition."""
+        raise NotImplementedError
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the path of the class, and the arguments to make the trigger again."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "condition": self.condition,
+            "schedule": self.schedule,
+            "oceanbase_conn_id": self.oceanbase_conn_id,
+            "began": self.began,
+            "status": self.status,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        from airflow_provider_oceanbase.exceptions import (
+            BackupSetFailedError,
+            OceanBaseCloudError,
+            unexpected,
+        )
+
+        try:
+            outcome = await self._wait()
+        except BackupSetFailedError as error:
+            outcome = {"failed": error.to_dict()}
+        except OceanBaseCloudError as error:
+            outcome = {"error": error.to_dict()}
+        except Exception as error:
+            # The task has to receive any error: a trigger that dies leaves no reason behind.
+            self.log.exception("The wait stopped unexpectedly.")
+            hint = "The triggerer's log has the details. A retry of the task begins the wait again."
+            outcome = {"error": unexpected("wait", error, hint=hint).to_dict()}
+        event = {"began": self.began, "condition": self.condition, **outcome}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> dict[str, Any]:
+        from airflow_provider_oceanbase.cloud.backup_set import summary
+        from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
+        from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+        from airflow_provider_oceanbase.waiting.wait import Wait
+
+        schedule = PollSchedule(**self.schedule)
+        # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
+        wait = Wait(self.condition_class(**self.condition), self.logger(), first=False, status=self.status)
+        query = wait.condition.query
+        async with TriggerConnection(self.oceanbase_conn_id) as connection:
+            wait.resumed(schedule, self.began)
+            # Waits that begin together, or in a triggerer that has just started, must not poll together.
+            first_share = random.random()  # noqa: S311 - no secret
+            for pause, max_age in wait.pauses(schedule, self.began, first_share=first_share):
+                await asyncio.sleep(pause)
+                if backup_set := await _poll(connection, query, wait, max_age):
+                    return {"summary": dict(summary(backup_set))}
+                # So that waits with equal queries come to poll together, by one request.
+                wait.age = connection.age
+        return {"timeout": wait.timed_out(schedule, self.began)}
+
+
+async def _poll(
+    connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float
+) -> BackupSet | None:
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+    try:
+        answer = await connection.fetch(query, max_age=max_age)
+    except OceanBaseCloudError as error:
+        wait.failed(error)
+        return None
+    return wait.answered(*answer)

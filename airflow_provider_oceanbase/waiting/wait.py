@@ -1,0 +1,154 @@
+"""The waiting rule, whatever the condition: plain code without I/O.
+
+Poke, reschedule and deferrable mode all decide here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Generic
+
+from airflow_provider_oceanbase.cloud.query import T
+from airflow_provider_oceanbase.waiting.outage import Outage, count_poll
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+    from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+    from airflow_provider_oceanbase.waiting.conditions import Condition, Verdict
+    from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+
+_HALF_A_DAY = 43200
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(slots=True)
+class Wait(Generic[T]):
+    """One wait: decides after each poll whether to keep waiting, and logs what has changed.
+
+    :param condition: what is waited for
+    :param log: where to log changes
+    :param first: whether the next poll is the first of its task: then no error is waited out
+    :param status: the last known status
+    """
+
+    condition: Condition[T]
+    log: logging.Logger | AirflowLogger
+    first: bool = True
+    status: str | None = None
+    #: Seconds after which the server, in its last answer, allows the next request.
+    retry_after: float | None = field(default=None, init=False)
+    #: How old the last answer was when this wait received it: it may be another wait's.
+    age: float = field(default=0.0, init=False)
+    _outage: Outage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outage = Outage(self.log)
+
+    def resumed(self, schedule: PollSchedule, began: float) -> None:
+        """Log the state of a wait that began elsewhere.
+
+        :param began: when it began, in seconds since the epoch
+        """
+        self.log.info(
+            "%s was last seen with %s. Polling every %g s%s, times out %s.",
+            self.condition.subject,
+            self.status,
+            schedule.poke_interval,
+            " at first" if schedule.exponential_backoff else "",
+            _moment(max(schedule.timeout - _passed(began), 0.0)),
+        )
+
+    def answered(self, data: T, request_id: str) -> BackupSet | None:
+        """Judge an answer: return the set that is waited for, None to keep waiting.
+
+        :raises BackupSetFailedError: the backup failed
+        """
+        return self._judged(self.condition.judge(data, request_id), request_id)
+
+    def _judged(self, verdict: Verdict, request_id: str | None) -> BackupSet | None:
+        self._outage.answered()
+        self.first = False
+        self.retry_after = None
+        if verdict.status != self.status:
+            self.log.info("%s: %s (requestId %s).", self.condition.subject, verdict.status, request_id)
+            self.status = verdict.status
+            if verdict.warning:
+                self.log.warning("%s", verdict.warning)
+        if verdict.failure:
+            raise verdict.failure
+        return verdict.backup_set
+
+    def failed(self, error: OceanBaseCloudError) -> None:
+        """Judge a poll without a usable answer: return to keep waiting.
+
+        :raises OceanBaseCloudError: the error, if waiting would not help or no poll has succeeded yet
+        """
+        if verdict := self.condition.judge_error(error):
+            self._judged(verdict, error.request_id)
+            return
+        first, self.first = self.first, False
+        if first or not error.transient:
+            count_poll("failed")
+            raise error
+        self.retry_after = error.retry_after
+        self._outage.failed(error)
+
+    def wants_fresh_connection(self, error: OceanBaseCloudError) -> bool:
+        """Return whether to read the connection again and repeat the poll."""
+        return error.outdated and not self.first
+
+    def pauses(
+        self, schedule: PollSchedule, began: float, *, first_share: float
+    ) -> Iterator[tuple[float, float]]:
+        """Yield the seconds to sleep before each poll, until the timeout.
+
+        Each comes with the age in seconds up to which the answer to another wait will do.
+
+        :param began: when the wait began, in seconds since the epoch
+        :param first_share: the part of a whole pause that precedes the first poll: 0 to poll at once
+        """
+        elapsed = _passed(began)
+        since = time.monotonic() - elapsed
+        interval = schedule.pause(elapsed, seed=began)
+        pause = interval * first_share
+        while True:
+            is_last = time.monotonic() - since + pause >= schedule.timeout
+            # The last poll needs an answer of its own.
+            yield pause, 0.0 if is_last else interval
+            elapsed = time.monotonic() - since
+            if is_last or elapsed > schedule.timeout:
+                return
+            interval = schedule.pause(elapsed, retry_after=self.retry_after, seed=began)
+            pause = max(interval - self.age, 0.0)
+
+    def timed_out(self, schedule: PollSchedule, began: float) -> str:
+        """Return the message for the timeout."""
+        text = (
+            f"Sensor has timed out; run duration of {_passed(began):.0f} seconds exceeds the specified "
+            f"timeout of {schedule.timeout:g}. {self.condition.subject} was last seen with {self.status}"
+        )
+        if (seconds := self._outage.seconds) is None:
+            return f"{text}."
+        return f"{text}; OceanBase Cloud has not answered for {seconds:.0f} s."
+
+
+def _passed(began: float) -> float:
+    # If the clock was set back, the wait begins now.
+    return max(time.time() - began, 0.0)
+
+
+def _moment(seconds: float) -> str:
+    """Return when a wait times out, such as ``at 10:03 UTC (in 6 h)``."""
+    try:
+        at = datetime.now(UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return "never"
+    clock = f"{at:%H:%M} UTC" if seconds < _HALF_A_DAY else f"{at:%Y-%m-%d %H:%M} UTC"
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size or size == 1)
+    return f"at {clock} (in {seconds / size:.3g} {unit})"

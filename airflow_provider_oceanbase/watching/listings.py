@@ -1,0 +1,120 @@
+"""The backup sets of an instance, listed again and again in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, day_of
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, unexpected
+from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
+from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
+from airflow_provider_oceanbase.waiting.conditions import LOOKBACK
+from airflow_provider_oceanbase.waiting.outage import Outage
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of backup sets, for all triggers that watch the instance.
+
+    :param backup_sets: the sets that began since ``since``, whatever their status
+    :param since: from when on the list is complete
+    :param want: takes from when on the next list must be complete
+    """
+
+    backup_sets: list[BackupSet]
+    since: datetime
+    want: Callable[[datetime], None]
+
+    def reaches(self, since: datetime) -> bool:
+        """Return whether the list is complete since a time.
+
+        If it is not, the next one is, and comes without waiting for the interval.
+        """
+        self.want(since)
+        return self.since <= since
+
+
+class BackupSetLister:
+    """Lists the backup sets of an instance at an interval, without end; use it with ``async with``.
+
+    Airflow does not retry a watcher. So any failure is logged once, and the next poll comes at the interval.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
+    :param poke_interval: seconds between two polls
+    """
+
+    def __init__(self, *, instance_id: str, oceanbase_conn_id: str, poke_interval: float) -> None:
+        self._instance_id = instance_id
+        self._connection = TriggerConnection(oceanbase_conn_id)
+        self._schedule = PollSchedule(_usable(poke_interval), timeout=math.inf)
+        self._outage = Outage(log)
+        self._query: BackupSetList | None = None
+        # Not the last listing itself: with thousands of tenants it takes megabytes.
+        self._since = self._wanted = datetime.max.replace(tzinfo=UTC)
+        #: When the next poll is due, by the clock of the event loop.
+        self.due = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self._connection.__aexit__(*details)
+
+    async def next(self) -> Listing:
+        """Wait until a poll is due, then until one is answered; return what it lists."""
+        loop = asyncio.get_running_loop()
+        # A trigger needs more than the last listing had.
+        if self._wanted < self._since:
+            self.due = loop.time()
+        while True:
+            await asyncio.sleep(self.due - loop.time())
+            try:
+                listing = await self._poll()
+            except OceanBaseCloudError as error:
+                self._outage.failed(error)
+                self.due = loop.time() + self._schedule.pause(0.0, retry_after=error.retry_after)
+            else:
+                self._outage.answered()
+                self.due = loop.time() + self._schedule.pause(0.0)
+                return listing
+
+    async def _poll(self) -> Listing:
+        earliest = datetime.now(UTC) - LOOKBACK
+        day = day_of(min(self._wanted, earliest))
+        try:
+            if self._query is None or self._query.start_time != day:
+                self._query = BackupSetList(self._instance_id, start_time=day)
+            backup_sets = (await self._connection.fetch(self._query)).data
+        except OceanBaseCloudError:
+            raise
+        except Exception as error:
+            # A missing connection, or a bug: the other triggers of this triggerer are not affected.
+            log.debug("The poll stopped unexpectedly.", exc_info=True)
+            hint = "Check that the connection exists; the triggerer's log has the details at level DEBUG."
+            raise unexpected("poll", error, hint=hint) from None
+        self._since, self._wanted = datetime.fromisoformat(day), earliest
+        return Listing(backup_sets, self._since, self._want)
+
+    def _want(self, since: datetime) -> None:
+        self._wanted = min(self._wanted, since)
+
+
+def _usable(poke_interval: Any) -> float:
+    if isinstance(poke_interval, int | float) and math.isfinite(poke_interval) and poke_interval > 0:
+        return float(poke_interval)
+    log.error("poke_interval is %r, which is no number of seconds; using %g.", poke_interval, POKE_INTERVAL)
+    return POKE_INTERVAL

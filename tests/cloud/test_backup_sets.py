@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import requests_mock
+from conftest import HOST
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_oceanbase.cloud.backup_sets import (
+    BackupSetList,
+    BackupSetPage,
+    BackupSetPages,
+    read_backup_set_page,
+)
+from airflow_provider_oceanbase.cloud.query import run_exchange
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseInputError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseNotFoundError,
+)
+from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+URL = f"{HOST}/api/v2/instances/ob-1/backup/data/sets"
+
+
+class Server:
+    """Lists sets newest first, as the API does, or as it might.
+
+    :param names: of the sets that there are, oldest first
+    :param cap: the largest page that it gives
+    :param meanwhile: what happens to the sets, by the number of answers given before
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        *,
+        cap: int = 1000,
+        total: bool = True,
+        has_more: bool = True,
+        meanwhile: dict[int, Callable[[list[str]], None]] | None = None,
+    ) -> None:
+        self.names, self.cap, self.total, self.has_more = names, cap, total, has_more
+        self.meanwhile = meanwhile or {}
+        self.asked: list[int] = []
+
+    def answer(self, number: int, page_size: int) -> BackupSetPage:
+        self.meanwhile.get(len(self.asked), lambda _: None)(self.names)
+        self.asked.append(number)
+        size = min(self.cap, page_size)
+        listed = self.names[::-1]
+        page = listed[(number - 1) * size : number * size]
+        return BackupSetPage(
+            [{"backupSetId": name, "status": "DONE"} for name in page],
+            len(listed) if self.total else None,
+            number * size < len(listed) if self.has_more else None,
+        )
+
+    def list(self, page_size: int) -> list[str]:
+        pages = BackupSetPages(BackupSetList("ob-1", page_size=page_size))
+        names: list[str] = []
+        while (request := pages.request) is not None:
+            number = int(request.query.partition("pageNumber=")[2].partition("&")[0])
+            names += [one["backupSetId"] for one in pages.take(self.answer(number, page_size), "r")]
+        return names
+
+
+KNOWN = [{"total": True}, {"has_more": True}, {}, {"total": True, "has_more": True}]
+
+
+@given(st.integers(0, 30), st.integers(1, 12), st.integers(1, 12), st.sampled_from(KNOWN))
+def test_every_set_comes_once(count: int, page_size: int, cap: int, known: dict[str, bool]) -> None:
+    names = [f"bak-{index}" for index in range(count)]
+    server = Server(list(names), cap=cap, **{"total": False, "has_more": False} | known)
+    assert server.list(page_size) == names[::-1]
+    # Only where the API says nothing about the end does it take an empty page to see it.
+    assert len(server.asked) <= -(-count // min(page_size, cap)) + 1
+
+
+changes = st.dictionaries(
+    st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.integers(0, 99)), max_size=4), max_size=2
+)
+
+
+@given(st.integers(0, 20), st.integers(1, 6), changes)
+@example(2, 1, {4: [(True, 0)] * 3, 1: [(True, 0)] * 3})
+def test_nothing_is_missed_or_doubled_while_the_list_changes(
+    count: int, page_size: int, changes: dict[int, list[tuple[bool, int]]]
+) -> None:
+    names = [f"bak-{index}" for index in range(count)]
+    gone: set[str] = set()
+
+    def change(steps: list[tuple[bool, int]]) -> Callable[[list[str]], None]:
+        def do(listed: list[str]) -> None:
+            for appears, position in steps:
+                if appears:
+                    listed.append(f"new-{len(listed)}-{position}-{len(gone)}")
+                elif listed:
+                    gone.add(listed.pop(position % len(listed)))
+
+        return do
+
+    server = Server(list(names), meanwhile={number: change(steps) for number, steps in changes.items()})
+    listed = server.list(page_size)
+    assert len(listed) == len(set(listed))
+    assert set(names) - gone <= set(listed)
+
+
+def test_a_set_that_appears_while_paging_is_found() -> None:
+    server = Server(["a", "b", "c", "d"], meanwhile={1: lambda names: names.append("e")})
+    assert server.list(2) == ["d", "c", "b", "a", "e"]
+
+
+def test_a_set_that_goes_while_paging_hides_no_other() -> None:
+    server = Server(["a", "b", "c", "d"], meanwhile={1: lambda names: names.remove("d")})
+    assert sorted(server.list(2)) == ["a", "b", "c", "d"]
+
+
+def test_an_empty_page_in_the_midst_is_passed() -> None:
+    pages = BackupSetPages(BackupSetList("ob-1"))
+    one, other = ([{"backupSetId": name, "status": "DONE"}] for name in "ab")
+    found = [
+        *pages.take(BackupSetPage(one, None, True), "r"),
+        *pages.take(BackupSetPage([], None, True), "r"),
+        *pages.take(BackupSetPage(other, None, False), "r"),
+    ]
+    assert [backup_set["backupSetId"] for backup_set in found] == ["a", "b"]
+    assert pages.request is None
+
+
+def test_a_list_without_end_is_an_error() -> None:
+    pages = BackupSetPages(BackupSetList("ob-1"))
+    same = BackupSetPage([{"backupSetId": "a", "status": "DONE"}], None, True)
+    for _ in range(21):
+        pages.take(same, "r")
+    with pytest.raises(OceanBaseMalformedAnswerError, match="the list does not end") as caught:
+        pages.take(same, "r-9")
+    assert caught.value.request_id == "r-9"
+    assert "the backup sets of instance 'ob-1'" in str(caught.value)
+
+
+def test_the_same_page_again_ends_a_list_that_says_nothing_of_its_end() -> None:
+    pages = BackupSetPages(BackupSetList("ob-1"))
+    same = BackupSetPage([{"backupSetId": "a", "status": "DONE"}], None, None)
+    assert pages.take(same, "r")
+    assert not pages.take(same, "r")
+    assert pages.request is None
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"dataList": None}, {"dataList": [], "total": 0, "hasMore": False}]
+)
+def test_no_sets(data: object) -> None:
+    assert read_backup_set_page(data).backup_sets == []
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ([], "data are no object"),
+        ("", "data are no object"),
+        ({"status": "DONE"}, "data have no dataList"),
+        ({"total": 0}, "data have no dataList"),
+        ({"dataList": {}}, "dataList is no list"),
+        ({"dataList": [None]}, "dataList has an entry without backupSetId"),
+        ({"dataList": [{"status": "DONE"}]}, "dataList has an entry without backupSetId"),
+        ({"dataList": [{"status": "DONE", "backupSetId": 1}]}, "dataList has an entry without backupSetId"),
+        ({"dataList": [{"backupSetId": "a"}]}, "data have no status"),
+    ],
+)
+def test_pages_that_are_none(data: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        read_backup_set_page(data)
+
+
+def test_odd_counts_are_passed_over() -> None:
+    page = read_backup_set_page({"dataList": [], "total": "many", "hasMore": "yes"})
+    assert (page.total, page.has_more) == (None, None)
+    assert read_backup_set_page({"dataList": [], "total": True}).total is None
+
+
+def page(*names: str, **rest: Any) -> dict[str, Any]:
+    sets = [{"backupSetId": name, "status": "DONE"} for name in names]
+    return {"success": True, "requestId": "r", "data": {"dataList": sets} | rest}
+
+
+def test_hook_reads_pages_as_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with requests_mock.Mocker() as server:
+        server.get(URL, [{"json": page("a", "b", hasMore=True)}, {"json": page("c", hasMore=False)}])
+        found = OceanBaseHook().list_backup_sets(
+            "ob-1",
+            start_time=datetime(2026, 1, 19, 12, tzinfo=timezone(timedelta(hours=8))),
+            end_time=datetime(2026, 1, 20, tzinfo=UTC),
+            page_size=2,
+        )
+        assert server.call_count == 0
+        assert next(found)["backupSetId"] == "a"
+        assert server.call_count == 1
+        assert [backup_set["backupSetId"] for backup_set in found] == ["b", "c"]
+        queries = [request.qs for request in server.request_history]
+    assert [query["pagenumber"] for query in queries] == [["1"], ["2"]]
+    assert queries[0]["starttime"] == ["2026-01-19t04:00:00z"]
+    assert queries[0]["endtime"] == ["2026-01-20t00:00:00z"]
+    assert queries[0]["pagesize"] == ["2"]
+    assert queries[0]["checkbackupsetdownloadenable"] == ["false"]
+    assert queries[0]["requestid"] != queries[1]["requestid"]
+
+
+def test_hook_names_what_is_missing() -> None:
+    with requests_mock.Mocker() as server:
+        server.get(URL, status_code=404, json={"success": False, "requestId": "r-4"})
+        with pytest.raises(OceanBaseNotFoundError, match="the backup sets of instance 'ob-1'"):
+            list(OceanBaseHook().list_backup_sets("ob-1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"instance_id": ".."}, "instance_id is '..', which is no ID"),
+        ({"page_size": 0}, "page_size is 0"),
+        ({"page_size": 1001}, "page_size is 1001"),
+        ({"start_time": datetime(2026, 1, 1)}, "start_time is datetime"),
+        ({"end_time": "2026-01-01T00:00:00Z"}, "end_time is '2026"),
+    ],
+)
+def test_unusable_arguments_are_refused_at_once(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(OceanBaseInputError) as caught:
+        OceanBaseHook().list_backup_sets(**{"instance_id": "ob-1"} | options)
+    assert says in str(caught.value)
+
+
+def test_a_conversation_ends_with_all_sets() -> None:
+    server = Server(["a", "b", "c"])
+
+    def ask(request: Any) -> Any:
+        number = int(request.query.partition("pageNumber=")[2].partition("&")[0])
+        return server.answer(number, 2), f"r-{number}"
+
+    sets, request_id = run_exchange(BackupSetList("ob-1", page_size=2), ask)
+    assert [one["backupSetId"] for one in sets] == ["c", "b", "a"]
+    assert request_id == "r-2"

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
+from airflow_provider_oceanbase.cloud.digest import digest_challenge
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.cloud.query import Answer
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+    OceanBaseCloudError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+    OceanBaseThrottledError,
+    OceanBaseUnavailableError,
+)
+
+ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k", access_key_secret="s")
+REQUEST = backup_set_request("ob-1", "bak-1")
+FAILURE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
+DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
+
+
+def read(status: int, body: object, **headers: str) -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    names = CaseInsensitiveDict({name.replace("_", "-"): value for name, value in headers.items()})
+    return protocol.read_answer(REQUEST, "mine", status, names, raw)
+
+
+def test_headers() -> None:
+    assert protocol.request_headers(ENDPOINT, "client/1") == {
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+        "User-Agent": f"airflow-provider-oceanbase/{__version__} client/1",
+    }
+    endpoint = Endpoint(
+        conn_id="ob", origin="https://a", access_key_id="k", access_key_secret="s", project_id="p"
+    )
+    assert protocol.request_headers(endpoint, "client/1")["X-Ob-Project-Id"] == "p"
+
+
+def test_success() -> None:
+    data = {"status": "DOING"}
+    assert read(200, {"success": True, "data": data, "requestId": "theirs"}) == (data, "theirs")
+    assert read(200, {"success": True, "cost": 3, "server": "x"}) == (None, "mine")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "error_class", "says"),
+    [
+        (
+            401,
+            FAILURE,
+            {"WWW_Authenticate": DIGEST},
+            OceanBaseAuthenticationError,
+            "AccessKey was not accepted",
+        ),
+        (401, FAILURE, {}, OceanBaseAuthenticationError, "offered: nothing"),
+        (401, b"", {"WWW_Authenticate": 'Basic realm="x"'}, OceanBaseAuthenticationError, "offered: Basic"),
+        (401, b"", {"WWW_Authenticate": DIGEST + ", stale=true"}, OceanBaseUnavailableError, "stale"),
+        (403, FAILURE, {}, OceanBaseAuthenticationError, "may not do this"),
+        (404, FAILURE, {}, OceanBaseNotFoundError, "not found"),
+        (407, b"", {}, OceanBaseRefusedError, "the proxy wants a password"),
+        (408, b"", {}, OceanBaseUnavailableError, "the service failed"),
+        (429, FAILURE, {"Retry_After": "7"}, OceanBaseThrottledError, "too many requests"),
+        (500, FAILURE, {}, OceanBaseUnavailableError, "the service failed"),
+        (502, b"<html>", {}, OceanBaseUnavailableError, "the service failed"),
+        (400, FAILURE, {}, OceanBaseRefusedError, "the request was refused"),
+        (200, FAILURE, {}, OceanBaseRefusedError, "the request was refused"),
+        (204, b"", {}, OceanBaseRefusedError, "the request was refused"),
+        (302, b"", {"Location": "/x"}, OceanBaseRefusedError, "Redirects are not followed"),
+        (
+            200,
+            b"<html>",
+            {"Content_Type": "text/html"},
+            OceanBaseMalformedAnswerError,
+            "6 bytes of text/html",
+        ),
+        (200, b'{"success": tr', {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
+        (200, b"\xff\xfe\x00", {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
+        (200, b"[" * 100_000, {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
+        (200, b'{"success": true, "data": NaN}', {}, OceanBaseMalformedAnswerError, "documented JSON"),
+        (200, b'{"success": true, "data": 1e999}', {}, OceanBaseMalformedAnswerError, "documented JSON"),
+        (200, [], {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
+        (200, {}, {}, OceanBaseMalformedAnswerError, "no field success"),
+        (200, {"success": "true"}, {}, OceanBaseMalformedAnswerError, "no field success"),
+        (200, {"success": 1}, {}, OceanBaseMalformedAnswerError, "no field success"),
+        (200, {"success": True, "data": 7}, {}, OceanBaseMalformedAnswerError, "data are no object"),
+    ],
+)
+def test_failures(
+    status: int, body: object, headers: dict[str, str], error_class: type[OceanBaseCloudError], says: str
+) -> None:
+    with pytest.raises(OceanBaseCloudError) as caught:
+        read(status, body, **headers)
+    error = caught.value
+    assert type(error) is error_class
+    assert says in str(error)
+    assert "backup task 'bak-1' of instance 'ob-1'" in str(error)
+    assert error.status_code == status
+    if body == FAILURE:
+        assert (error.error_code, error.error_message, error.request_id) == (
+            "E001R000",
+            "Unknown Error",
+            "theirs",
+        )
+        assert "errorCode E001R000, errorMessage Unknown Error, requestId theirs" in str(error)
+    else:
+        assert error.request_id == "mine"
+
+
+def test_foreign_text_is_tamed() -> None:
+    with pytest.raises(OceanBaseRefusedError) as caught:
+        read(400, FAILURE | {"errorMessage": "a\nb\x1b[2J" + "x" * 10_000, "errorCode": 7, "requestId": ""})
+    assert caught.value.error_message is not None
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert caught.value.error_code is None
+    assert caught.value.request_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", None),
+        ("-7", None),
+        ("nan", None),
+        ("inf", None),
+        ("soon", None),
+        ("", None),
+        ("31536000", 3600.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Thu, 01 Jan 99999999 00:00:00 GMT", None),
+        pytest.param(format_datetime(datetime.now(UTC) + timedelta(days=365)), 3600.0, id="in a year"),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    assert protocol.retry_after(header) == seconds
+
+
+def test_retry_after_date() -> None:
+    seconds = protocol.retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True))
+    assert seconds is not None
+    assert 90 < seconds <= 100
+
+
+NORMAL = 'Digest realm="r", nonce="n", qop="auth"'
+
+
+@pytest.mark.parametrize(
+    ("header", "challenge"),
+    [
+        ("", None),
+        ("Digest", None),
+        ("nonsense", None),
+        ("=,=,,", None),
+        ('Basic realm="x"', None),
+        ("Negotiate abc==", None),
+        (NORMAL, NORMAL),
+        ("digest realm=r,nonce=n,qop=auth", NORMAL),
+        ('Digest realm = "r" , nonce = "n" , qop = "auth"', NORMAL),
+        ('Digest realm="r", nonce="n", qop="auth-int, auth"', NORMAL),
+        ('Digest realm="r", nonce="n", qop="auth-int"', None),
+        ('Digest realm="r", nonce="n"', 'Digest realm="r", nonce="n"'),
+        ('Digest realm="", nonce="n"', 'Digest realm="", nonce="n"'),
+        ('Digest realm="r"', None),
+        ('Digest realm="r", nonce=""', None),
+        ('Digest nonce="n"', None),
+        ('Digest realm="r", nonce="n", algorithm=ROT13', None),
+        (
+            'Digest realm="r", nonce="n", algorithm=SHA-256',
+            'Digest realm="r", nonce="n", algorithm="SHA-256"',
+        ),
+        ('Basic realm="x", ' + NORMAL, NORMAL),
+        (NORMAL + ', Basic realm="x"', NORMAL),
+        ('Negotiate, Basic realm="a, Digest b", ' + NORMAL, NORMAL),
+        ('Digest realm="r", nonce="x", algorithm=ROT13, ' + NORMAL, NORMAL),
+        (NORMAL + ', domain="https://elsewhere.example/"', NORMAL),
+        (NORMAL + ", stale=TRUE", NORMAL + ', stale="TRUE"'),
+    ],
+)
+def test_digest_challenge(header: str, challenge: str | None) -> None:
+    assert digest_challenge(header) == challenge
+
+
+def test_unreachable_names_the_root() -> None:
+    try:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as cause:
+            raise RuntimeError("wrapped") from cause
+    except RuntimeError as error:
+        mapped = protocol.unreachable(REQUEST, "mine", ENDPOINT, error)
+    assert isinstance(mapped, OceanBaseUnavailableError)
+    assert "no complete answer from https://api.example (ConnectionRefusedError: [Errno 111]" in str(mapped)
+    assert mapped.request_id == "mine"
+    assert "in time (timeout 30 s)" in str(protocol.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))

@@ -1,0 +1,232 @@
+"""What README and documentation say is so; what they show of Python runs in test_docs_code."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.metadata
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import airflow
+import pytest
+import yaml
+from conftest import set_connection
+from packaging.version import Version
+from pages import BLOCKS, PAGES, PROJECTS, ROOT, Block, anchors, links, prose, rows
+
+from airflow_provider_oceanbase import exceptions, get_provider_info
+from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, _parser
+from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
+
+STATUSES_AND_ERRORS = ROOT / "docs" / "statuses-and-errors.md"
+
+
+def of(language: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language == language]
+
+
+def _make(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def _export(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, _, value = words[1].partition("=")
+    if name.startswith("AIRFLOW_CONN_"):
+        monkeypatch.setenv(name, value)
+        endpoint = OceanBaseHook(name.removeprefix("AIRFLOW_CONN_").lower()).endpoint
+        assert (endpoint.access_key_id, endpoint.access_key_secret) == ("AK", "SK")
+        assert endpoint.origin == "https://api-cloud.oceanbase.com"
+        assert endpoint.project_id == "p-1"
+    elif name.startswith("AIRFLOW__"):
+        _, section, option = name.lower().split("__")
+        assert airflow.configuration.conf.has_option(section, option)
+    else:
+        assert name in ("AIRFLOW_HOME", "PYTHONPATH")
+
+
+def _python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[1:3] == ["-m", "airflow_provider_oceanbase.testing"]
+    _parser().parse_args(words[3:])
+
+
+def _airflow(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.cli.cli_parser import get_parser
+
+    get_parser().parse_args(words[1:])
+
+
+def _pip(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the version, pip may take the constraints of another Airflow for a wish to have that one.
+    assert words[1] == "wheel" or {"apache-airflow==${AIRFLOW_VERSION}", "--constraint"} < {*words}
+    assert any("airflow-provider-oceanbase" in word or word == "dist/*.whl" for word in words)
+
+
+def _clone(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[:2] == ["git", "clone"]
+    urls: list[str] = importlib.metadata.metadata("airflow-provider-oceanbase").get_all("Project-URL") or []
+    assert f"Source, {words[2]}" in urls
+
+
+def _cd(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[1:] == ["airflow-provider-oceanbase"]
+
+
+def _pytest(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has run with its project."""
+
+
+COMMANDS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
+    "make": _make,
+    "export": _export,
+    "python": _python,
+    "airflow": _airflow,
+    "pip": _pip,
+    "pytest": _pytest,
+    "git": _clone,
+    "cd": _cd,
+}
+#: Commands of platforms, which run nowhere here; the page says so.
+OF_PLATFORMS = {"astro", "aws", "gcloud", "helm"}
+INSTALL = ROOT / "docs" / "install.md"
+RELEASES = {path.stem.split("-")[1] for path in (ROOT / "tests" / "constraints").glob("airflow-*.txt")}
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    command = ""
+    for line in block.text.replace("\\\n", "").splitlines():
+        command += f"{line}\n"
+        try:
+            words = shlex.split(command, comments=True)
+        except ValueError:
+            # A quotation goes on in the next line.
+            continue
+        command = ""
+        yield words
+    assert not command
+
+
+@pytest.mark.parametrize("block", of("bash"), ids=str)
+def test_commands(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in commands(block):
+        if variable := re.match(r"(\w+)=", words[0]):
+            assert re.search(rf"\$\{{?{variable[1]}\b", "".join(one.text for one in of("bash")))
+        elif words[0] in OF_PLATFORMS:
+            assert block.page == INSTALL
+        else:
+            COMMANDS[words[0]](words, monkeypatch)
+        assert words[0] != "pytest" or block.page in PROJECTS
+
+
+@pytest.mark.parametrize("block", of("json"), ids=str)
+def test_connections_in_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = json.loads(block.text)
+    # The bundle that is named exists on somebody else's machine.
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    for connection in [value] if "conn_type" in value else value.values():
+        set_connection(monkeypatch, **connection)
+        endpoint = OceanBaseHook().endpoint
+        assert endpoint.access_key_id.startswith("AK")
+        extra = connection["extra"]
+        assert extra == {name: getattr(endpoint, name) for name in extra}
+        assert extra["project_id"] == "p-1"
+
+
+@pytest.mark.parametrize("block", of("ini"), ids=str)
+def test_options_of_airflow(block: Block) -> None:
+    parser = configparser.ConfigParser()
+    parser.read_string(block.text)
+    options = [(section, option) for section in parser.sections() for option in parser[section]]
+    assert options
+    assert all(airflow.configuration.conf.has_option(*option) for option in options)
+
+
+def test_every_block_is_of_a_tested_kind() -> None:
+    # Text is a picture or an output.
+    kinds = {"python", "bash", "json", "ini", "text", "dockerfile", "yaml"}
+    assert {block.language for block in BLOCKS} == kinds
+
+
+def test_the_image_is_of_the_newest_airflow() -> None:
+    newest = max(RELEASES, key=Version)
+    (dockerfile,), (values,) = of("dockerfile"), of("yaml")
+    assert dockerfile.text.startswith(f"FROM apache/airflow:{newest}\n")
+    assert yaml.safe_load(values.text)["airflowVersion"] == newest
+
+
+def test_the_page_says_on_which_airflow_it_was_run() -> None:
+    (ran,) = (row[1] for row in rows(INSTALL, "What was run, and what was only read") if row[1] != "no")
+    assert {*re.findall(r"\d\.\d+\.\d+", ran)} == RELEASES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert links(page)
+    for link in links(page):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_make_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in re.findall(r"`(make [a-z][^`]*)`", prose(page)):
+        _make(command.split(), monkeypatch)
+
+
+def test_every_exception_is_explained() -> None:
+    classes = {
+        name: value
+        for name, value in inspect.getmembers(exceptions, inspect.isclass)
+        if value.__module__ == exceptions.__name__
+    }
+    table = {cells[0].strip("`"): cells for cells in rows(STATUSES_AND_ERRORS, "Exceptions")}
+    assert table.keys() == classes.keys()
+    for name, (_, _, transient, _) in table.items():
+        assert transient == ("yes" if getattr(classes[name], "transient", False) else "no"), name
+
+
+def test_statuses_are_those_of_the_code() -> None:
+    (succeeds, _, _), (fails, _, _), (waits, _, _), *_ = rows(STATUSES_AND_ERRORS, "Statuses")
+    assert tuple(re.findall(r"`(.*?)`", succeeds)) == SUCCESS_STATUSES
+    assert tuple(re.findall(r"`(.*?)`", fails)) == FAILURE_STATUSES
+    assert not set(re.findall(r"`(.*?)`", waits)) & {*SUCCESS_STATUSES, *FAILURE_STATUSES}
+
+
+def test_emulated_sets_are_those_of_the_command() -> None:
+    table = rows(ROOT / "docs" / "how-to" / "test-your-dags.md", "By hand")
+    assert {cells[0].strip("`"): tuple(cells[1].split(", ")) for cells in table} == BACKUP_SETS
+
+
+def test_connection_fields_are_explained() -> None:
+    table = rows(ROOT / "docs" / "connection.md", "Fields")
+    fields = [field.strip("`") for _, field, _ in table]
+    extras = {field.removeprefix("extra.") for field in fields if field.startswith("extra.")}
+    assert {"login", "password", "host", "schema", "port"} == {name for name in fields if "." not in name}
+    types: Any = get_provider_info()["connection-types"]
+    assert extras == types[0]["conn-fields"].keys()
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        (STATUSES_AND_ERRORS, "Troubleshooting"),
+        (ROOT / "docs" / "how-to" / "proxy-and-ca.md", "Does it work?"),
+    ],
+    ids=["troubleshooting", "proxy"],
+)
+def test_messages_are_those_of_the_code(page: Path, heading: str) -> None:
+    source = "".join(path.read_text() for path in (ROOT / "airflow_provider_oceanbase").rglob("*.py"))
+    source = re.sub(r'"\s+f?"', "", source)
+    cells = [row[0] for row in rows(page, heading)]
+    quotes = {quote for cell in cells for quote in re.findall(r"`(.*?)`", cell)} - {"Sensor has timed out"}
+    assert len(quotes) > 6
+    for quote in quotes:
+        # Between the values that stand in it.
+        assert max(re.split(r"…|'.*?'|\(\w+rror: |FAILED", quote), key=len) in source, quote

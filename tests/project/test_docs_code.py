@@ -1,0 +1,201 @@
+"""The Python that README and documentation show runs, and does what they say of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import airflow
+import pytest
+from airflow.exceptions import AirflowException
+from conftest import run
+from dag_runs import DagRunner, Result
+from pages import BLOCKS, PROJECTS, Block
+
+from airflow_provider_oceanbase import exceptions
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
+from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, INSTANCE_ID, TENANTS
+
+MAPPED = {f"process[{index}]": "success" for index in range(len(TENANTS))}
+FAILED = {"wait": "failed", "load": "upstream_failed"}
+#: What comes of each DAG that a page shows, against an emulator with the sets that the command line has.
+OUTCOMES: dict[str, dict[str, str]] = {
+    "etl_after_backup": {"wait": "success", "get": "success", **MAPPED},
+    "first_backup_etl": {"wait": "success", "get": "success", **MAPPED},
+    "etl_behind_a_backup": {"start_backup": "success", "wait": "success", "load": "success"},
+    "etl_behind_any_fresh_backup": {"wait": "success", "get": "success", **MAPPED},
+    "etl_on_each_backup": {"load": "success"},
+    "etl_by_tenant": {"wait": "success", "get": "success", **MAPPED, "process[2]": "skipped"},
+    "etl_that_tells": FAILED,
+    "etl_with_a_telling_task": {**FAILED, "tell": "success"},
+    "etl_with_http_sensor": {"wait": "success", "load": "success"},
+    "etl_with_backup_set_sensor": {"wait": "success", "load": "success"},
+    "nightly_backup": {"back_up": "success", "load": "success"},
+}
+PYTHON = [block for block in BLOCKS if block.language == "python" and not block.file]
+DAGS = {block.dag_id: block for block in PYTHON if block.dag_id}
+SNIPPETS = [block for block in PYTHON if not block.dag_id]
+#: Why a DAG cannot run here, by what it imports.
+MISSING = {
+    module: reason
+    for module, reason in {
+        "airflow.providers.http": "the HTTP provider is not installed",
+        "airflow.sdk": "it needs Airflow 3",
+    }.items()
+    if not find_spec(module)
+}
+
+
+def missing(block: Block) -> str | None:
+    return next((reason for module, reason in MISSING.items() if f"from {module}" in block.text), None)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[CloudEmulator]:
+    with CloudEmulator(access_key_id="AK", access_key_secret="SK") as cloud:
+        for backup_task_id, statuses in BACKUP_SETS.items():
+            cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=statuses[-1:], tenants=TENANTS)
+        cloud.next_backup(INSTANCE_ID, statuses=("DONE",), tenants=TENANTS)
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def results(
+    cloud: CloudEmulator, dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Result]:
+    """What comes of every DAG of the pages."""
+    results = {}
+    for dag_id, block in DAGS.items():
+        if missing(block) is None:
+            # A folder for each: whatever lies in the folder of a DAG is parsed with it.
+            file = tmp_path_factory.mktemp("dags") / f"{dag_id}.py"
+            file.write_text(block.text)
+            results[dag_id] = dag_runner.test(
+                file,
+                dag_id,
+                AIRFLOW_CONN_OCEANBASE_DEFAULT=cloud.connection_uri,
+                AIRFLOW_CONN_OCEANBASE_HTTP=cloud.url,
+                NO_PROXY="127.0.0.1",
+            )
+    return results
+
+
+@pytest.mark.parametrize("dag_id", DAGS)
+def test_dag(dag_id: str, results: dict[str, Result]) -> None:
+    if reason := missing(DAGS[dag_id]):
+        pytest.skip(reason)
+    assert results[dag_id].states == OUTCOMES[dag_id]
+
+
+def test_every_dag_of_the_pages_has_an_outcome() -> None:
+    assert DAGS.keys() == OUTCOMES.keys()
+    assert len(DAGS) == len([block for block in PYTHON if block.dag_id])
+
+
+def test_failed_backups_are_told(results: dict[str, Result]) -> None:
+    printed = "".join(result.printed for result in results.values())
+    assert "The wait for backup bak-failed failed; the backup is FAILED." in printed
+    # There, dag.test() keeps the exception from the callback; a worker does not.
+    if not airflow.__version__.startswith(("3.0.", "3.1.", "3.2.")):
+        assert "To the database team: Backup bak-failed is FAILED." in printed
+
+
+def test_failures_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    exec(DAGS["etl_that_tells"].text, names)
+    backup = {"instance_id": "ob-1", "backup_task_id": "bak-1", "status": "OVERDUE"}
+    for error in (
+        exceptions.BackupSetFailedError("ended with status OVERDUE", **backup),
+        exceptions.OceanBaseThrottledError("too many requests"),
+        AirflowSensorTimeout("Sensor has timed out"),
+    ):
+        names["tell"]({"exception": error})
+    assert re.findall(r"^To the (.*? team: .*?)[ .]", capsys.readouterr().out, re.MULTILINE) == [
+        "database team: Backup",
+        "platform team: OceanBase",
+        "platform team: The",
+    ]
+
+
+@pytest.mark.skipif("airflow.providers.http" in MISSING, reason="the HTTP provider is not installed")
+# The HTTP provider's own.
+@pytest.mark.filterwarnings("ignore:The .airflow.utils.operator_helpers")
+@pytest.mark.parametrize(
+    ("status", "comes_of_it"),
+    [
+        ("DOING", False),
+        ("DONE", True),
+        ("FAILED", False),
+        (None, TypeError),
+        (404, False),
+        (503, AirflowException),
+        (200, KeyError),
+    ],
+)
+def test_http_sensor_does_what_the_page_says_of_it(
+    status: str | int | None, comes_of_it: bool | type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {}
+    exec(DAGS["etl_with_http_sensor"].text, names)
+    sensor = names["etl_with_http_sensor"]().get_task("wait")
+    with CloudEmulator(access_key_id="AK", access_key_secret="SK") as cloud:
+        monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_HTTP", cloud.url)
+        cloud.add_backup_set(INSTANCE_ID, "bak-demo", statuses=(status,))
+        if isinstance(comes_of_it, bool):
+            assert sensor.poke({}) is comes_of_it
+        else:
+            with pytest.raises(comes_of_it):
+                sensor.poke({})
+        # The connection's own login is sent as Basic.
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_OCEANBASE_HTTP", cloud.connection_uri.replace("oceanbase://", "http://")
+        )
+        sensor.request_kwargs = {}
+        with pytest.raises(AirflowException, match="401"):
+            sensor.poke({})
+
+
+@pytest.mark.parametrize("block", SNIPPETS, ids=str)
+def test_snippet(
+    block: Block,
+    cloud: CloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+    names: dict[str, Any] = {}
+    exec(compile(block.text, str(block), "exec"), names)
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    for test in tests:
+        test(monkeypatch)
+    if "hook" in names:
+        names["hook"].close()
+    # A snippet shows something, or checks it.
+    shown = re.search(
+        r"^(True |DONE \['orders', |\['ob-demo'\]|bak-demo DONE )", capsys.readouterr().out, re.MULTILINE
+    )
+    assert tests or shown
+
+
+@pytest.mark.whole_airflow
+@pytest.mark.parametrize("page", PROJECTS, ids=lambda page: page.name)
+def test_project(page: Path, tmp_path: Path) -> None:
+    blocks = [block for block in BLOCKS if block.page == page]
+    for block in blocks:
+        if block.file:
+            file = tmp_path / block.file
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(block.text)
+    (commands,) = (block.text for block in blocks if block.language == "bash" and "pytest" in block.text)
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = f"set -e; cd {shlex.quote(str(tmp_path))}\n{commands}"
+    told = run("bash", "-c", script, PATH=binaries, NO_PROXY="127.0.0.1")
+    written = sum(block.text.count("\ndef test_") for block in blocks if block.file)
+    assert re.search(rf"^=+ {written} passed\b", told, re.MULTILINE), told

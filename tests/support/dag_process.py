@@ -1,0 +1,122 @@
+"""dag_process.py FD: run DAGs on real Airflow, one after another, as lines of JSON on stdin ask for it.
+
+A line on the file descriptor answers each: what came of the run, or the ``error`` that kept it from running.
+What is printed and logged goes to stdout and stderr. :mod:`dag_runs` is the other end.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import json
+import os
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from airflow import settings
+from airflow.cli import cli_parser
+from put_back import put_back, set_environment
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow before 3.2
+    from airflow.models.dagbag import DagBag
+
+KEYS = ("return_value", "backup_set")
+
+
+def main(descriptor: str) -> None:
+    # A DAG that reads from its stdin is to find nothing there.
+    with os.fdopen(int(descriptor), "w") as answers, os.fdopen(os.dup(0)) as requests:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        keep_api_server()
+        for line in requests:
+            try:
+                with put_back():
+                    answer = json.dumps(handle(**json.loads(line)))
+            except BaseException:  # Whatever a DAG raises, the next one is to run.
+                answer = json.dumps({"error": traceback.format_exc()})
+            print(answer, file=answers, flush=True)
+
+
+def keep_api_server() -> None:
+    """Let dag.test() keep its API server, as it does from Airflow 3.3 on: to make one takes seconds."""
+    # Airflow 2 has none.
+    with suppress(ImportError):
+        from airflow.sdk.execution_time import supervisor
+
+        if not hasattr(supervisor.in_process_api_server, "cache_info"):
+            supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+
+
+def handle(action: str, environ: dict[str, str], **arguments: str) -> dict[str, Any]:
+    set_environment(environ)
+    answer = ACTIONS[action](**arguments)
+    if (client := sys.modules.get("airflow_provider_oceanbase.transport.aiohttp_client")) and client._clients:
+        raise AssertionError(f"clients stay open: {client._clients}")
+    return answer
+
+
+def migrate() -> dict[str, Any]:
+    arguments = cli_parser.get_parser().parse_args(["db", "migrate"])
+    arguments.func(arguments)
+    return {}
+
+
+def test(file: str, dag_id: str) -> dict[str, Any]:
+    """Run a DAG from its beginning to its end."""
+    return result(load(file, dag_id).test())
+
+
+def retry(file: str, dag_id: str) -> dict[str, Any]:
+    """Run the only task of a DAG once more, whose process was killed, on Airflow 3.3.
+
+    It does what the scheduler does then, with what is in the database.
+    """
+    from airflow.models import DagRun
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    dag = load(file, dag_id)
+    latest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1)
+    with create_session() as session:
+        (lost,) = session.scalars(latest).one().get_task_instances(session=session)
+        lost.handle_failure("The process was killed.", test_mode=False, session=session)
+    with create_session() as session:
+        (ti,) = session.scalars(latest).one().get_task_instances(session=session)
+        assert ti.state == "up_for_retry", ti.state
+        ti.try_number += 1
+        session.commit()
+        _run_task(ti=ti, task=dag.task_dict[ti.task_id], run_triggerer=True)
+        return result(ti.dag_run)
+
+
+def load(file: str, dag_id: str) -> Any:
+    # dag.test() looks for the DAG in the folder of the DAGs again, and runs what the file imports from there.
+    settings.DAGS_FOLDER = os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(file).parent)
+    sys.path.append(settings.DAGS_FOLDER)
+    bag = DagBag(file)
+    if bag.import_errors:
+        raise ImportError("\n".join(f"{name}: {error}" for name, error in bag.import_errors.items()))
+    return bag.dags[dag_id]
+
+
+def result(run: Any) -> dict[str, Any]:
+    tasks = {}
+    for ti in run.get_task_instances():
+        name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+        xcoms = {key: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=key) for key in KEYS}
+        tasks[name] = {"state": ti.state, "tries": ti.try_number, **xcoms}
+    return {"run_id": run.run_id, "state": run.state, "tasks": tasks}
+
+
+ACTIONS = {"migrate": migrate, "test": test, "retry": retry}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    # Or the interpreter looks through all of Airflow once more before it ends: two seconds.
+    gc.freeze()

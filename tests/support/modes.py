@@ -1,0 +1,109 @@
+"""Run a sensor to its end in each mode, as Airflow would, but for the processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+import airflow
+from airflow.exceptions import AirflowRescheduleException
+from moved import TaskDeferred
+
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
+from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
+from airflow_provider_oceanbase.waiting.sensor import WaitSensor
+from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
+
+AIRFLOW_2 = airflow.__version__.startswith("2.")
+MODES = ("poke", "reschedule", "deferrable")
+
+
+def sensor(**options: Any) -> WaitSensor:
+    """Make a sensor for a backup set, or, with ``min_checkpoint``, for any that is late enough."""
+    defaults = {"task_id": "wait", "instance_id": "ob-1", "poke_interval": 0.01}
+    if "min_checkpoint" in options:
+        return BackupCheckpointSensor(**defaults | options)
+    return BackupSetSensor(**defaults | {"backup_task_id": "bak-1"} | options)
+
+
+def context(first_reschedule_date: datetime | None = None) -> Any:
+    """What a task gets of Airflow 3; see also :func:`rescheduled`."""
+    ti = MagicMock(max_tries=0)
+    ti.get_first_reschedule_date.return_value = first_reschedule_date
+    return {"ti": ti}
+
+
+@contextmanager
+def rescheduled(first_date: datetime | None) -> Iterator[Any]:
+    """Give the context of a task that Airflow, of whatever version, has put off first at a date, or never."""
+    if AIRFLOW_2:
+        # It looks into its database, for a task instance that does not exist here.
+        with (
+            patch("airflow.sensors.base._orig_start_date", lambda **_: first_date),
+            patch("airflow_provider_oceanbase.waiting.sensor.first_reschedule_date", lambda _: first_date),
+        ):
+            yield context()
+    else:
+        yield context(first_date)
+
+
+def wait(mode: str, **options: Any) -> Any:
+    """Wait as a task would; return its XCom, or raise what would fail it."""
+    return {"poke": _poke, "reschedule": _reschedule, "deferrable": _deferrable}[mode](options)
+
+
+def _poke(options: dict[str, Any]) -> Any:
+    return sensor(**options).execute(context())
+
+
+def _reschedule(options: dict[str, Any]) -> Any:
+    began = None
+    while True:
+        try:
+            # A new object each time: nothing is remembered but what Airflow remembers.
+            with rescheduled(began) as given:
+                return sensor(mode="reschedule", **options).execute(given)
+        except AirflowRescheduleException as put_off:
+            began = began or datetime.now(UTC)
+            # As the scheduler does: the sensor has named the moment.
+            time.sleep(max((put_off.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+
+
+def _deferrable(options: dict[str, Any]) -> Any:
+    def begin(task: WaitSensor) -> Any:
+        return task.execute(context())
+
+    while True:
+        try:
+            return begin(sensor(deferrable=True, **options))
+        except TaskDeferred as deferral:
+            event = asyncio.run(fire(stored(deferral.trigger)))
+            begin = _resumption(deferral.method_name, event)
+
+
+def _resumption(method_name: str, event: Any) -> Callable[[WaitSensor], Any]:
+    return lambda task: task.resume_execution(method_name, {"event": event}, context())
+
+
+def stored(trigger: Any) -> WaitTrigger[Any]:
+    """Return the trigger as the triggerer makes it of what is stored."""
+    path, arguments = trigger.serialize()
+    (trigger_class,) = (
+        one
+        for one in (BackupSetTrigger, BackupCheckpointTrigger)
+        if path == f"{one.__module__}.{one.__name__}"
+    )
+    return trigger_class(**json.loads(json.dumps(arguments)))
+
+
+async def fire(trigger: WaitTrigger[Any]) -> Any:
+    """Run a trigger; return its one event, as it is stored."""
+    events = [event async for event in trigger.run()]
+    assert len(events) == 1
+    return json.loads(json.dumps(events[0].payload))

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certificates import make_certificate
+
+from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseRefusedError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.transport import aiohttp_client
+from airflow_provider_oceanbase.transport.aiohttp_client import LANES, shared_client
+
+REQUEST = backup_set_request("ob-1", "bak-1")
+
+
+@pytest.fixture
+def cloud() -> Iterator[CloudEmulator]:
+    with CloudEmulator() as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+        yield cloud
+    assert aiohttp_client._clients == {}
+
+
+def endpoint(origin: str, **fields: Any) -> Endpoint:
+    defaults = {"access_key_id": "emulator-key", "access_key_secret": "emulator-secret", "timeout": 5.0}
+    return Endpoint(conn_id="ob", origin=origin, **defaults | fields)
+
+
+def statuses(cloud: CloudEmulator) -> list[int]:
+    return [request.status for request in cloud.requests]
+
+
+async def ask(target: Endpoint, times: int = 1, at_once: int = 1) -> list[Any]:
+    async with shared_client(target) as shared:
+        results: list[Any] = []
+        for _ in range(times):
+            asked = (shared.fetch(REQUEST) for _ in range(at_once))
+            results += await asyncio.gather(*asked, return_exceptions=True)
+        return results
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    # In debug mode asyncio and aiohttp warn of what is left open, and warnings are errors.
+    return asyncio.run(coroutine, debug=True)
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+def test_one_round_trip_a_poll(algorithm: str) -> None:
+    with CloudEmulator(algorithms=[algorithm]) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1")
+        answers = run(ask(endpoint(cloud.url, project_id="p-1"), 4))
+    assert [answer.data["status"] for answer in answers] == ["BEGINNING", "DOING", "DONE", "DONE"]
+    assert statuses(cloud) == [401, 200, 200, 200, 200]
+    first = cloud.requests[0]
+    assert first.headers["x-ob-project-id"] == "p-1"
+    assert first.headers["user-agent"].startswith("airflow-provider-oceanbase/")
+    assert len({request.query["requestId"] for request in cloud.requests}) == 4
+
+
+def test_first_known_challenge_of_several_is_answered() -> None:
+    with CloudEmulator(algorithms=["SHA-256", "MD5"]) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+        (answer,) = run(ask(endpoint(cloud.url)))
+    assert answer.data["status"] == "DONE"
+    assert {len(proof) for proof in cloud.seen_digest_responses} == {64}
+
+
+@pytest.mark.parametrize("nonce_uses", [None, 1])
+def test_polls_in_flight_are_never_refused(nonce_uses: int | None) -> None:
+    with CloudEmulator(nonce_uses=nonce_uses) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+        answers = run(ask(endpoint(cloud.url), 5, at_once=40))
+    assert [answer.data["status"] for answer in answers] == ["DOING"] * 200
+    challenges = statuses(cloud).count(401)
+    assert challenges == 200 if nonce_uses else challenges <= LANES
+
+
+def test_thousand_at_once_take_few_challenges_and_connections(cloud: CloudEmulator) -> None:
+    answers = run(ask(endpoint(cloud.url, timeout=60.0), at_once=1000))
+    assert {answer.data["status"] for answer in answers} == {"DOING"}
+    assert statuses(cloud).count(401) <= LANES
+    assert statuses(cloud).count(200) == 1000
+
+
+def test_few_waits_take_few_lanes(cloud: CloudEmulator) -> None:
+    run(ask(endpoint(cloud.url), 10, at_once=2))
+    assert statuses(cloud).count(401) <= 2
+
+
+@pytest.mark.parametrize("backup_task_id", ["bak-1", "bak 1", "a/b?c#d%2F", "é", "a:b&c=d"])
+def test_the_path_is_signed_as_it_is_sent(backup_task_id: str) -> None:
+    with CloudEmulator() as cloud:
+        cloud.add_backup_set("ob:1/é", backup_task_id, statuses=("DONE",))
+
+        async def one() -> Any:
+            async with shared_client(endpoint(cloud.url)) as shared:
+                return await shared.fetch(backup_set_request("ob:1/é", backup_task_id))
+
+        assert run(one()).data["backupSetId"] == backup_task_id
+        assert statuses(cloud) == [401, 200]
+
+
+def test_wrong_secret(cloud: CloudEmulator) -> None:
+    (error,) = run(ask(endpoint(cloud.url, access_key_secret="wrong")))
+    assert isinstance(error, OceanBaseAuthenticationError)
+    assert error.error_message == "Unauthorized"
+    assert statuses(cloud) == [401, 401]
+
+
+def test_clients_are_shared_by_equal_endpoints(cloud: CloudEmulator) -> None:
+    target = endpoint(cloud.url)
+
+    async def scenario() -> None:
+        async with shared_client(target) as first:
+            async with (
+                shared_client(replace(target)) as second,
+                shared_client(replace(target, access_key_secret="another")) as other,
+            ):
+                assert first is second
+                assert other is not first
+                assert len(aiohttp_client._clients) == 2
+            assert list(aiohttp_client._clients.values()) == [first]
+            await first.fetch(REQUEST)
+        assert aiohttp_client._clients == {}
+        async with shared_client(target) as later:
+            assert later is not first
+            await later.fetch(REQUEST)
+
+    run(scenario())
+    assert statuses(cloud) == [401, 200] * 2
+
+
+def test_loops_do_not_share(cloud: CloudEmulator) -> None:
+    target = endpoint(cloud.url)
+    for _ in range(2):
+        (answer,) = run(ask(target))
+        assert answer.data["status"] == "DOING"
+
+
+def test_cancelled_user_leaves_the_others_alone(cloud: CloudEmulator) -> None:
+    target = endpoint(cloud.url)
+
+    async def scenario() -> None:
+        async with shared_client(target) as shared:
+            # Cancelled while the session opens, and while it sends.
+            for rounds in (1, 50):
+                doomed = asyncio.create_task(shared.fetch(REQUEST))
+                for _ in range(rounds):
+                    await asyncio.sleep(0)
+                doomed.cancel()
+                await asyncio.gather(doomed, return_exceptions=True)
+            assert (await shared.fetch(REQUEST)).data is not None
+            assert shared._lanes.qsize() == LANES
+
+    run(scenario())
+
+
+def test_unusable_bundle_is_read_again(cloud: CloudEmulator, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("nonsense")
+
+    async def scenario() -> None:
+        async with shared_client(endpoint(cloud.url, verify=str(bundle))) as shared:
+            with pytest.raises(OceanBaseUnavailableError, match="SSLError"):
+                await shared.fetch(REQUEST)
+            make_certificate(bundle)
+            assert (await shared.fetch(REQUEST)).data is not None
+
+    run(scenario())
+
+
+def test_https(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    context = make_certificate(certificate)
+    with CloudEmulator(ssl_context=context) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        trusted, unverified, untrusted, empty = (
+            run(ask(endpoint(cloud.url, verify=verify)))[0]
+            for verify in (str(certificate), False, True, str(folder))
+        )
+    assert trusted.data["status"] == unverified.data["status"] == "DONE"
+    for error in (untrusted, empty):
+        assert isinstance(error, OceanBaseUnavailableError)
+        assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error_class", "says"),
+    [
+        ({"drop": True}, OceanBaseUnavailableError, "no complete answer from http://127.0.0.1:"),
+        ({"status": 200, "body": b"<html>"}, OceanBaseMalformedAnswerError, "6 bytes of text/html"),
+        ({"status": 200, "body": b"x" * 2000}, OceanBaseMalformedAnswerError, "the answer is larger than"),
+        ({"status": 302, "headers": {"Location": "/elsewhere"}}, OceanBaseRefusedError, "a redirect"),
+    ],
+)
+def test_failures(
+    failure: dict[str, Any],
+    error_class: type[Exception],
+    says: str,
+    cloud: CloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 1500)
+    cloud.fail(**failure, times=2)
+    error, *_ = run(ask(endpoint(cloud.url), 3))
+    assert type(error) is error_class
+    assert says in str(error)
+    assert "backup task 'bak-1' of instance 'ob-1'" in str(error)
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Accepts connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_nobody_queues_for_long_behind_a_dead_host() -> None:
+    async def scenario(target: Endpoint) -> list[Any]:
+        async with asyncio.timeout(10):
+            return await ask(target, at_once=10 * LANES)
+
+    with silent_server() as origin:
+        errors = run(scenario(endpoint(origin, timeout=0.5)))
+    assert {type(error) for error in errors} == {OceanBaseUnavailableError}
+    assert {"in time (timeout 0.5 s)" in str(error) for error in errors} == {True}
+
+
+def test_other_challenges_are_not_answered(cloud: CloudEmulator) -> None:
+    cloud._digest.challenges = lambda *, stale: ['Basic realm="x"']  # type: ignore[method-assign]
+    (error,) = run(ask(endpoint(cloud.url)))
+    assert "offered: Basic" in str(error)
+    assert statuses(cloud) == [401]
+
+
+def test_long_body_of_a_challenge_is_not_read(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_CHALLENGE_BODY_BYTES", 10)
+    (answer,) = run(ask(endpoint(cloud.url)))
+    assert answer.data["status"] == "DOING"
+
+
+def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            lines.extend(connection.recv(65536).decode().splitlines())
+            connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        proxy = f"http://user:pass@127.0.0.1:{listener.getsockname()[1]}"
+        (error,) = run(ask(endpoint("http://api.example", proxy=proxy)))
+        thread.join()
+    assert lines[0].startswith("GET http://api.example/api/v2/instances/ob-1/")
+    assert "Proxy-Authorization: Basic dXNlcjpwYXNz" in lines
+    assert "the proxy wants a password" in str(error)
+
+
+def test_client_that_never_asked_closes() -> None:
+    async def scenario() -> None:
+        async with shared_client(endpoint("http://127.0.0.1:1")):
+            assert len(aiohttp_client._clients) == 1
+        assert aiohttp_client._clients == {}
+
+    run(scenario())

@@ -1,0 +1,145 @@
+"""Waits of one event loop that ask the same share the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from airflow.models import Connection
+from modes import fire
+
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.transport import aiohttp_client
+from airflow_provider_oceanbase.triggers import BackupSetTrigger
+
+WAITS = 30
+
+
+def trigger(backup_task_id: str = "bak-1", *, timeout: float = 60, poke_interval: float = 0.2) -> Any:
+    return BackupSetTrigger(
+        condition={"instance_id": "ob-1", "backup_task_id": backup_task_id},
+        schedule={"poke_interval": poke_interval, "timeout": timeout},
+        oceanbase_conn_id="oceanbase_default",
+        began=time.time(),
+        status="status DOING",
+    )
+
+
+def wait(*triggers: Any) -> list[Any]:
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*map(fire, triggers))
+
+    return asyncio.run(all_at_once())
+
+
+def polls(cloud: CloudEmulator) -> list[float]:
+    return [request.at for request in cloud.requests if request.status == 200]
+
+
+def test_many_waits_for_one_set_cost_a_request_an_interval(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=1)
+    events = wait(*(trigger() for _ in range(WAITS)))
+    assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
+    # One to begin with, one to set the common beat, and five of that; each for itself, they would take 150.
+    assert len(polls(cloud)) <= 15
+
+
+def test_waits_for_other_sets_share_nothing(cloud: CloudEmulator) -> None:
+    for name in ("bak-1", "bak-2"):
+        cloud.add_backup_set("ob-1", name, statuses=("DOING", "DONE"))
+    events = wait(trigger("bak-1"), trigger("bak-2"))
+    assert [event["summary"]["status"] for event in events] == ["DONE", "DONE"]
+    assert len(polls(cloud)) == 4
+
+
+def test_the_shortest_interval_sets_the_beat(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=1)
+    intervals = [0.2] + [0.4] * WAITS
+    events = wait(*(trigger(poke_interval=interval) for interval in intervals))
+    assert [event["summary"]["status"] for event in events] == ["DONE"] * (WAITS + 1)
+    # The slow ones ask before the fast one begins, perhaps, and once when it has gone.
+    assert len(polls(cloud)) <= 9
+
+
+def test_a_cancelled_wait_takes_nothing_from_the_others(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
+
+    async def cancel_most() -> list[Any]:
+        tasks = [asyncio.create_task(fire(trigger())) for _ in range(WAITS)]
+        waiting = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        # In mid request: the second one is the first that is shared.
+        cloud._on_request = lambda seen: len(polls(cloud)) == 2 and loop.call_soon_threadsafe(waiting.set)
+        await waiting.wait()
+        for task in tasks[1:]:
+            task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, *others = asyncio.run(cancel_most())
+    assert first["summary"]["status"] == "DONE"
+    assert {type(other) for other in others} == {asyncio.CancelledError}
+
+
+def test_an_outage_is_shared_and_waited_out(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DONE"), seconds_per_status=0.5)
+    events = wait(*(trigger() for _ in range(WAITS)))
+    assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
+    assert len([request for request in cloud.requests if request.status == 503]) in (1, 2, 3)
+
+
+def test_a_rotated_key_is_read_afresh_by_all(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DOING", "DONE"))
+
+    def rotate(seen: Any) -> None:
+        if seen.backup_status and len(polls(cloud)) == 3:
+            cloud.rotate_key("new-key", "new-secret")
+            monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
+
+    cloud._on_request = rotate
+    events = wait(*(trigger() for _ in range(WAITS)))
+    assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
+    # A few of them may ask anew each for itself, but by far not all.
+    assert len(polls(cloud)) < 3 + WAITS / 3
+
+
+def test_an_old_answer_is_for_who_takes_it(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    query = backup_set_request("ob-1", "bak-1")
+
+    async def ask() -> list[str]:
+        connection = Connection(uri=cloud.connection_uri)
+        async with aiohttp_client.shared_client(
+            Endpoint.from_connection(connection, connection.extra_dejson)
+        ) as one:
+            poll = one.join(query)
+            assert one.join(backup_set_request("ob-1", "bak-1")) is poll
+            answers = [await poll.fetch(max_age=age) for age in (60, 60, 0)]
+            poll.leave()
+            poll.leave()
+        return [answer.data["status"] for answer in answers if answer.data]
+
+    assert asyncio.run(ask()) == ["DOING", "DOING", "DONE"]
+
+
+def test_answers_are_kept_only_while_they_are_shared(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+
+    async def watch() -> None:
+        tasks = [asyncio.create_task(fire(trigger(poke_interval=0.1))) for _ in range(2)]
+        while not any(poll._task for one in aiohttp_client._clients.values() for poll in one._polls.values()):
+            await asyncio.sleep(0.01)
+        (one,) = aiohttp_client._clients.values()
+        (poll,) = one._polls.values()
+        assert poll.users == 2
+        tasks[0].cancel()
+        await asyncio.wait(tasks[:1])
+        assert (poll.users, poll._task) == (1, None)
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+        assert one._polls == {}
+
+    asyncio.run(watch())

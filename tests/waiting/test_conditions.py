@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import backup_set
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList
+from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseInputError
+from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
+from airflow_provider_oceanbase.waiting.wait import Wait
+
+MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
+LOG = logging.getLogger("tests.goals")
+
+
+def at(hours: float) -> str:
+    return (MIDNIGHT + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def one(name: str = "bak-1", hours: float = 1, *, tenants: tuple[Any, ...] = (), **data: Any) -> Any:
+    """A set of the whole instance, begun an hour before its checkpoint, ended half an hour after it."""
+    times = {"startTime": at(hours - 1), "checkpoint": at(hours), "endTime": at(hours + 0.5)}
+    return backup_set(**{"backupSetId": name, "tenantBackupSetList": list(tenants)} | times | data)
+
+
+def tenant(name: str = "orders", hours: float = 1, **data: Any) -> Any:
+    done = {"status": "DONE", "validity": "VALID", "checkpoint": at(hours)}
+    return {"tenantName": name, "tenantId": f"id-of-{name}", **done, **data}
+
+
+def condition(**options: Any) -> CheckpointCondition:
+    return CheckpointCondition("ob-1", **{"min_checkpoint": MIDNIGHT.isoformat()} | options)
+
+
+def accepted(*backup_sets: Any, **options: Any) -> str | None:
+    found = condition(**options).judge(list(backup_sets), "r").backup_set
+    return found and found["backupSetId"]
+
+
+def test_a_late_checkpoint_is_accepted() -> None:
+    assert accepted(one(hours=0)) == "bak-1"
+    assert accepted(one(hours=30)) == "bak-1"
+
+
+@pytest.mark.parametrize(
+    "backup_set",
+    [
+        one(hours=-0.001),
+        one(status="DOING"),
+        one(status="done"),
+        one(status="FAILED"),
+        one(validity="INVALID"),
+        one(validity=None),
+        one(checkpoint=None),
+        one(checkpoint="soon"),
+        one(checkpoint=""),
+        one(backupObjectType="TENANT"),
+        one(backupObjectType="tenant"),
+        one(backupObjectType="DATABASE"),
+        one(backupObjectType="TABLE"),
+    ],
+)
+def test_anything_less_waits(backup_set: Any) -> None:
+    assert accepted(backup_set) is None
+
+
+def test_no_set_waits() -> None:
+    assert condition().judge([], "r") == ("no backup set", None, None, None)
+
+
+def test_checkpoints_are_compared_as_times() -> None:
+    assert accepted(one(checkpoint="2026-01-20T07:30:00+08:00")) is None
+    assert accepted(one(checkpoint="2026-01-20T08:00:00+08:00")) == "bak-1"
+    # UTC, as the vendor says, where nothing is said.
+    assert accepted(one(checkpoint="2026-01-20T00:00:00")) == "bak-1"
+    assert accepted(one(hours=1), min_checkpoint="2026-01-20 09:00:00+08:00") == "bak-1"
+    assert accepted(one(hours=0.9), min_checkpoint="2026-01-20 09:00:00+08:00") is None
+
+
+def test_the_newest_that_fits_is_accepted() -> None:
+    sets = [one("a", 1), one("b", 3), one("c", 2), one("d", 4, status="DOING"), one("e", 5, validity="BAD")]
+    assert accepted(*sets) == "b"
+    assert accepted(*reversed(sets)) == "b"
+
+
+def test_validity_may_be_left_alone() -> None:
+    assert accepted(one(validity="INVALID"), require_valid=False) == "bak-1"
+
+
+def test_backup_mode() -> None:
+    logical = one(backupMode="LOGICAL_BACKUP")
+    assert accepted(logical) == "bak-1"
+    assert accepted(logical, backup_mode="PHYSICAL_BACKUP") is None
+    assert accepted(logical, backup_mode="LOGICAL_BACKUP") == "bak-1"
+
+
+@pytest.mark.parametrize("wanted", [("orders",), ("id-of-orders",), ("orders", "billing"), ["billing"]])
+def test_tenants_that_are_in_it(wanted: Any) -> None:
+    assert accepted(one(tenants=(tenant("orders"), tenant("billing"))), tenants=wanted) == "bak-1"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        (),
+        (tenant("billing"),),
+        (tenant("orders", status="DOING"), tenant("billing")),
+        (tenant("orders", validity="INVALID"),),
+        (tenant("orders", hours=-1),),
+        (tenant("orders", checkpoint=None),),
+        (tenant(tenantName=None, tenantId=["orders"]),),
+    ],
+)
+def test_tenants_that_are_not(inside: tuple[Any, ...]) -> None:
+    assert accepted(one(tenants=inside), tenants=("orders",)) is None
+
+
+def test_no_list_of_tenants_waits() -> None:
+    assert accepted(one(tenantBackupSetList=None), tenants=("orders",)) is None
+
+
+def test_a_backup_of_the_one_tenant_will_do() -> None:
+    alone = one(backupObjectType="TENANT", tenantName="orders", tenantId="t1")
+    assert accepted(alone, tenants=("orders",)) == "bak-1"
+    assert accepted(alone, tenants=("orders", "billing")) is None
+    assert accepted(one(backupObjectType="TABLE", tenantName="orders"), tenants=("orders",)) is None
+
+
+FAILED = one("bad", 2, status="FAILED", checkpoint=None)
+
+
+def test_a_failed_backup_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    wait = Wait(condition(), LOG)
+    for _ in range(3):
+        assert wait.answered([FAILED], "r") is None
+    assert caplog.text.count("A backup failed; still waiting: backup set 'bad' (status FAILED") == 1
+    assert wait.answered([FAILED, one("good", 3)], "r") == one("good", 3)
+
+
+def test_a_failed_backup_may_fail_the_wait() -> None:
+    failure = condition(fail_on_failed_backup=True).judge([FAILED], "r-3").failure
+    assert isinstance(failure, BackupSetFailedError)
+    assert "'bad' of instance 'ob-1' ended with status FAILED, and no other is late enough" in str(failure)
+    assert "r-3" in str(failure)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [one("good", 3), FAILED],
+        [one("bad", -3, status="FAILED")],
+        [one("bad", 1, status="FAILED", startTime=None, endTime=None)],
+        [one("bad", 1, status="FAILED", backupMode="LOGICAL_BACKUP")],
+    ],
+    ids=["one fits", "of before", "without times", "of another mode"],
+)
+def test_other_failures_do_not(others: list[Any]) -> None:
+    options = {"fail_on_failed_backup": True, "backup_mode": "PHYSICAL_BACKUP"}
+    assert condition(**options).judge(others, "r").failure is None
+
+
+def test_what_is_asked() -> None:
+    query = condition(min_checkpoint="2026-01-20T03:00:00+08:00").query
+    assert query == BackupSetList("ob-1", start_time="2026-01-12T00:00:00Z")
+    # Waits for the same night ask the same.
+    assert query.key == condition(min_checkpoint="2026-01-19T21:15:00Z").query.key
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"min_checkpoint": "None"}, "min_checkpoint is 'None'"),
+        ({"min_checkpoint": "2026-01-20T00:00:00"}, "with a time zone"),
+        ({"min_checkpoint": "0001-01-01T00:00:00Z"}, "min_checkpoint is '0001"),
+        ({"min_checkpoint": None}, "min_checkpoint is None"),
+        ({"tenants": "orders"}, "tenants is 'orders'; it must be a list of names"),
+        ({"tenants": (1,)}, "must be a list of names"),
+    ],
+)
+def test_unusable_fields(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(OceanBaseInputError) as caught:
+        _ = condition(**options).query
+    assert says in str(caught.value)
+    assert "Rendered Template" in str(caught.value)
+
+
+odd = st.none() | st.text(max_size=5) | st.sampled_from([at(1), at(-1), "DONE", "VALID", "CLUSTER", "FAILED"])
+entries = st.fixed_dictionaries(
+    {"backupSetId": st.text(min_size=1, max_size=3), "status": st.sampled_from(["DONE", "DOING", "FAILED"])},
+    optional=dict.fromkeys(("validity", "checkpoint", "startTime", "endTime", "backupObjectType"), odd),
+)
+
+
+@given(st.lists(entries, max_size=5))
+def test_success_is_never_guessed(sets: list[Any]) -> None:
+    found = condition().judge(sets, "r").backup_set
+    if found is not None:
+        assert (found["status"], found["validity"], found["checkpoint"]) == ("DONE", "VALID", at(1))

@@ -1,0 +1,221 @@
+"""One rule in three modes: each case has the same outcome, and the same requests, in all of them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from modes import MODES, context, sensor, stored, wait
+from moved import AirflowSkipException, TaskDeferred
+
+import airflow_provider_oceanbase
+from airflow_provider_oceanbase import waiting
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, BaseSensorOperator
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseAuthenticationError,
+    OceanBaseInputError,
+    OceanBaseNotFoundError,
+    OceanBaseRefusedError,
+)
+from airflow_provider_oceanbase.sensors import BackupSetSensor
+from airflow_provider_oceanbase.testing import CloudEmulator
+
+
+def polls(cloud: CloudEmulator) -> list[int]:
+    """The answers, but for challenges."""
+    return [request.status for request in cloud.requests if request.status != 401]
+
+
+CASES: dict[str, tuple[tuple[str | int | None, ...], dict[str, Any], Any]] = {
+    "done": (("DOING", "DONE"), {}, "DONE"),
+    "not registered yet": ((None, None, "DONE"), {}, "DONE"),
+    "unknown status": (("BEGINNING", "odd", "done", "DONE"), {}, "DONE"),
+    "own statuses": (("DONE", "FAILED"), {"success_statuses": ["FAILED"], "failure_statuses": []}, "FAILED"),
+    "failed": (("DOING", "FAILED"), {}, BackupSetFailedError),
+    "failed, soft": (("DOING", "FAILED"), {"soft_fail": True}, AirflowSkipException),
+    "failed, never": (("DOING", "FAILED"), {"never_fail": True}, AirflowSkipException),
+    "failed, silent": (("DOING", "FAILED"), {"silent_fail": True}, BackupSetFailedError),
+    "refused": (("DOING", 400), {}, OceanBaseRefusedError),
+    "refused, soft": (("DOING", 400), {"soft_fail": True}, OceanBaseRefusedError),
+    "refused, never": (("DOING", 400), {"never_fail": True}, AirflowSkipException),
+    "refused, silent": (("DOING", 400, 404, "DOING", "DONE"), {"silent_fail": True}, "DONE"),
+    "gone": (("DOING", 404), {}, OceanBaseNotFoundError),
+    "forbidden twice": (("DOING", 403, 403), {}, OceanBaseAuthenticationError),
+    "forbidden once": (("DOING", 403, "DOING", "DONE"), {}, "DONE"),
+    "outage": (("DOING", 500, 429, 503, 408, "DOING", "DONE"), {}, "DONE"),
+    "outage, soft": (("DOING", 500, "DONE"), {"soft_fail": True}, "DONE"),
+    "refused at first": ((400,), {}, OceanBaseRefusedError),
+    "refused at first, soft": ((400,), {"soft_fail": True}, OceanBaseRefusedError),
+    "refused at first, never": ((400,), {"never_fail": True}, AirflowSkipException),
+    "refused at first, silent": ((400, "DOING", "DONE"), {"silent_fail": True}, "DONE"),
+    "timeout": (("DOING",), {"timeout": 0.3}, AirflowSensorTimeout),
+    "timeout, soft": (("DOING",), {"timeout": 0.3, "soft_fail": True}, AirflowSkipException),
+    "timeout, silent": (("DOING",), {"timeout": 0.3, "silent_fail": True}, AirflowSensorTimeout),
+    "no time": (("DOING",), {"timeout": 0}, AirflowSensorTimeout),
+    "no ID": ((), {"instance_id": ""}, OceanBaseInputError),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", CASES)
+def test_outcome(case: str, mode: str, cloud: CloudEmulator) -> None:
+    statuses, options, outcome = CASES[case]
+    cloud.add_backup_set("ob-1", "bak-1", statuses=statuses or ("DOING",), tenants=("a", "b"))
+    if isinstance(outcome, str):
+        summary = wait(mode, **options)
+        assert (summary["status"], summary["tenantCount"]) == (outcome, 2)
+    else:
+        with pytest.raises(outcome) as caught:
+            wait(mode, **options)
+        assert type(caught.value) is outcome
+    if "timeout" not in options:
+        assert polls(cloud) == [status if isinstance(status, int) else 200 for status in statuses]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_timeout_that_never_fails(mode: str, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    # Airflow's own: never_fail covers a timeout only where a deferred task resumes, on newer versions.
+    covered = "never_fail" in inspect.getsource(BaseSensorOperator.resume_execution)
+    expected = AirflowSkipException if mode == "deferrable" and covered else AirflowSensorTimeout
+    with pytest.raises(expected):
+        wait(mode, timeout=0.3, never_fail=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_require_valid(mode: str, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), validity="INVALID")
+    with pytest.raises(BackupSetFailedError, match="its validity is INVALID") as caught:
+        wait(mode, require_valid=True)
+    assert caught.value.validity == "INVALID"
+    assert caught.value.request_id in [request.query["requestId"] for request in cloud.requests]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_error_is_the_same_in_all_modes(mode: str, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 400))
+    with pytest.raises(OceanBaseRefusedError) as caught:
+        wait(mode)
+    request_id = cloud.requests[-1].query["requestId"]
+    assert str(caught.value) == (
+        "Request for backup task 'bak-1' of instance 'ob-1' failed: the request was refused (HTTP status 400, "
+        f"errorCode E001R000, errorMessage Unknown Error, requestId {request_id}). "
+        "errorCode and errorMessage say why; quote the requestId to OceanBase support."
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_waits_no_shorter_than_the_interval(mode: str, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",) * 4 + ("DONE",))
+    wait(mode, poke_interval=0.15)
+    times = [request.at for request in cloud.requests if request.status == 200]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    # The first check in the triggerer comes at some moment within the interval.
+    assert all(pause >= 0.145 for pause in pauses[mode == "deferrable" :])
+    assert len(times) == 5
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_retry_after_lengthens_the_pause(mode: str, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
+    request_count = 0
+
+    def throttle_the_second(seen: Any) -> None:
+        nonlocal request_count
+        request_count += seen.status == 200
+        if request_count == 1 and seen.status == 200:
+            cloud.fail(status=429, headers={"Retry-After": "1"})
+
+    cloud._on_request = throttle_the_second
+    wait(mode)
+    throttled = next(request for request in cloud.requests if request.status == 429)
+    after = next(request for request in cloud.requests if request.at > throttled.at)
+    assert after.at - throttled.at >= 0.99
+
+
+def deferral(**options: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(deferrable=True, **options).execute(context())
+    return caught.value
+
+
+def test_what_is_deferred(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    put_off = deferral(
+        oceanbase_conn_id="oceanbase_default",
+        success_statuses=["OK"],
+        failure_statuses=["NO"],
+        require_valid=True,
+        poke_interval=7,
+        exponential_backoff=True,
+        max_wait=timedelta(minutes=2),
+        timeout=600,
+    )
+    _, arguments = put_off.trigger.serialize()
+    began = arguments.pop("began")
+    assert arguments == {
+        "condition": {
+            "instance_id": "ob-1",
+            "backup_task_id": "bak-1",
+            "success_statuses": ("OK",),
+            "failure_statuses": ("NO",),
+            "require_valid": True,
+            "registered_by": None,
+        },
+        "schedule": {
+            "poke_interval": 7.0,
+            "exponential_backoff": True,
+            "max_wait": 120.0,
+            "timeout": 600.0,
+        },
+        "oceanbase_conn_id": "oceanbase_default",
+        "status": "status DOING",
+    }
+    assert isinstance(began, float)
+    # One check was the worker's; Airflow's own timeout only comes after the trigger's.
+    assert polls(cloud) == [200]
+    assert put_off.timeout is not None
+    assert 650 < put_off.timeout.total_seconds() <= 660
+
+
+@pytest.mark.parametrize(
+    ("timeout", "execution_timeout", "error"),
+    [(0.3, timedelta(hours=1), AirflowSensorTimeout), (3600, timedelta(seconds=0.3), AirflowTaskTimeout)],
+)
+def test_sooner_of_two_limits(
+    timeout: float, execution_timeout: timedelta, error: type[BaseException], cloud: CloudEmulator
+) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    with pytest.raises(error, match=r"exceeds the specified timeout of 0\.3\. Backup task 'bak-1' of"):
+        wait("deferrable", timeout=timeout, execution_timeout=execution_timeout)
+
+
+def test_wait_that_is_deferred_again_keeps_its_beginning(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    first = deferral(timeout=600).trigger
+    event = {"began": first.began - 500, "error": OceanBaseRefusedError("no").to_dict()}
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(deferrable=True, timeout=600, silent_fail=True).resume_execution(
+            "execute_complete", {"event": event}, context()
+        )
+    assert stored(caught.value.trigger).began == first.began - 500
+    assert caught.value.timeout is not None
+    assert 100 < caught.value.timeout.total_seconds() < 165
+
+
+def test_default_is_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sensor().deferrable is False
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    # It is read where the modules are imported: they are once more, for this test.
+    for package, name in ((waiting, "arguments"), (airflow_provider_oceanbase, "sensors")):
+        monkeypatch.delitem(sys.modules, f"{package.__name__}.{name}")
+        monkeypatch.delattr(package, name)
+    again = importlib.import_module("airflow_provider_oceanbase.sensors")
+    assert again.BackupSetSensor is not BackupSetSensor
+    assert again.BackupSetSensor(task_id="t", instance_id="i", backup_task_id="b").deferrable is True

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import pytest
+from conftest import backup_set
+
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseAuthenticationError,
+    OceanBaseMalformedAnswerError,
+    OceanBaseNotFoundError,
+    OceanBaseThrottledError,
+    OceanBaseUnavailableError,
+)
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+from airflow_provider_oceanbase.waiting.wait import Wait
+
+LOG = logging.getLogger("tests.wait")
+
+
+def schedule(**options: Any) -> PollSchedule:
+    return PollSchedule(**{"timeout": 3600} | options)
+
+
+def wait(*, first: bool = True, status: str | None = None, **options: Any) -> Wait[Any]:
+    return Wait(BackupSetCondition("ob-1", "bak-1", **options), LOG, first, status)
+
+
+@pytest.mark.parametrize(
+    "status", ["DOING", "BEGINNING", "UNKNOWN", "done", "DONE ", "CANCELING", "something new"]
+)
+def test_any_other_status_waits(status: str) -> None:
+    assert wait().answered(backup_set(status=status), "r") is None
+
+
+def test_no_data_waits() -> None:
+    assert wait().answered(None, "r") is None
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELED", "OVERDUE"])
+def test_failed(status: str) -> None:
+    with pytest.raises(BackupSetFailedError) as caught:
+        wait().answered(backup_set(status=status), "r-7")
+    assert f"Backup task 'bak-1' of instance 'ob-1' ended with status {status} (requestId r-7)" in str(
+        caught.value
+    )
+    assert caught.value.status == status
+
+
+def test_statuses_are_parameters() -> None:
+    odd = wait(success_statuses=("COMPLETED",), failure_statuses=("BROKEN",))
+    assert odd.answered(backup_set(status="DONE"), "r") is None
+    assert odd.answered(backup_set(status="FAILED"), "r") is None
+    assert odd.answered(backup_set(status="COMPLETED"), "r") is not None
+    with pytest.raises(BackupSetFailedError):
+        odd.answered(backup_set(status="BROKEN"), "r")
+
+
+def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
+    assert wait().answered(backup_set(validity="INVALID"), "r") is not None
+    assert "is DONE, but its validity is INVALID, not VALID" in caplog.text
+
+
+def test_invalid_set_fails_where_validity_is_required() -> None:
+    strict = wait(require_valid=True)
+    assert strict.answered(backup_set(status="DOING", validity="INVALID"), "r") is None
+    assert strict.answered(backup_set(validity=None), "r") is not None
+    assert strict.answered(backup_set(), "r") is not None
+    with pytest.raises(BackupSetFailedError, match="its validity is INVALID") as caught:
+        strict.answered(backup_set(validity="INVALID"), "r")
+    assert caught.value.validity == "INVALID"
+
+
+def test_first_error_is_raised_later_ones_are_waited_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    error = OceanBaseUnavailableError("down")
+    with pytest.raises(OceanBaseUnavailableError):
+        wait().failed(error)
+    later = wait()
+    later.answered(backup_set(status="DOING"), "r")
+    caplog.clear()
+    later.failed(error)
+    later.failed(OceanBaseMalformedAnswerError("html"))
+    later.answered(backup_set(status="DOING"), "r")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "answers again" in caplog.text
+
+
+def test_task_that_checked_before_waits_errors_out() -> None:
+    wait(first=False).failed(OceanBaseUnavailableError("down"))
+
+
+def test_final_error_is_raised_later_too() -> None:
+    later = wait(first=False)
+    with pytest.raises(OceanBaseNotFoundError):
+        later.failed(OceanBaseNotFoundError("gone"))
+
+
+def test_fresh_connection_is_wanted_after_a_later_401() -> None:
+    error = OceanBaseAuthenticationError("no")
+    assert not wait().wants_fresh_connection(error)
+    assert wait(first=False).wants_fresh_connection(error)
+    assert not wait(first=False).wants_fresh_connection(OceanBaseNotFoundError("no"))
+
+
+def test_retry_after_lasts_until_the_next_answer() -> None:
+    later = wait(first=False)
+    later.failed(OceanBaseThrottledError("slow down", retry_after=90))
+    assert later.retry_after == 90
+    later.failed(OceanBaseUnavailableError("down"))
+    assert later.retry_after is None
+    later.failed(OceanBaseThrottledError("slow down", retry_after=90))
+    later.answered(None, "r")
+    assert later.retry_after is None
+
+
+def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    told = wait()
+    for status in ("DOING", "DOING", "odd\nstatus", "odd\nstatus", "DONE"):
+        told.answered(backup_set(status=status), "r")
+    subject = "Backup task 'bak-1' of instance 'ob-1': status "
+    assert [record.getMessage().removeprefix(subject) for record in caplog.records] == [
+        "DOING (requestId r).",
+        "odd\N{REPLACEMENT CHARACTER}status (requestId r).",
+        "DONE (requestId r).",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(60, True), (-60, False), (None, False)])
+def test_not_found_may_be_not_registered_yet(
+    seconds: float | None, waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    started = wait(registered_by=None if seconds is None else time.time() + seconds)
+    error = OceanBaseNotFoundError("not found", request_id="r-7")
+    if not waits:
+        with pytest.raises(OceanBaseNotFoundError):
+            started.failed(error)
+        return
+    started.failed(error)
+    started.failed(error)
+    started.answered(None, "r-8")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Backup task 'bak-1' of instance 'ob-1': status not registered yet (requestId r-7)."
+    ]
+    # No other failure is excused, and after an answer an outage is waited out.
+    with pytest.raises(OceanBaseAuthenticationError):
+        started.failed(OceanBaseAuthenticationError("no"))
+    started.failed(OceanBaseUnavailableError("down"))
+
+
+@pytest.mark.parametrize("first_share", [0.0, 0.5, 1.0])
+def test_pauses_end_with_a_check_when_the_time_is_over(
+    first_share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.time", lambda: clock[0])
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.monotonic", lambda: clock[0])
+    pauses, ages = [], []
+    for pause, max_age in wait().pauses(schedule(timeout=150), began=1000.0, first_share=first_share):
+        pauses.append(pause)
+        ages.append(max_age)
+        clock[0] += pause
+    assert ages == [60] * (len(ages) - 1) + [0]
+    assert pauses[0] == 60 * first_share
+    assert sum(pauses) == 150
+    assert max(pauses) == 60
+
+
+def test_wait_that_is_late_checks_once_more() -> None:
+    assert list(wait().pauses(schedule(timeout=50), began=time.time() - 100, first_share=0.3)) == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({}, 60),
+        ({"max_wait": 10}, 60),
+        ({"elapsed": 3590}, 10),
+        ({"elapsed": 3700}, 0),
+        ({"retry_after": 5}, 60),
+        ({"retry_after": 90}, 90),
+        ({"retry_after": 9000}, 3600),
+        ({"exponential_backoff": True, "max_wait": 10}, 10),
+        ({"exponential_backoff": True, "max_wait": 10, "retry_after": 90}, 90),
+        ({"exponential_backoff": True, "elapsed": 3599}, 1),
+    ],
+)
+def test_pause(options: dict[str, Any], seconds: float) -> None:
+    elapsed, retry_after = options.pop("elapsed", 0), options.pop("retry_after", None)
+    assert schedule(**options).pause(elapsed, retry_after=retry_after) == seconds
+
+
+@pytest.mark.parametrize("poke_interval", [0, 1, 60, 600.0])
+def test_backoff_doubles_and_needs_no_memory(poke_interval: float) -> None:
+    base = max(poke_interval / 2, 1)
+    elapsed = 0.0
+    for step in range(12):
+        growing = schedule(poke_interval=poke_interval, exponential_backoff=True, timeout=1e9)
+        seconds = growing.pause(elapsed, seed="a")
+        assert base * 2**step <= seconds < 2 * base * 2**step
+        elapsed += seconds
+
+
+def test_backoff_spreads_waits() -> None:
+    pauses = {schedule(exponential_backoff=True).pause(0, seed=number) for number in range(100)}
+    assert len(pauses) > 50

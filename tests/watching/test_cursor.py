@@ -1,0 +1,202 @@
+"""Whatever order backup sets appear and end in, and whenever a watcher is killed: none is lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from conftest import backup_set
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+from airflow_provider_oceanbase.waiting.conditions import LOOKBACK
+from airflow_provider_oceanbase.watching.cursor import MAX_REPORTED, Criteria, Cursor
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+CRITERIA = Criteria(("DONE",), require_valid=True)
+HOUR = timedelta(hours=1)
+#: Also of an idle month, or a triggerer that is down for one.
+hours = st.integers(0, 24 * 30)
+
+
+def utc(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def done(name: str, began: datetime, ended: datetime | None = None) -> BackupSet:
+    return backup_set(backupSetId=name, startTime=utc(began), endTime=utc(ended or began), validity="VALID")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A backup set of the future: hours from ``BEGIN``, and hours from its start."""
+
+    name: str
+    began: datetime
+    appears: datetime
+    done: datetime
+
+    @property
+    def good(self) -> datetime:
+        return max(self.appears, self.done)
+
+    def at(self, now: datetime) -> BackupSet | None:
+        if now < self.appears:
+            return None
+        ended = now >= self.done
+        return backup_set(
+            backupSetId=self.name,
+            startTime=utc(self.began),
+            endTime=utc(self.done) if ended else None,
+            status="DONE" if ended else "DOING",
+            validity="VALID" if ended else None,
+        )
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[Planned]:
+    # No backup takes longer than what is documented.
+    longest = int(LOOKBACK / HOUR)
+    drawn = draw(st.lists(st.tuples(hours, *[st.integers(0, longest)] * 2), max_size=12))
+    return [
+        Planned(f"bak-{number}", start := BEGIN + began * HOUR, start + appears * HOUR, start + lasts * HOUR)
+        for number, (began, appears, lasts) in enumerate(drawn)
+    ]
+
+
+class Watch:
+    """A watcher, and the store that outlives it."""
+
+    def __init__(self, world: list[Planned]) -> None:
+        self.world = world
+        self.stored: str | None = None
+        self.cursor: Cursor | None = None
+        self.fired: list[str] = []
+        #: What was done when the watch began.
+        self.old: set[str] = set()
+
+    def poll(self, now: datetime, *, killed: bool) -> None:
+        known = self.cursor
+        if known is None and self.stored is not None:
+            known = Cursor.from_json(json.loads(self.stored))
+        cursor = known or Cursor.start(now)
+        listed = [found for one in self.world if one.began >= cursor.since and (found := one.at(now))]
+        new = cursor.new(CRITERIA.select(listed))
+        if known is None:
+            self.old = {one.name for one in self.world if one.good <= now}
+        else:
+            self.fired += [one["backupSetId"] for one in new]
+        self.cursor = cursor.after(new, listed, now)
+        if killed:
+            self.cursor = None
+        else:
+            self.stored = json.dumps(self.cursor.to_json())
+
+
+@given(plans(), st.lists(st.tuples(hours, st.booleans(), st.booleans()), max_size=20))
+def test_each_set_is_told_of(world: list[Planned], polls: list[tuple[int, bool, bool]]) -> None:
+    watch = Watch(world)
+    kills = 0
+    # The last poll is one that nobody kills, after everything.
+    for hour, killed, restarted in [*sorted(polls), (24 * 60, False, False)]:
+        watch.poll(BEGIN + hour * HOUR, killed=killed)
+        kills += killed
+        if restarted:
+            watch.cursor = None
+    wanted = {one.name for one in world} - watch.old
+    assert set(watch.fired) == wanted
+    # Twice only where it was killed before it had saved.
+    assert len(watch.fired) <= len(wanted) * (1 + kills)
+    if not kills:
+        assert len(watch.fired) == len(wanted)
+
+
+@given(plans())
+def test_events_are_in_order_of_the_end(world: list[Planned]) -> None:
+    listed = [found for one in world if (found := one.at(BEGIN + 24 * 60 * HOUR))]
+    ends = [one["endTime"] or "" for one in CRITERIA.select(listed)]
+    assert len(ends) == len(world)
+    assert ends == sorted(ends)
+
+
+@given(st.lists(st.integers(0, 20), max_size=30), st.integers(0, 20))
+@example([0] * 10, 5)
+def test_size_is_bounded_and_nothing_is_told_twice(starts: list[int], late: int) -> None:
+    sets = [done(f"bak-{number}", BEGIN + start * HOUR) for number, start in enumerate(starts)]
+    cursor = Cursor(BEGIN)
+    told: list[str] = []
+    with patch("airflow_provider_oceanbase.watching.cursor.MAX_REPORTED", 8):
+        for listed in (sets[: -late or None], sets, sets):
+            new = cursor.new(CRITERIA.select(listed))
+            told += [one["backupSetId"] for one in new]
+            cursor = cursor.after(new, listed, BEGIN + LOOKBACK)
+            # Those that began at the same time stay together.
+            assert len([began for began in cursor.reported.values() if began > cursor.since]) <= 8
+    assert len(told) == len(set(told))
+
+
+def test_cursor_of_a_week_is_small() -> None:
+    sets = [done(f"bak-{number:016}", BEGIN + timedelta(minutes=10 * number)) for number in range(1100)]
+    cursor = Cursor(BEGIN).after(sets, sets, BEGIN + LOOKBACK)
+    assert len(cursor.reported) == MAX_REPORTED
+    assert len(json.dumps(cursor.to_json())) < 64 * 1024
+
+
+def test_list_that_is_empty_by_mistake_makes_nothing_new() -> None:
+    sets = [done("bak-1", BEGIN)]
+    cursor = Cursor.start(BEGIN).after(sets, sets, BEGIN)
+    cursor = cursor.after([], [], BEGIN + 2 * HOUR)
+    assert cursor.new(sets) == []
+
+
+@pytest.mark.parametrize("now", [BEGIN + timedelta(days=3650), BEGIN])
+def test_neither_clock_nor_set_from_the_future_ends_what_is_to_come(now: datetime) -> None:
+    future = done("bak-2", BEGIN + timedelta(days=3650)) if now == BEGIN else done("bak-2", BEGIN)
+    cursor = Cursor.start(BEGIN).after([], [future], now)
+    assert cursor.new([done("bak-1", BEGIN + HOUR)])
+
+
+def test_set_that_is_not_valid_yet_is_told_of_once_it_is() -> None:
+    unchecked = backup_set(backupSetId="bak-1", startTime=utc(BEGIN), validity=None)
+    assert CRITERIA.select([unchecked]) == []
+    assert Criteria(("DONE",), require_valid=False).select([unchecked]) == [unchecked]
+    cursor = Cursor.start(BEGIN).after([], [unchecked], BEGIN)
+    assert cursor.new(CRITERIA.select([done("bak-1", BEGIN)]))
+
+
+@pytest.mark.parametrize("times", [{}, {"startTime": None}, {"startTime": "soon", "endTime": 7}])
+def test_set_without_times_is_passed_over(times: dict[str, Any]) -> None:
+    odd = backup_set(**{"startTime": None, "endTime": None} | times)
+    cursor = Cursor.start(BEGIN)
+    assert CRITERIA.select([odd]) == [odd]
+    assert cursor.new([odd]) == []
+    assert cursor.after([odd], [odd], BEGIN) == cursor
+
+
+moments = st.datetimes(timezones=st.just(UTC))
+
+
+@given(moments, st.dictionaries(st.text(), moments))
+def test_cursor_survives_json(since: datetime, told: dict[str, datetime]) -> None:
+    cursor = Cursor(since, told)
+    assert Cursor.from_json(json.loads(json.dumps(cursor.to_json()))) == cursor
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(None, 1, "x", [], {}),
+        {"since": "2026-01-01T00:00:00+00:00"},
+        {"since": "2026-01-01", "reported": {}},
+        {"since": "soon", "reported": {}},
+        {"since": "2026-01-01T00:00:00Z", "reported": {"a": 1}},
+    ],
+)
+def test_what_is_no_cursor_is_refused(data: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Cursor.from_json(data)
