@@ -116,7 +116,7 @@ def test_outage_is_waited_out(runs: Runs) -> None:
     assert runs.task("deferrable_outage", "wait")["tries"] == 1
     # One challenge each for worker, triggerer and operator.
     assert runs.seen(INSTANCE_ID, "deferrable_outage") == [401, 200, 401, 503, 503, 200, 401, 200]
-    assert runs.printed.count("The poll failed; the wait goes on") == 1
+    assert runs.printed.count("The poll failed; polling continues") == 1
     assert runs.printed.count("OceanBase Cloud answers again") == 1
 
 

@@ -97,4 +97,4 @@ def test_unknown_start_travels_whole() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is BackupStartUnknownError
     assert (str(copy), vars(copy)) == (str(error), vars(error))
-    assert "it broke. It is" in str(BackupStartUnknownError("it broke", instance_id="ob-1"))
+    assert "it broke. The task does" in str(BackupStartUnknownError("it broke", instance_id="ob-1"))

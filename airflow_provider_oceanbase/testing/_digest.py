@@ -22,7 +22,7 @@ _HASHES: dict[str, Callable[[bytes], str]] = {
 _MAX_NONCES = 10_000
 
 
-class Verdict(Enum):
+class AuthResult(Enum):
     """What an ``Authorization`` header proves."""
 
     ACCEPTED = "accepted"
@@ -70,14 +70,14 @@ class DigestServer:
             for algorithm in self.algorithms
         ]
 
-    def check(self, method: str, target: str, authorization: str | None) -> Verdict:
+    def check(self, method: str, target: str, authorization: str | None) -> AuthResult:
         """Check the ``Authorization`` header of a request.
 
         :param target: the request's target as it stood in the request line
         """
         scheme, _, rest = (authorization or "").partition(" ")
         if scheme.lower() != "digest":
-            return Verdict.REFUSED
+            return AuthResult.REFUSED
         given = {
             key.strip().lower(): value.strip().strip('"')
             for key, _, value in (item.partition("=") for item in parse_http_list(rest))
@@ -85,7 +85,7 @@ class DigestServer:
         with self._lock:
             self.seen_responses.add(given.get("response", ""))
             if not self._is_proof(method, target, given):
-                return Verdict.REFUSED
+                return AuthResult.REFUSED
             return self._use(given["nonce"], given["nc"])
 
     def _is_proof(self, method: str, target: str, given: dict[str, str]) -> bool:
@@ -107,20 +107,20 @@ class DigestServer:
         right = digest(f"{secret}:{nonce}:{count}:{cnonce}:auth:{request}".encode())
         return hmac.compare_digest(right.encode(), response.encode())
 
-    def _use(self, nonce: str, count: str) -> Verdict:
+    def _use(self, nonce: str, count: str) -> AuthResult:
         known = self._nonces.get(nonce)
         is_used_up = known is not None and self.nonce_uses is not None and known.used >= self.nonce_uses
         if known is None or is_used_up or known.expires_at <= self.clock():
-            return Verdict.STALE
+            return AuthResult.STALE
         try:
             number = int(count, 16)
         except ValueError:
-            return Verdict.REFUSED
+            return AuthResult.REFUSED
         if number <= known.last_count:
-            return Verdict.REFUSED
+            return AuthResult.REFUSED
         known.used += 1
         known.last_count = number
-        return Verdict.ACCEPTED
+        return AuthResult.ACCEPTED
 
     def _new_nonce(self) -> str:
         nonce = secrets.token_urlsafe(24)

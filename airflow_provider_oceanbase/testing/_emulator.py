@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from airflow_provider_oceanbase.testing._cloud import Cloud
-from airflow_provider_oceanbase.testing._digest import DigestServer, Verdict
+from airflow_provider_oceanbase.testing._digest import AuthResult, DigestServer
 from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, reply_of
 from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, utc
 from airflow_provider_oceanbase.testing._server import Reply, Server
@@ -258,7 +258,7 @@ class CloudEmulator:
         body = _json(content)
         verdict = self._digest.check(method, target, headers.get("authorization"))
         answer: Any = Failure(401, error_message="Unauthorized")
-        if verdict is Verdict.ACCEPTED:
+        if verdict is AuthResult.ACCEPTED:
             with self._lock:
                 failure = self._failures.popleft() if self._failures else None
                 if failure is None or failure.after_acting:
@@ -266,8 +266,8 @@ class CloudEmulator:
                     answer = self._cloud.answer(method, parts.path, query, project, body)
             answer = failure or answer
         reply = reply_of(answer, query.get("requestId", ""))
-        if verdict is not Verdict.ACCEPTED:
-            challenges = self._digest.challenges(stale=verdict is Verdict.STALE)
+        if verdict is not AuthResult.ACCEPTED:
+            challenges = self._digest.challenges(stale=verdict is AuthResult.STALE)
             reply.headers.extend(("WWW-Authenticate", challenge) for challenge in challenges)
         dropped = isinstance(answer, Failure) and answer.drop
         seen = SeenRequest(
@@ -276,7 +276,7 @@ class CloudEmulator:
             query=query,
             headers={name: value for name, value in headers.items() if name != "authorization"},
             status=0 if dropped else reply.status,
-            authorized=verdict is Verdict.ACCEPTED,
+            authorized=verdict is AuthResult.ACCEPTED,
             backup_status=answer.get("status") if isinstance(answer, dict) else None,
             body=body,
         )

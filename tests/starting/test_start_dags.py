@@ -124,7 +124,7 @@ def test_try_after_one_that_was_cut_off_starts_nothing(runs: Runs) -> None:
     start = runs.task("start_cut_off", "start")
     assert (start["state"], start["tries"]) == ("failed", 2)
     assert starts(runs, "start_cut_off") == [200]
-    assert "a former try was cut off while it started one, at 20" in runs.printed
+    assert "an earlier try was killed while it started one, at 20" in runs.printed
 
 
 @keeps_state
