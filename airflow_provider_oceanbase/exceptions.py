@@ -37,10 +37,10 @@ class OceanBaseCloudError(Exception):
 
     :param what: what happened, a phrase without a full stop
     :param subject: what was requested, such as ``backup task 'bak-1' of instance 'ob-1'``
-    :param status_code: HTTP status of the answer, None if there was none
-    :param error_code: ``errorCode`` of the answer
-    :param error_message: ``errorMessage`` of the answer
-    :param request_id: ID of the request: the answer's ``requestId``, else the one that was sent
+    :param status_code: HTTP status of the response, None if there was none
+    :param error_code: ``errorCode`` of the response
+    :param error_message: ``errorMessage`` of the response
+    :param request_id: ID of the request: the response's ``requestId``, else the one that was sent
     :param hint: what to do next, a sentence; default: the class's own
     :param retry_after: seconds after which the server allows the next request
     :param may_have_acted: whether the server may have changed anything; False for a request that reads
@@ -128,7 +128,7 @@ class OceanBaseAuthenticationError(OceanBaseCloudError):
 
 
 class OceanBaseNotFoundError(OceanBaseCloudError):
-    """HTTP 404, or an answer without the data that were needed."""
+    """HTTP 404, or a response without the data that were needed."""
 
     default_hint = (
         "Check the instance ID and the backup task ID, and that host and project_id of the connection are "
@@ -144,14 +144,14 @@ class OceanBaseThrottledError(OceanBaseCloudError):
 
 
 class OceanBaseUnavailableError(OceanBaseCloudError):
-    """No answer (network, TLS, timeout), or HTTP 408 or 5xx."""
+    """No response (network, TLS, timeout), or HTTP 408 or 5xx."""
 
     transient = True
     default_hint = "Check host, port, verify and proxy of the connection, and the state of OceanBase Cloud."
 
 
-class OceanBaseMalformedAnswerError(OceanBaseCloudError):
-    """The answer is not of the documented shape, for example a proxy's HTML page."""
+class OceanBaseMalformedResponseError(OceanBaseCloudError):
+    """The response is not of the documented shape, for example a proxy's HTML page."""
 
     transient = True
     default_hint = (
@@ -211,7 +211,7 @@ class BackupStartUnknownError(AirflowFailException):
 
     :param reason: what happened, a phrase without a full stop
     :param instance_id: ID of the OceanBase cluster
-    :param http_status: HTTP status of the answer, None if there was none
+    :param http_status: HTTP status of the response, None if there was none
     :param request_id: ID of the request, None if it is not known
     """
 
@@ -224,9 +224,10 @@ class BackupStartUnknownError(AirflowFailException):
         details = _in_brackets({"HTTP status": self.http_status, "requestId": self.request_id})
         super().__init__(
             f"A backup of instance {self.instance_id!r} may be running: {self.reason}{details}. "
-            "The task does not start another, since two might run at once. Look for it in the OceanBase Cloud "
-            "console, or with OceanBaseHook.list_backup_sets. If there is none, clear the task to start one. "
-            "If there is one, wait for it with BackupSetSensor and its ID, or with BackupCheckpointSensor."
+            "The task does not start another, since two might run at once. Look for it in the OceanBase "
+            "Cloud console, or with OceanBaseHook.list_backup_sets. If there is none, clear the task to "
+            "start one. If there is one, wait for it with BackupSetSensor and its ID, or with "
+            "BackupCheckpointSensor."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

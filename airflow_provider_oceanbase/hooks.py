@@ -36,7 +36,7 @@ class OceanBaseHook(BaseHook):
     The hook keeps its session and digest state, so each request after the first takes one round trip. It
     reads the connection at the first request.
 
-    Transient failures (network, timeout, HTTP 408, 429 and 5xx, an answer that is not the documented JSON)
+    Transient failures (network, timeout, HTTP 408, 429 and 5xx, a response that is not the documented JSON)
     are retried: at most five attempts, with exponential backoff and jitter, ``Retry-After`` honored, none
     later than 30 seconds after the first. :meth:`start_backup` is different.
 
@@ -101,7 +101,7 @@ class OceanBaseHook(BaseHook):
         :param backup_task_id: ID of the backup task, such as ``bak-********``
         :param check_backup_set_download_enable: have the API check whether the set can be downloaded;
             default False
-        :return: the ``data`` of the answer, tenants under ``tenantBackupSetList``
+        :return: the ``data`` of the response, tenants under ``tenantBackupSetList``
         :raises OceanBaseNotFoundError: there is no such backup set, or none yet
         :raises OceanBaseCloudError: any other failure, by its subclass
         """
@@ -110,22 +110,22 @@ class OceanBaseHook(BaseHook):
         )
         backup_set, request_id = self.fetch(request)
         if backup_set is None:
-            what = "the answer has no data, so that the backup is not registered, or not yet"
+            what = "the response has no data, so that the backup is not registered, or not yet"
             raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
         return backup_set
 
     def find_backup_set(
         self, instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
     ) -> BackupSet | None:
-        """Return a backup set as :meth:`get_backup_set` does, but None if the answer has no data.
+        """Return a backup set as :meth:`get_backup_set` does, but None if the response has no data.
 
-        As far as is known, that is the answer for a backup that is not registered yet.
+        As far as is known, that is the response for a backup that is not registered yet.
 
         :param instance_id: ID of the OceanBase cluster
         :param backup_task_id: ID of the backup task, such as ``bak-********``
         :param check_backup_set_download_enable: have the API check whether the set can be downloaded;
             default False
-        :return: the ``data`` of the answer, or None
+        :return: the ``data`` of the response, or None
         :raises OceanBaseNotFoundError: HTTP 404
         :raises OceanBaseCloudError: any other failure, by its subclass
         """

@@ -118,7 +118,7 @@ class StartBackupOperator(BackupStart):
     With ``wait_for_completion`` the task waits until the backup set is DONE, by the rule of
     :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor`, and XCom ``backup_set`` is its summary.
 
-    - If it is not known whether a backup was started (no answer, HTTP 408 or 5xx, an answer that cannot be
+    - If it is not known whether a backup was started (no response, HTTP 408 or 5xx, a response that cannot be
       read), the task fails with ``BackupStartUnknownError``, and Airflow does not retry it.
     - On Airflow 3.3 and newer the ID is kept as task state, ``backup_task_id``. A later try continues with
       the backup that an earlier one started, and starts another only when that one has failed. If a try was

@@ -27,8 +27,8 @@ class BackupSetSensor(WaitSensor):
       not, and for a backup that is not registered yet, the task keeps waiting.
     - If the first poll of the task fails, after retries within about 30 seconds, so does the task: a wrong
       host or key shows at once.
-    - Later, an outage (network, timeout, HTTP 408, 429 or 5xx, an answer that is not the documented JSON) is
-      waited out. An answer that will not change (404, ``success: false``, or HTTP 401 or 403 after the
+    - Later, an outage (network, timeout, HTTP 408, 429 or 5xx, a response that is not the documented JSON) is
+      waited out. A response that will not change (404, ``success: false``, or HTTP 401 or 403 after the
       connection was read again) fails the task with an
       :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError`.
 

@@ -57,7 +57,7 @@ def test_transient() -> None:
     assert {error_class.__name__ for error_class in CLOUD_ERRORS if error_class.transient} == {
         "OceanBaseThrottledError",
         "OceanBaseUnavailableError",
-        "OceanBaseMalformedAnswerError",
+        "OceanBaseMalformedResponseError",
     }
 
 

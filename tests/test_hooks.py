@@ -15,7 +15,7 @@ from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseInputError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
     OceanBaseThrottledError,
@@ -169,7 +169,7 @@ def test_only_digest_is_answered(server: requests_mock.Mocker) -> None:
 def test_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 100)
     server.get(URL, json=answer())
-    with pytest.raises(OceanBaseMalformedAnswerError, match="larger than"):
+    with pytest.raises(OceanBaseMalformedResponseError, match="larger than"):
         OceanBaseHook().fetch(backup_set_request("ob-1", "bak-1"), retry=False)
 
 

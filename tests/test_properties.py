@@ -76,7 +76,7 @@ headers = st.dictionaries(st.sampled_from([*protocol.HEADERS_READ, "X-Other"]), 
 
 
 def read(status: int, names: dict[str, str], body: bytes) -> BackupSet | None:
-    return protocol.read_answer(REQUEST, "mine", status, CaseInsensitiveDict(names), body).data
+    return protocol.read_response(REQUEST, "mine", status, CaseInsensitiveDict(names), body).data
 
 
 @given(http_statuses, headers, bodies)

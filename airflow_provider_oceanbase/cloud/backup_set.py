@@ -108,7 +108,7 @@ def backup_set_request(
 
 
 def read_backup_set(data: object) -> BackupSet | None:
-    """Return ``data`` of an answer as a backup set, None if it is empty ("not registered yet").
+    """Return ``data`` of the response as a backup set, None if it is empty ("not registered yet").
 
     Only what decisions depend on is checked: status, validity and the shape of the list. All other fields
     pass through.

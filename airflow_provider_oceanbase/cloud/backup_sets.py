@@ -11,7 +11,7 @@ from airflow_provider_oceanbase.cloud.backup_set import read_backup_set
 from airflow_provider_oceanbase.cloud.query import Answer, Request, path_segment
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     shown,
 )
 
@@ -120,7 +120,7 @@ class BackupSetPages:
     def take(self, page: BackupSetPage, request_id: str) -> list[BackupSet]:
         """Take the answer to ``request``; return its new sets.
 
-        :raises OceanBaseMalformedAnswerError: the list does not end
+        :raises OceanBaseMalformedResponseError: the list does not end
         """
         by_id = {backup_set["backupSetId"]: backup_set for backup_set in page.backup_sets}
         self._pages += 1
@@ -138,7 +138,7 @@ class BackupSetPages:
             if self._fruitless > _MAX_FRUITLESS_PAGES or self._pages >= MAX_PAGES:
                 request = self._list.page(self._number)
                 what = f"the list does not end: after {self._pages} pages the API says that there are more"
-                raise request.error(OceanBaseMalformedAnswerError, what, request_id=request_id)
+                raise request.error(OceanBaseMalformedResponseError, what, request_id=request_id)
             self._number += 1
         elif (missing or len(self._totals) > 1) and self._passes < _PASSES:
             self._number, self._fruitless, self._listed, self._totals = 1, 0, set(), set()
@@ -156,7 +156,7 @@ class BackupSetPages:
 
 
 def read_backup_set_page(data: object) -> BackupSetPage:
-    """Return ``data`` of an answer as a page of the list.
+    """Return ``data`` of the response as a page of the list.
 
     :raises ValueError: the data are not of the documented shape
     """

@@ -1,4 +1,4 @@
-"""The body of an answer: unpacked and bounded by one rule, whichever HTTP library receives it.
+"""The body of a response: unpacked and bounded by one rule, whichever HTTP library receives it.
 
 The libraries can unpack a body themselves, but some versions only as a whole: a few hostile kilobytes become
 gigabytes.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseUnavailableError,
 )
@@ -22,7 +22,7 @@ def diagnosis(error: OceanBaseCloudError, endpoint: Endpoint) -> str:
         return "The AccessKey is wrong or disabled: check login and password."
     if isinstance(error, OceanBaseUnavailableError) and error.status_code is None:
         return f"Nothing answers as {endpoint.origin}: check host, port, verify and proxy."
-    if isinstance(error, OceanBaseMalformedAnswerError | OceanBaseNotFoundError):
+    if isinstance(error, OceanBaseMalformedResponseError | OceanBaseNotFoundError):
         return f"{endpoint.origin} does not answer as OceanBase Cloud does: check host."
     if endpoint.project_id is not None and not error.transient:
         return f"Project {endpoint.project_id!r} may not exist, or not for this AccessKey: check project_id."

@@ -1,4 +1,4 @@
-"""The protocol of the API: headers to send, answers to read, limits that protect the client.
+"""The protocol of the API: headers to send, responses to read, limits that protect the client.
 
 Tasks and triggers share every rule here; a transport adds only how bytes travel.
 """
@@ -19,7 +19,7 @@ from airflow_provider_oceanbase.cloud.query import Answer, Request, T
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
     OceanBaseThrottledError,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
-#: An answer is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
+#: A response is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 #: A body may trickle in for this many timeouts.
 BODY_TIMEOUTS = 10
@@ -40,7 +40,7 @@ BODY_TIMEOUTS = 10
 MAX_CHALLENGE_BODY_BYTES = 64 * 1024
 #: A longer Retry-After is cut: a server's mistake must not cost a night.
 MAX_RETRY_AFTER_SECONDS = 3600.0
-#: Headers that :func:`read_answer` uses.
+#: Headers that :func:`read_response` uses.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 
 
@@ -69,32 +69,32 @@ def request_headers(endpoint: Endpoint, client: str) -> dict[str, str]:
     return headers
 
 
-def read_answer(
+def read_response(
     request: Request[T], request_id: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> Answer[T]:
-    """Read any answer of the server.
+    """Read any response of the server.
 
     :param request_id: ID that was sent
-    :param headers: headers of the answer, looked up without regard to case; repeated ones joined by commas
-    :raises OceanBaseCloudError: any answer but HTTP 200 with ``success: true``
+    :param headers: headers of the response, looked up without regard to case; repeated ones joined by commas
+    :raises OceanBaseCloudError: any response but HTTP 200 with ``success: true``
     """
     envelope = _envelope(body)
     known: dict[str, Any] = {"status_code": status, "request_id": _text(envelope, "requestId") or request_id}
     if status == 200 and envelope is None:
         kind = shown(headers.get("Content-Type") or "no content type")
-        what = f"the answer is not the documented JSON ({len(body)} bytes of {kind})"
-        raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known)
+        what = f"the response is not the documented JSON ({len(body)} bytes of {kind})"
+        raise request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, **known)
     fields = envelope or {}
     if status == 200 and fields.get("success") is True:
         try:
             return Answer(request.read(fields.get("data")), known["request_id"])
         except ValueError as problem:
-            what = f"the answer's {problem}"
-            raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known) from None
+            what = f"the response's {problem}"
+            raise request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, **known) from None
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
     if status == 200 and fields.get("success") is not False:
-        what = "the answer has no field success"
-        raise request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, **known)
+        what = "the response has no field success"
+        raise request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, **known)
     # Any other 2xx is no refusal, and a gateway answers 5xx for a server that keeps working.
     known["may_have_acted"] = 200 < status < 300 or status == 408 or status >= 500
     raise _refusal(request, status, headers, known)
@@ -119,7 +119,7 @@ def _refusal(
         return request.error(OceanBaseUnavailableError, "the service failed", **known)
     if 300 <= status < 400:
         hint = "Redirects are not followed: set host of the connection to the API host itself."
-        return request.error(OceanBaseRefusedError, "the answer is a redirect", hint=hint, **known)
+        return request.error(OceanBaseRefusedError, "the response is a redirect", hint=hint, **known)
     return request.error(OceanBaseRefusedError, "the request was refused", **known)
 
 
@@ -141,7 +141,7 @@ def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any])
 def unreachable(
     request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception, *, sent: bool = True
 ) -> OceanBaseCloudError:
-    """Return the error for a request without a complete answer.
+    """Return the error for a request without a complete response.
 
     :param sent: whether the server may have received the request
     """
@@ -149,16 +149,16 @@ def unreachable(
     while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
         root = deeper
     if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
-        what = f"no complete answer from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"
+        what = f"no complete response from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"
     else:
-        what = f"no complete answer from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
+        what = f"no complete response from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
     return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
 
 
 def too_large(request: Request[Any], request_id: str) -> OceanBaseCloudError:
-    """Return the error for an answer of over ``MAX_BODY_BYTES``."""
-    what = f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB"
-    return request.error(OceanBaseMalformedAnswerError, what, may_have_acted=True, request_id=request_id)
+    """Return the error for a response of over ``MAX_BODY_BYTES``."""
+    what = f"the response is larger than {MAX_BODY_BYTES // 2**20} MiB"
+    return request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, request_id=request_id)
 
 
 def retry_after(header: str | None) -> float | None:

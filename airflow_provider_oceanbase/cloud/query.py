@@ -24,7 +24,7 @@ Exchange: TypeAlias = Generator["Request[Any]", "Answer[Any]", "Answer[T_co]"]
 
 
 class Answer(NamedTuple, Generic[T_co]):
-    """What a successful answer holds, read and checked, and the ID that names the request."""
+    """The answer to a query: the data of successful responses, checked, and the ID that names the request."""
 
     data: T_co
     request_id: str
@@ -32,12 +32,12 @@ class Answer(NamedTuple, Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T_co]):
-    """A request to the API, how its answer is read, and how errors name what is requested.
+    """A request to the API, how its response is read, and how errors name what is requested.
 
     :param path: path of the URL, percent-encoded
     :param query: query of the URL without ``requestId``, percent-encoded
     :param subject: what is requested, in words
-    :param read: makes the result of the answer's ``data``; a ``ValueError`` says what is wrong with them
+    :param read: makes the result of the response's ``data``; a ``ValueError`` says what is wrong with them
     :param method: HTTP method
     :param body: what to send as JSON, None for nothing
     """

@@ -66,7 +66,7 @@ def start_backup_request(
 
 
 def read_backup_task_id(data: object) -> str:
-    """Return the ID in ``data`` of an answer.
+    """Return the ID in ``data`` of the response.
 
     :raises ValueError: there is none
     """

@@ -104,7 +104,7 @@ class AiohttpClient:
                 self._lanes.put_nowait(lane)
         except (aiohttp.ClientError, OSError) as error:
             raise protocol.unreachable(request, request_id, self.endpoint, error) from None
-        return protocol.read_answer(request, request_id, status, headers, body)
+        return protocol.read_response(request, request_id, status, headers, body)
 
     async def _send_once(
         self, session: aiohttp.ClientSession, lane: Lane, request: Request[Any], request_id: str

@@ -80,7 +80,7 @@ class RequestsClient:
             # answer to a challenge, and a request without it is none.
             sent = body_sent is None or body_sent.tell() > 0
             raise protocol.unreachable(request, request_id, self.endpoint, error, sent=sent) from None
-        return protocol.read_answer(request, request_id, response.status_code, response.headers, body)
+        return protocol.read_response(request, request_id, response.status_code, response.headers, body)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()

@@ -19,7 +19,7 @@ from airflow_provider_oceanbase.cloud.backup_sets import (
 from airflow_provider_oceanbase.cloud.query import run_exchange
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
@@ -137,7 +137,7 @@ def test_a_list_without_end_is_an_error() -> None:
     same = BackupSetPage([{"backupSetId": "a", "status": "DONE"}], None, True)
     for _ in range(21):
         pages.take(same, "r")
-    with pytest.raises(OceanBaseMalformedAnswerError, match="the list does not end") as caught:
+    with pytest.raises(OceanBaseMalformedResponseError, match="the list does not end") as caught:
         pages.take(same, "r-9")
     assert caught.value.request_id == "r-9"
     assert "the backup sets of instance 'ob-1'" in str(caught.value)

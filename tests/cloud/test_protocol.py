@@ -16,7 +16,7 @@ from airflow_provider_oceanbase.cloud.query import Answer
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
     OceanBaseThrottledError,
@@ -32,7 +32,7 @@ DIGEST = 'Digest realm="r", nonce="n", qop="auth"'
 def read(status: int, body: object, **headers: str) -> Answer:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     names = CaseInsensitiveDict({name.replace("_", "-"): value for name, value in headers.items()})
-    return protocol.read_answer(REQUEST, "mine", status, names, raw)
+    return protocol.read_response(REQUEST, "mine", status, names, raw)
 
 
 def test_headers() -> None:
@@ -81,19 +81,19 @@ def test_success() -> None:
             200,
             b"<html>",
             {"Content_Type": "text/html"},
-            OceanBaseMalformedAnswerError,
+            OceanBaseMalformedResponseError,
             "6 bytes of text/html",
         ),
-        (200, b'{"success": tr', {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
-        (200, b"\xff\xfe\x00", {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
-        (200, b"[" * 100_000, {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
-        (200, b'{"success": true, "data": NaN}', {}, OceanBaseMalformedAnswerError, "documented JSON"),
-        (200, b'{"success": true, "data": 1e999}', {}, OceanBaseMalformedAnswerError, "documented JSON"),
-        (200, [], {}, OceanBaseMalformedAnswerError, "not the documented JSON"),
-        (200, {}, {}, OceanBaseMalformedAnswerError, "no field success"),
-        (200, {"success": "true"}, {}, OceanBaseMalformedAnswerError, "no field success"),
-        (200, {"success": 1}, {}, OceanBaseMalformedAnswerError, "no field success"),
-        (200, {"success": True, "data": 7}, {}, OceanBaseMalformedAnswerError, "data are no object"),
+        (200, b'{"success": tr', {}, OceanBaseMalformedResponseError, "not the documented JSON"),
+        (200, b"\xff\xfe\x00", {}, OceanBaseMalformedResponseError, "not the documented JSON"),
+        (200, b"[" * 100_000, {}, OceanBaseMalformedResponseError, "not the documented JSON"),
+        (200, b'{"success": true, "data": NaN}', {}, OceanBaseMalformedResponseError, "documented JSON"),
+        (200, b'{"success": true, "data": 1e999}', {}, OceanBaseMalformedResponseError, "documented JSON"),
+        (200, [], {}, OceanBaseMalformedResponseError, "not the documented JSON"),
+        (200, {}, {}, OceanBaseMalformedResponseError, "no field success"),
+        (200, {"success": "true"}, {}, OceanBaseMalformedResponseError, "no field success"),
+        (200, {"success": 1}, {}, OceanBaseMalformedResponseError, "no field success"),
+        (200, {"success": True, "data": 7}, {}, OceanBaseMalformedResponseError, "data are no object"),
     ],
 )
 def test_failures(
@@ -204,6 +204,6 @@ def test_unreachable_names_the_root() -> None:
     except RuntimeError as error:
         mapped = protocol.unreachable(REQUEST, "mine", ENDPOINT, error)
     assert isinstance(mapped, OceanBaseUnavailableError)
-    assert "no complete answer from https://api.example (ConnectionRefusedError: [Errno 111]" in str(mapped)
+    assert "no complete response from https://api.example (ConnectionRefusedError: [Errno 111]" in str(mapped)
     assert mapped.request_id == "mine"
     assert "in time (timeout 30 s)" in str(protocol.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))

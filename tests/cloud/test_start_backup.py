@@ -168,7 +168,7 @@ def test_any_answer_gives_an_id_or_says_whether_a_backup_may_run(
     status: int, names: dict[str, str], body: bytes
 ) -> None:
     try:
-        found = protocol.read_answer(request(), "mine", status, CaseInsensitiveDict(names), body).data
+        found = protocol.read_response(request(), "mine", status, CaseInsensitiveDict(names), body).data
     except OceanBaseCloudError as error:
         refused = 300 <= status < 500 and status != 408
         if status == 200:
@@ -186,7 +186,7 @@ def test_any_answer_gives_an_id_or_says_whether_a_backup_may_run(
 def test_reading_never_acts(status: int, names: dict[str, str], body: bytes) -> None:
     reading = protocol.list_instances_request(page_size=1)
     try:
-        protocol.read_answer(reading, "mine", status, CaseInsensitiveDict(names), body)
+        protocol.read_response(reading, "mine", status, CaseInsensitiveDict(names), body)
     except OceanBaseCloudError as error:
         assert error.repeatable is error.transient
 

@@ -35,7 +35,7 @@ from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
     OceanBaseThrottledError,
@@ -106,39 +106,41 @@ FAULTS: dict[str, Fault] = {
         answer(ENVELOPE), OceanBaseRefusedError, "quote the requestId to OceanBase support"
     ),
     "success missing": Fault(
-        answer({"data": {"status": "DONE"}}), OceanBaseMalformedAnswerError, "no field success"
+        answer({"data": {"status": "DONE"}}), OceanBaseMalformedResponseError, "no field success"
     ),
     "captive portal": Fault(
-        answer(HTML, Content_Type="text/html"), OceanBaseMalformedAnswerError, "37 bytes of text/html"
+        answer(HTML, Content_Type="text/html"), OceanBaseMalformedResponseError, "37 bytes of text/html"
     ),
     "truncated JSON": Fault(
         answer(json.dumps(vendors_answer()).encode()[:-9]),
-        OceanBaseMalformedAnswerError,
+        OceanBaseMalformedResponseError,
         "not the documented JSON",
     ),
     "data of a wrong type": Fault(
-        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedAnswerError, "data are no object"
+        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedResponseError, "data are no object"
     ),
-    "no status": Fault(backup_set(status=None), OceanBaseMalformedAnswerError, "data have no status"),
+    "no status": Fault(backup_set(status=None), OceanBaseMalformedResponseError, "data have no status"),
     "tenants of a wrong type": Fault(
-        backup_set(tenantBackupSetList=[None]), OceanBaseMalformedAnswerError, "an entry that is no object"
+        backup_set(tenantBackupSetList=[None]), OceanBaseMalformedResponseError, "an entry that is no object"
     ),
     "short body": Fault(
         answer(b'{"success": true', length=999),
         OceanBaseUnavailableError,
-        "no complete answer from http://127",
+        "no complete response from http://127",
     ),
-    "reset": Fault(reset(), OceanBaseUnavailableError, "no complete answer from http://127"),
+    "reset": Fault(reset(), OceanBaseUnavailableError, "no complete response from http://127"),
     "reset in the body": Fault(
         reset(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
         OceanBaseUnavailableError,
-        "no complete answer",
+        "no complete response",
     ),
-    "not HTTP": Fault(reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "no complete answer"),
+    "not HTTP": Fault(
+        reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "no complete response"
+    ),
     "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", 0.3),
     "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)", 0.3),
-    "endless body": Fault(endless, OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
-    "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedAnswerError, "the answer is larger than 1 MiB"),
+    "endless body": Fault(endless, OceanBaseMalformedResponseError, "the response is larger than 1 MiB"),
+    "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedResponseError, "the response is larger than 1 MiB"),
     "no gzip": Fault(
         answer(b"plain", Content_Encoding="gzip"),
         OceanBaseUnavailableError,
@@ -155,7 +157,7 @@ FAULTS: dict[str, Fault] = {
         "the packed body goes on after its end",
     ),
     "unknown packing": Fault(
-        answer(b"packed", Content_Encoding="br"), OceanBaseMalformedAnswerError, "not the documented JSON"
+        answer(b"packed", Content_Encoding="br"), OceanBaseMalformedResponseError, "not the documented JSON"
     ),
     "redirect to itself": Fault(
         answer(b"", 302, Location="/api"), OceanBaseRefusedError, "Redirects are not followed"

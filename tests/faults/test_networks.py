@@ -33,7 +33,7 @@ def assert_unreachable(says: str, logged: Callable[[], str]) -> None:
     assert says in str(caught.value)
     assert "Check host, port, verify and proxy of the connection" in str(caught.value)
     for mode in MODES:
-        with pytest.raises(OceanBaseUnavailableError, match="no complete answer from"):
+        with pytest.raises(OceanBaseUnavailableError, match="no complete response from"):
             wait(mode)
     logged()
     event = asyncio.run(fire(trigger(timeout=0.2)))
@@ -130,7 +130,7 @@ def test_proxy_refuses_a_tunnel(monkeypatch: pytest.MonkeyPatch, logged: Callabl
 def test_proxy_dies(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
     with serve(reset()) as proxy:
         proxied(monkeypatch, proxy, "https://api.example")
-        assert_unreachable("no complete answer from https://api.example", logged)
+        assert_unreachable("no complete response from https://api.example", logged)
 
 
 @pytest.mark.parametrize("mode", MODES)

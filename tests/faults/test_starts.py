@@ -55,13 +55,13 @@ def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) ->
 
 
 UNKNOWN: dict[str, tuple[Behaviour, str]] = {
-    "no answer": (hang, "no complete answer from http"),
+    "no answer": (hang, "no complete response from http"),
     "closed": (lambda exchange: False, "RemoteDisconnected"),
     "reset": (reset(), "ConnectionResetError"),
-    "reset in the head": (reset(b"HTTP/1.1 200 OK\r\nContent-"), "no complete answer from http"),
+    "reset in the head": (reset(b"HTTP/1.1 200 OK\r\nContent-"), "no complete response from http"),
     "short body": (answer({"success": True}, length=1000), "IncompleteRead"),
-    "dripping body": (drip, "no complete answer from http"),
-    "no HTTP": (reset(b"220 smtp.example ESMTP\r\n\r\n"), "no complete answer from http"),
+    "dripping body": (drip, "no complete response from http"),
+    "no HTTP": (reset(b"220 smtp.example ESMTP\r\n\r\n"), "no complete response from http"),
     "408": (answer(ENVELOPE, 408), "HTTP status 408"),
     "500": (answer(ENVELOPE, 500), "the service failed (HTTP status 500, requestId theirs)"),
     "502 with HTML": (answer(b"<html>", 502), "HTTP status 502"),
@@ -241,7 +241,7 @@ def assert_never_sent(hook: OceanBaseHook) -> None:
     attempts: list[Any] = []
     send = hook._client._send
     hook._client._send = lambda request: (attempts.append(request), send(request))[1]  # type: ignore[method-assign]
-    with pytest.raises(OceanBaseUnavailableError, match="no complete answer from") as caught:
+    with pytest.raises(OceanBaseUnavailableError, match="no complete response from") as caught:
         start(hook)
     assert not caught.value.may_have_acted
     assert len(attempts) == RETRY_ATTEMPTS

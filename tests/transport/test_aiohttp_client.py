@@ -17,7 +17,7 @@ from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseRefusedError,
     OceanBaseUnavailableError,
 )
@@ -204,9 +204,13 @@ def test_https(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("failure", "error_class", "says"),
     [
-        ({"drop": True}, OceanBaseUnavailableError, "no complete answer from http://127.0.0.1:"),
-        ({"status": 200, "body": b"<html>"}, OceanBaseMalformedAnswerError, "6 bytes of text/html"),
-        ({"status": 200, "body": b"x" * 2000}, OceanBaseMalformedAnswerError, "the answer is larger than"),
+        ({"drop": True}, OceanBaseUnavailableError, "no complete response from http://127.0.0.1:"),
+        ({"status": 200, "body": b"<html>"}, OceanBaseMalformedResponseError, "6 bytes of text/html"),
+        (
+            {"status": 200, "body": b"x" * 2000},
+            OceanBaseMalformedResponseError,
+            "the response is larger than",
+        ),
         ({"status": 302, "headers": {"Location": "/elsewhere"}}, OceanBaseRefusedError, "a redirect"),
     ],
 )

@@ -104,8 +104,8 @@ def test_error_is_the_same_in_all_modes(mode: str, cloud: CloudEmulator) -> None
         wait(mode)
     request_id = cloud.requests[-1].query["requestId"]
     assert str(caught.value) == (
-        "Request for backup task 'bak-1' of instance 'ob-1' failed: the request was refused (HTTP status 400, "
-        f"errorCode E001R000, errorMessage Unknown Error, requestId {request_id}). "
+        "Request for backup task 'bak-1' of instance 'ob-1' failed: the request was refused "
+        f"(HTTP status 400, errorCode E001R000, errorMessage Unknown Error, requestId {request_id}). "
         "errorCode and errorMessage say why; quote the requestId to OceanBase support."
     )
 

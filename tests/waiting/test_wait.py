@@ -10,7 +10,7 @@ from conftest import backup_set
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseAuthenticationError,
-    OceanBaseMalformedAnswerError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
@@ -84,7 +84,7 @@ def test_first_error_is_raised_later_ones_are_waited_out(caplog: pytest.LogCaptu
     later.answered(backup_set(status="DOING"), "r")
     caplog.clear()
     later.failed(error)
-    later.failed(OceanBaseMalformedAnswerError("html"))
+    later.failed(OceanBaseMalformedResponseError("html"))
     later.answered(backup_set(status="DOING"), "r")
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "answers again" in caplog.text
