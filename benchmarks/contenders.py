@@ -14,7 +14,7 @@ import ssl
 import sys
 import time
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -122,12 +122,12 @@ async def trigger() -> AsyncIterator[Polling]:
 
 @asynccontextmanager
 async def client() -> AsyncIterator[Polling]:
-    """``CloudClient.ask``: the trigger's client alone."""
+    """``AiohttpClient.fetch``: the trigger's client alone."""
     from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
-    from airflow_provider_oceanbase.transport.aiohttp_client import shared_client
+    from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient
 
     wanted = [backup_set_request(INSTANCE_ID, f"bak-{index}") for index in range(IN_FLIGHT)]
-    async with shared_client(endpoint()) as shared:
+    async with aclosing(AiohttpClient(endpoint())) as shared:
 
         async def polling(seconds: float) -> None:
             await in_flight(seconds, lambda index: shared.fetch(wanted[index]))

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -34,9 +34,9 @@ async def lanes() -> AsyncIterator[Poll]:
     """The provider's client."""
     from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-    from airflow_provider_oceanbase.transport.aiohttp_client import shared_client
+    from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient
 
-    async with shared_client(endpoint()) as client:
+    async with aclosing(AiohttpClient(endpoint())) as client:
 
         async def poll(index: int) -> bool:
             try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
-from airflow_provider_oceanbase.transport import aiohttp_client
+from airflow_provider_oceanbase.transport import shared_poll
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
 from benchmarks.measures import CONN_ID, INSTANCE_ID, take_stdout
 
@@ -61,7 +61,7 @@ async def soak(waits: int, poke_interval: float, seconds: float, say: Callable[[
             "events": events,
             "samples": samples,
             "connections": max(connections),
-            "clients": len(aiohttp_client._clients),
+            "clients": len(shared_poll._clients),
             "files_before": files_before,
             "files": process.num_fds(),
         }

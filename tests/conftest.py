@@ -69,12 +69,12 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
     """An emulator, to which the connection leads; no client stays open."""
     from airflow_provider_oceanbase.testing import CloudEmulator
-    from airflow_provider_oceanbase.transport import aiohttp_client
+    from airflow_provider_oceanbase.transport import shared_poll
 
     with CloudEmulator() as cloud:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
         yield cloud
-    assert aiohttp_client._clients == {}
+    assert shared_poll._clients == {}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from conftest import SECRET, set_connection
 from modes import fire
 
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.transport import aiohttp_client
+from airflow_provider_oceanbase.transport import shared_poll
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 
@@ -23,7 +23,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
     with CloudEmulator() as cloud:
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
         yield cloud
-    assert aiohttp_client._clients == {}
+    assert shared_poll._clients == {}
 
 
 def trigger(**options: Any) -> BackupSetTrigger:
@@ -161,7 +161,7 @@ def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
             wait.cancel()
         results = await asyncio.gather(*waits, return_exceptions=True)
         assert [type(result) for result in results] == [asyncio.CancelledError] * 3
-        assert aiohttp_client._clients == {}
+        assert shared_poll._clients == {}
 
     asyncio.run(cancel_in_mid_wait())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.compat.sdk import read_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient, SharedPoll, shared_client
+from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
@@ -22,22 +22,19 @@ class TriggerConnection:
     """
 
     # A wait keeps one for hours.
-    __slots__ = ("_client", "_conn_id", "_poll", "_query")
+    __slots__ = ("_conn_id", "_poll", "_query")
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
-        self._client: AiohttpClient | None = None
-        self._query: Query[Any] | None = None
         self._poll: SharedPoll[Any] | None = None
+        self._query: Query[Any] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._poll is not None:
-            self._poll.leave()
-        if self._client is not None:
-            await self._client.release()
+            await self._poll.leave()
 
     @property
     def age(self) -> float:
@@ -51,28 +48,26 @@ class TriggerConnection:
         :raises OceanBaseCloudError: what failed
         """
         poll: SharedPoll[T] | None = self._poll
-        if poll is None or self._query is not query:
+        if poll is None:
             # Not before the first poll, so that many waits do not all read their connections at once.
-            poll = self._join(self._client or await self._connect(), query)
+            poll = await self._join(await self._endpoint(), query)
+        elif self._query is not query:
+            poll = await self._join(poll.client.endpoint, query)
         try:
             return await poll.fetch(max_age=max_age)
         except OceanBaseCloudError as error:
             if not error.outdated:
                 raise
-        poll = self._join(await self._connect(), query)
+        poll = await self._join(await self._endpoint(), query)
         return await poll.fetch()
 
-    async def _connect(self) -> AiohttpClient:
-        endpoint = Endpoint.from_connection(*await read_connection(self._conn_id))
-        former, self._client = self._client, shared_client(endpoint).acquire()
-        if former is not None:
-            # Only now: if nothing has changed, it is the same client, and stays open.
-            await former.release()
-        return self._client
+    async def _endpoint(self) -> Endpoint:
+        return Endpoint.from_connection(*await read_connection(self._conn_id))
 
-    def _join(self, client: AiohttpClient, query: Query[T]) -> SharedPoll[T]:
-        former, self._poll, self._query = self._poll, client.join(query), query
+    async def _join(self, endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
+        poll = join(endpoint, query)
+        former, self._poll, self._query = self._poll, poll, query
         if former is not None:
-            # Only now, for the same reason.
-            former.leave()
-        return self._poll
+            # Only now: if nothing has changed, it is the same poll, and its client stays open.
+            await former.leave()
+        return poll

@@ -55,8 +55,8 @@ def keep_api_server() -> None:
 def handle(action: str, environ: dict[str, str], **arguments: str) -> dict[str, Any]:
     set_environment(environ)
     answer = ACTIONS[action](**arguments)
-    if (client := sys.modules.get("airflow_provider_oceanbase.transport.aiohttp_client")) and client._clients:
-        raise AssertionError(f"clients stay open: {client._clients}")
+    if (shared := sys.modules.get("airflow_provider_oceanbase.transport.shared_poll")) and shared._clients:
+        raise AssertionError(f"clients stay open: {shared._clients}")
     return answer
 
 

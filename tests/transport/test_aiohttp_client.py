@@ -4,8 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.transport import aiohttp_client
-from airflow_provider_oceanbase.transport.aiohttp_client import LANES, shared_client
+from airflow_provider_oceanbase.transport.aiohttp_client import LANES, AiohttpClient
 
 REQUEST = backup_set_request("ob-1", "bak-1")
 
@@ -33,7 +31,6 @@ def cloud() -> Iterator[CloudEmulator]:
     with CloudEmulator() as cloud:
         cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
         yield cloud
-    assert aiohttp_client._clients == {}
 
 
 def endpoint(origin: str, **fields: Any) -> Endpoint:
@@ -46,7 +43,7 @@ def statuses(cloud: CloudEmulator) -> list[int]:
 
 
 async def ask(target: Endpoint, times: int = 1, at_once: int = 1) -> list[Any]:
-    async with shared_client(target) as shared:
+    async with aclosing(AiohttpClient(target)) as shared:
         results: list[Any] = []
         for _ in range(times):
             asked = (shared.fetch(REQUEST) for _ in range(at_once))
@@ -108,7 +105,7 @@ def test_the_path_is_signed_as_it_is_sent(backup_task_id: str) -> None:
         cloud.add_backup_set("ob:1/é", backup_task_id, statuses=("DONE",))
 
         async def one() -> Any:
-            async with shared_client(endpoint(cloud.url)) as shared:
+            async with aclosing(AiohttpClient(endpoint(cloud.url))) as shared:
                 return await shared.fetch(backup_set_request("ob:1/é", backup_task_id))
 
         assert run(one()).data["backupSetId"] == backup_task_id
@@ -122,29 +119,6 @@ def test_wrong_secret(cloud: CloudEmulator) -> None:
     assert statuses(cloud) == [401, 401]
 
 
-def test_clients_are_shared_by_equal_endpoints(cloud: CloudEmulator) -> None:
-    target = endpoint(cloud.url)
-
-    async def scenario() -> None:
-        async with shared_client(target) as first:
-            async with (
-                shared_client(replace(target)) as second,
-                shared_client(replace(target, access_key_secret="another")) as other,
-            ):
-                assert first is second
-                assert other is not first
-                assert len(aiohttp_client._clients) == 2
-            assert list(aiohttp_client._clients.values()) == [first]
-            await first.fetch(REQUEST)
-        assert aiohttp_client._clients == {}
-        async with shared_client(target) as later:
-            assert later is not first
-            await later.fetch(REQUEST)
-
-    run(scenario())
-    assert statuses(cloud) == [401, 200] * 2
-
-
 def test_loops_do_not_share(cloud: CloudEmulator) -> None:
     target = endpoint(cloud.url)
     for _ in range(2):
@@ -156,7 +130,7 @@ def test_cancelled_user_leaves_the_others_alone(cloud: CloudEmulator) -> None:
     target = endpoint(cloud.url)
 
     async def scenario() -> None:
-        async with shared_client(target) as shared:
+        async with aclosing(AiohttpClient(target)) as shared:
             # Cancelled while the session opens, and while it sends.
             for rounds in (1, 50):
                 doomed = asyncio.create_task(shared.fetch(REQUEST))
@@ -175,7 +149,7 @@ def test_unusable_bundle_is_read_again(cloud: CloudEmulator, tmp_path: Path) -> 
     bundle.write_text("nonsense")
 
     async def scenario() -> None:
-        async with shared_client(endpoint(cloud.url, verify=str(bundle))) as shared:
+        async with aclosing(AiohttpClient(endpoint(cloud.url, verify=str(bundle)))) as shared:
             with pytest.raises(OceanBaseUnavailableError, match="SSLError"):
                 await shared.fetch(REQUEST)
             make_certificate(bundle)
@@ -278,12 +252,3 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[0].startswith("GET http://api.example/api/v2/instances/ob-1/")
     assert "Proxy-Authorization: Basic dXNlcjpwYXNz" in lines
     assert "the proxy wants a password" in str(error)
-
-
-def test_client_that_never_asked_closes() -> None:
-    async def scenario() -> None:
-        async with shared_client(endpoint("http://127.0.0.1:1")):
-            assert len(aiohttp_client._clients) == 1
-        assert aiohttp_client._clients == {}
-
-    run(scenario())

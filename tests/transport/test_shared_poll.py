@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from modes import fire
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.transport import aiohttp_client
+from airflow_provider_oceanbase.transport import shared_poll
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
 
 WAITS = 30
@@ -34,6 +35,11 @@ def wait(*triggers: Any) -> list[Any]:
         return await asyncio.gather(*map(fire, triggers))
 
     return asyncio.run(all_at_once())
+
+
+def endpoint(cloud: CloudEmulator) -> Endpoint:
+    connection = Connection(uri=cloud.connection_uri)
+    return Endpoint.from_connection(connection, connection.extra_dejson)
 
 
 def polls(cloud: CloudEmulator) -> list[float]:
@@ -108,21 +114,42 @@ def test_a_rotated_key_is_read_afresh_by_all(cloud: CloudEmulator, monkeypatch: 
 
 def test_an_old_answer_is_for_who_takes_it(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
-    query = backup_set_request("ob-1", "bak-1")
 
-    async def ask() -> list[str]:
-        connection = Connection(uri=cloud.connection_uri)
-        async with aiohttp_client.shared_client(
-            Endpoint.from_connection(connection, connection.extra_dejson)
-        ) as one:
-            poll = one.join(query)
-            assert one.join(backup_set_request("ob-1", "bak-1")) is poll
-            answers = [await poll.fetch(max_age=age) for age in (60, 60, 0)]
-            poll.leave()
-            poll.leave()
+    async def poll() -> list[str]:
+        polls = [shared_poll.join(endpoint(cloud), backup_set_request("ob-1", "bak-1")) for _ in range(2)]
+        assert polls[0] is polls[1]
+        answers = [await polls[0].fetch(max_age=age) for age in (60, 60, 0)]
+        for one in polls:
+            await one.leave()
         return [answer.data["status"] for answer in answers if answer.data]
 
-    assert asyncio.run(ask()) == ["DOING", "DOING", "DONE"]
+    assert asyncio.run(poll()) == ["DOING", "DOING", "DONE"]
+
+
+def test_equal_endpoints_share_a_client_until_its_last_poll(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+
+    async def scenario() -> None:
+        target, (one, other) = endpoint(cloud), (backup_set_request("ob-1", name) for name in ("bak-1", "b"))
+        first = shared_poll.join(target, one)
+        second = shared_poll.join(replace(target), other)
+        elsewhere = shared_poll.join(replace(target, access_key_secret="another"), one)
+        assert first.client is second.client
+        assert first.client is not elsewhere.client
+        assert len(shared_poll._clients) == 2
+        await elsewhere.leave()
+        await second.leave()
+        await first.fetch()
+        await first.leave()
+        assert shared_poll._clients == {}
+        later = shared_poll.join(target, one)
+        assert later.client is not first.client
+        await later.fetch()
+        await later.leave()
+
+    # In debug mode asyncio and aiohttp warn of what is left open, and warnings are errors.
+    asyncio.run(scenario(), debug=True)
+    assert [request.status for request in cloud.requests] == [401, 200] * 2
 
 
 def test_answers_are_kept_only_while_they_are_shared(cloud: CloudEmulator) -> None:
@@ -130,16 +157,16 @@ def test_answers_are_kept_only_while_they_are_shared(cloud: CloudEmulator) -> No
 
     async def watch() -> None:
         tasks = [asyncio.create_task(fire(trigger(poke_interval=0.1))) for _ in range(2)]
-        while not any(poll._task for one in aiohttp_client._clients.values() for poll in one._polls.values()):
+        while not any(poll._task for _, polls in shared_poll._clients.values() for poll in polls.values()):
             await asyncio.sleep(0.01)
-        (one,) = aiohttp_client._clients.values()
-        (poll,) = one._polls.values()
+        ((_, polls),) = shared_poll._clients.values()
+        (poll,) = polls.values()
         assert poll.users == 2
         tasks[0].cancel()
         await asyncio.wait(tasks[:1])
         assert (poll.users, poll._task) == (1, None)
         tasks[1].cancel()
         await asyncio.wait(tasks)
-        assert one._polls == {}
+        assert polls == {}
 
     asyncio.run(watch())
