@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import re
 import tomllib
+from importlib import import_module
 
 from conftest import ROOT
 
 from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -45,6 +48,37 @@ def test_paths_in_contributing_exist() -> None:
         paths
     )
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_folders_say_what_lives_in_them_and_import_nothing() -> None:
+    package = ROOT / "airflow_provider_oceanbase"
+    for path in package.glob("*/__init__.py"):
+        module = ast.parse(path.read_text())
+        assert ast.get_docstring(module), path
+        # The emulator alone is imported as a whole.
+        assert len(module.body) == 1 or path.parent.name == "testing", path
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert folders == {path.name for path in package.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders <= set(re.findall(r"\b(\w+)/", CONTRIBUTING))
+
+
+def test_api_reference_lists_every_public_name() -> None:
+    pages = {path.name: path.read_text() for path in (ROOT / "docs" / "api").glob("*.md")}
+    index = pages.pop("index.md")
+    modules = [path.stem for path in ROOT.glob("airflow_provider_oceanbase/[a-z]*.py")]
+    for name in modules:
+        module = import_module(f"airflow_provider_oceanbase.{name}")
+        public = {
+            one
+            for one, value in vars(module).items()
+            if getattr(value, "__module__", None) == module.__name__ and not one.startswith("_")
+        }
+        assert public, name
+        described = "".join(pages.values())
+        documented = f".. automodule:: {module.__name__}" in described
+        for one in public - {"shown", "unexpected"}:
+            assert documented or f":: {module.__name__}.{one}\n" in described, one
+            assert f"`{one}`" in index or issubclass(getattr(module, one), OceanBaseCloudError), one
 
 
 def test_changelog_keeps_its_form() -> None:
