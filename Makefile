@@ -45,7 +45,7 @@ events: setup  ## Run DAGs on completed backups while the triggerer is killed re
 	@$(BIN)/python scripts/events.py
 
 .PHONY: lint
-lint: setup  ## Run the static checks: ruff, mypy --strict
+lint: setup  ## Run the static checks: ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
