@@ -22,41 +22,41 @@ help:  ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
 .PHONY: setup
-setup: $(VENV)/.ready  ## Make the development environment in .venv
+setup: $(VENV)/.ready  ## Create the development environment in .venv
 
 $(VENV)/.ready: constraints.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh "$(PYTHON)" $(VENV)
 	@touch $@
 
 .PHONY: demo
-demo: setup  ## Run the example DAG on real Airflow, against an emulator of the API; DAG=oceanbase_on_backup: another
+demo: setup  ## Run the example DAG on real Airflow against an emulator of the API; DAG=oceanbase_on_backup runs another
 	@$(BIN)/python scripts/demo.py $(if $(DAG),--dag $(DAG))
 
 .PHONY: cluster
-cluster: setup  ## Lose a triggerer amid 200 waits on a whole Airflow; EXECUTOR=celery: and a worker
+cluster: setup  ## Kill a triggerer during 200 waits on a complete Airflow (EXECUTOR=celery: and a worker)
 	@$(BIN)/python scripts/cluster.py --executor $(EXECUTOR)
 
 .PHONY: kills
-kills: setup  ## Kill 20 waits at random moments on a whole Airflow; SEED=2: at others
+kills: setup  ## Kill 20 waits at random moments on a complete Airflow (SEED=2: at other moments)
 	@$(BIN)/python scripts/kills.py --seed $(SEED)
 
 .PHONY: events
-events: setup  ## Run DAGs on backups that get done, while the triggerer is killed again and again
+events: setup  ## Run DAGs on completed backups while the triggerer is killed repeatedly
 	@$(BIN)/python scripts/events.py
 
 .PHONY: lint
-lint: setup  ## Check what needs no run: ruff, mypy --strict, import-linter
+lint: setup  ## Run the static checks: ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
 .PHONY: test
-test: lint  ## Check everything: make lint, then pytest with coverage
+test: lint  ## Run all checks: make lint, then pytest with coverage
 	$(PYTEST) --cov
 
 .PHONY: quick
-quick: lint  ## Check within a minute: make lint, then the tests that run no whole DAG and build nothing
+quick: lint  ## Run make lint and the fast tests within a minute: none that runs a whole DAG or builds a package
 	$(PYTEST) -q -m "not builds and not whole_airflow"
 
 .PHONY: docs
@@ -66,24 +66,24 @@ docs: setup  ## Build the documentation into docs/_build/; a broken link or refe
 	@echo "docs: docs/_build/html/index.html"
 
 .PHONY: ui
-ui: setup  ## Try the web UI in a real browser; SCREENSHOTS=docs/images: renew the pictures
+ui: setup  ## Test the web UI in a real browser (SCREENSHOTS=docs/images: update the screenshots)
 	$(BIN)/pytest tests/ui $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
 .PHONY: matrix
-matrix: setup  ## Run the tests on every supported Airflow and Python (3.11, 3.12 and 3.13 must be there)
+matrix: setup  ## Run the tests on every supported Airflow and Python (needs 3.11, 3.12 and 3.13)
 	PATH="$(subst : ,:,$(addsuffix :,$(PYENV_PYTHONS)))$$PATH" $(BIN)/nox
 
 .PHONY: audit
-audit: setup  ## Look the pinned environment up in the database of known vulnerabilities
+audit: setup  ## Look for known vulnerabilities in the pinned environment
 	$(BIN)/uv tool run pip-audit --no-deps --disable-pip -r constraints.txt
 
 .PHONY: format
-format: setup  ## Format the code, and mend what ruff can
+format: setup  ## Format the code and apply ruff's fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: build
-build: setup  ## Build wheel and sdist into dist/, and check them as a package index does
+build: setup  ## Build wheel and sdist into dist/ and check them as a package index does
 	rm -rf dist
 	$(BIN)/uv build -q --no-create-gitignore
 	$(BIN)/twine check --strict dist/*
@@ -93,20 +93,20 @@ release: setup  ## Check, build, tag and upload this version (DRY_RUN=1: neither
 	@$(BIN)/python scripts/release.py $(if $(DRY_RUN),--dry-run)
 
 .PHONY: soak
-soak: setup  ## Wait 2,000 times, for ten minutes, on a cloud that fails one request in ten
+soak: setup  ## Run 2,000 waits for ten minutes against an emulator that fails one request in ten
 	$(BIN)/python -m benchmarks.soak
 
 .PHONY: bench
-bench: setup  ## Measure what a poll and a wait cost, and renew benchmarks/ (QUICK=1: only see that it runs)
+bench: setup  ## Measure the cost of a poll and a wait and update benchmarks/ (QUICK=1: only check that it runs)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 .PHONY: constraints
-constraints: setup  ## Renew the pins: constraints.txt, of development, and tests/constraints/, of each Airflow
+constraints: setup  ## Update the pins: constraints.txt for development, tests/constraints/ for each Airflow
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \
 	  --exclude-newer $(CONSTRAINTS_DATE) \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
 	$(BIN)/nox -s constraints
 
 .PHONY: clean
-clean:  ## Remove what the other commands made
+clean:  ## Remove what the other commands created
 	rm -rf $(VENV) .nox dist docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache test-results

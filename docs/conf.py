@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase import __version__
@@ -39,10 +40,19 @@ html_show_sourcelink = False
 
 
 def setup(app: Sphinx) -> None:
-    """Have pages read as they are meant for Sphinx; a repository host prints directives as code."""
+    """Adapt pages and signatures for Sphinx; a repository host prints directives as code."""
     app.connect("source-read", _for_sphinx)
+    app.connect("autodoc-process-signature", _with_configured_default)
 
 
 def _for_sphinx(_app: Sphinx, _docname: str, source: list[str]) -> None:
     shown, _, _ = source[0].partition("<!-- repository -->")
     source[0] = shown.replace("<!-- sphinx\n", "").replace("\nsphinx -->", "")
+
+
+def _with_configured_default(
+    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, signature: str, returns: str
+) -> tuple[str, str]:
+    # Otherwise, what is configured where the documentation is built would look like the package's default.
+    shown = re.sub(r"\bdeferrable=(True|False)", "deferrable=DEFAULT_DEFERRABLE", signature or "")
+    return shown or signature, returns

@@ -1,6 +1,6 @@
-"""Back up a tenant every night, wait until that is done, and verify what came of it, tenant by tenant.
+"""Back up a tenant every night, wait until the backup completes, and verify each tenant in it.
 
-Trigger it by hand with another instance or tenant:
+To use another instance or tenant, trigger it by hand:
 
     airflow dags trigger oceanbase_backup_and_verify --conf '{"instance_id": "ob1", "tenant_id": "t1"}'
 """
@@ -44,7 +44,7 @@ def oceanbase_backup_and_verify() -> None:
         poke_interval=timedelta(minutes=1),
         timeout=timedelta(hours=6),
         require_valid=True,
-        # Before Airflow 3.3 each try would start a backup: there, retries=0.
+        # Before Airflow 3.3, each try starts a backup: set retries=0 there.
     )
     get = GetBackupSetOperator(
         task_id="get_backup_set",
@@ -53,10 +53,10 @@ def oceanbase_backup_and_verify() -> None:
         execution_timeout=timedelta(minutes=5),
     )
 
-    # The same backup will not get better: no retry.
+    # A retry would read the same backup again.
     @task(retries=0, max_active_tis_per_dagrun=4, execution_timeout=timedelta(minutes=5))
     def verify(tenant: dict[str, Any]) -> str:
-        """Replace this with what a backup of yours has to be."""
+        """Replace this with your own checks."""
         if (tenant["status"], tenant["validity"]) != ("DONE", "VALID"):
             raise ValueError(f"{tenant['tenantName']}: {tenant['status']}, {tenant['validity']}")
         return f"{tenant['tenantName']}: {tenant['dataBackupSize']} GB as of {tenant['checkpoint']}"

@@ -1,6 +1,6 @@
-"""Start an ETL when a backup of OceanBase Cloud is done: wait, read the tenants, one mapped task per tenant.
+"""Start an ETL when a backup of OceanBase Cloud completes: wait, read the tenants, map a task over them.
 
-Trigger it with the IDs, or let whatever starts the backup do so:
+Trigger it with the IDs, by hand or from the system that starts the backup:
 
     airflow dags trigger oceanbase_backup_etl --conf '{"instance_id": "ob1", "backup_task_id": "bak-1"}'
 """
@@ -26,7 +26,7 @@ from airflow_provider_oceanbase.sensors import BackupSetSensor
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
-    # No execution_timeout for all: it would bound the wait too.
+    # Do not set execution_timeout here: it would limit the wait too.
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID"),

@@ -1,4 +1,4 @@
-"""Start a nightly ETL when the instance has a fresh backup, whoever made it, and under whatever ID."""
+"""Start a nightly ETL when the instance has any fresh backup; needs no backup task ID."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
     tags=["oceanbase"],
 )
 def oceanbase_nightly_etl() -> None:
-    """Wait for a backup of tonight, then process each tenant in it."""
+    """Wait for tonight's backup, then process each tenant in it."""
     wait = BackupCheckpointSensor(
         task_id="wait_for_backup",
         instance_id="{{ params.instance_id }}",
-        # What happened until three hours before the run has to be in it. A run by hand may have no interval.
+        # The backup must contain all data up to three hours before the end of the data interval. A run that
+        # is triggered by hand may have no data interval.
         min_checkpoint="{{ data_interval_end | default(dag_run.run_after, true) "
         "- macros.timedelta(hours=3) }}",
         deferrable=True,

@@ -1,6 +1,6 @@
-"""Run whenever a backup of OceanBase Cloud gets done, whoever started it: read its tenants, process it.
+"""Run whenever any backup of an OceanBase Cloud instance completes: read its tenants and process them.
 
-Needs Airflow 3, and a triggerer. Nobody has to trigger it: unpause it, and back up.
+Needs Airflow 3 and a triggerer. Unpause the DAG and back up: no manual trigger is needed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ BACKUP_SETS = backup_set_asset(INSTANCE_ID, poke_interval=timedelta(minutes=1))
     tags=["oceanbase"],
 )
 def oceanbase_on_backup() -> None:
-    """Process each backup that is new."""
+    """Process each new backup."""
 
     @task
     def new_backups(triggering_asset_events: Any = None) -> list[str]:
-        """Return the IDs of the backups; a run may be for several events, and an event for several."""
+        """Return the backup IDs; a run can have several events, and an event several backups."""
         events = triggering_asset_events[BACKUP_SETS]
         backup_sets = [one for event in events for one in event.extra["payload"]["backup_sets"]]
-        # A triggerer that is killed may tell of a backup twice.
+        # A triggerer that is killed may report a backup twice.
         return list(dict.fromkeys(one["backupSetId"] for one in backup_sets))
 
     get = GetBackupSetOperator.partial(

@@ -33,8 +33,8 @@ OUTCOMES: dict[str, dict[str, str]] = {
     "etl_behind_any_fresh_backup": {"wait": "success", "get": "success", **MAPPED},
     "etl_on_each_backup": {"load": "success"},
     "etl_by_tenant": {"wait": "success", "get": "success", **MAPPED, "process[2]": "skipped"},
-    "etl_that_tells": FAILED,
-    "etl_with_a_telling_task": {**FAILED, "tell": "success"},
+    "etl_with_alert_callback": FAILED,
+    "etl_with_alert_task": {**FAILED, "alert": "success"},
     "etl_with_http_sensor": {"wait": "success", "load": "success"},
     "etl_with_backup_set_sensor": {"wait": "success", "load": "success"},
     "nightly_backup": {"back_up": "success", "load": "success"},
@@ -109,14 +109,14 @@ def test_failed_backups_are_told(results: dict[str, Result]) -> None:
 
 def test_failures_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
-    exec(DAGS["etl_that_tells"].text, names)
+    exec(DAGS["etl_with_alert_callback"].text, names)
     backup = {"instance_id": "ob-1", "backup_task_id": "bak-1", "status": "OVERDUE"}
     for error in (
         exceptions.BackupSetFailedError("ended with status OVERDUE", **backup),
         exceptions.OceanBaseThrottledError("too many requests"),
         AirflowSensorTimeout("Sensor has timed out"),
     ):
-        names["tell"]({"exception": error})
+        names["alert"]({"exception": error})
     assert re.findall(r"^To the (.*? team: .*?)[ .]", capsys.readouterr().out, re.MULTILINE) == [
         "database team: Backup",
         "platform team: OceanBase",
