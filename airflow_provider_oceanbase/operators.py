@@ -116,7 +116,8 @@ class StartBackupOperator(BackupStart):
     """Starts a backup; XCom ``return_value`` is the ID of its backup task, such as ``bak-********``.
 
     With ``wait_for_completion`` the task waits until the backup set is DONE, by the rule of
-    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor`, and XCom ``backup_set`` is its summary.
+    :class:`~airflow_provider_oceanbase.sensors.BackupSetSensor` for polls after the first, and XCom
+    ``backup_set`` is its summary.
 
     - If it is not known whether a backup was started (no response, HTTP 408 or 5xx, a response that cannot be
       read), the task fails with ``BackupStartUnknownError``, and Airflow does not retry it.

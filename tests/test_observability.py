@@ -12,6 +12,7 @@ import pytest
 from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET
 from dag_runs import DagRunner
 
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 pytest.importorskip("airflow.providers.openlineage", reason="the openlineage provider is optional")
@@ -111,3 +112,15 @@ def test_what_the_api_left_out_makes_no_facet(known: str) -> None:
     assert dataset.namespace == "oceanbase-cloud://api.example:8443"
     assert list(dataset.facets or ()) == (["version"] if known == "checkpoint" else [])
     assert list(dataset.inputFacets or ()) == (["dataQualityMetrics"] if known == "dataBackupSize" else [])
+
+
+def test_checkpoint_sensor_reports_the_set_that_it_accepted(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    sensor = BackupCheckpointSensor(task_id="w", instance_id="ob-1", min_checkpoint="2026-01-01T00:00:00Z")
+    assert sensor.get_openlineage_facets_on_complete(None) is None
+    assert sensor.poke({})
+    lineage = sensor.get_openlineage_facets_on_complete(None)
+    assert lineage
+    (dataset,) = lineage.inputs
+    assert (dataset.namespace, dataset.name) == (cloud.url.replace("http", "oceanbase-cloud"), "ob-1/bak-1")
+    assert set(dataset.facets or ()) == {"version"}
