@@ -110,7 +110,7 @@ class OceanBaseHook(BaseHook):
         )
         backup_set, request_id = self.fetch(request)
         if backup_set is None:
-            what = "the response has no data, so that the backup is not registered, or not yet"
+            what = "the response has no data: the backup is not registered, or not yet"
             raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
         return backup_set
 

@@ -56,5 +56,5 @@ class Body:
         except zlib.error:
             raise gzip.BadGzipFile("the body is not packed as Content-Encoding says") from None
         if unpacker.unused_data:
-            raise gzip.BadGzipFile("the packed body goes on after its end")
+            raise gzip.BadGzipFile("the packed body continues after its end")
         return unpacked

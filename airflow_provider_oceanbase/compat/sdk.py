@@ -58,7 +58,7 @@ _MODULES = {
 
 
 class _JobMixin:
-    """Replaces ``ResumableJobMixin`` before Airflow 3.3: no state is kept, each try starts anew."""
+    """Replaces ``ResumableJobMixin`` before Airflow 3.3: no state is kept, each try starts over."""
 
     durable = False
 
@@ -66,7 +66,7 @@ class _JobMixin:
         super().__init__(**kwargs)
         if durable:
             warnings.warn(
-                "durable=True has no effect before Airflow 3.3: each try starts anew.", stacklevel=2
+                "durable=True has no effect before Airflow 3.3: each try starts over.", stacklevel=2
             )
 
     def execute_resumable(self: Any, context: Context) -> Any:

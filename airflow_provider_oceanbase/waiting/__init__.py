@@ -1,4 +1,4 @@
-"""The one rule by which sensors, operators and triggers wait, whatever for.
+"""The one rule by which sensors, operators and triggers wait, for any condition.
 
 ``conditions`` says what is waited for, ``schedule`` when to poll, ``wait`` what an answer means; ``tasks``,
 ``sensor`` and ``trigger`` apply the rule in Airflow. ``watching`` and the modules that DAGs import may

@@ -98,7 +98,7 @@ class Watcher:
         try:
             return None if stored is None else Cursor.from_json(stored)
         except ValueError as error:
-            self._log_state("cannot be understood; the watch begins anew", error)
+            self._log_state("cannot be understood; the watch starts over", error)
             return None
 
     def _log_state(self, what: str, error: Exception) -> None:

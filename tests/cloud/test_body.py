@@ -52,7 +52,7 @@ def test_a_packed_body_without_its_end_is_no_answer(content: bytes, size: int, d
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize("more", [b"\0", b"junk", gzip.compress(b"more")], ids=["zero", "junk", "gzip"])
 def test_nothing_follows_the_end_of_a_packed_body(more: bytes, size: int) -> None:
-    with pytest.raises(gzip.BadGzipFile, match="the packed body goes on after its end"):
+    with pytest.raises(gzip.BadGzipFile, match="the packed body continues after its end"):
         read(Body("gzip", 1000), gzip.compress(b"{}") + more, size)
 
 

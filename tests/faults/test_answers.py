@@ -154,7 +154,7 @@ FAULTS: dict[str, Fault] = {
     "gzip, then more": Fault(
         answer(gzip.compress(b"{}") + b"more", Content_Encoding="gzip"),
         OceanBaseUnavailableError,
-        "the packed body goes on after its end",
+        "the packed body continues after its end",
     ),
     "unknown packing": Fault(
         answer(b"packed", Content_Encoding="br"), OceanBaseMalformedResponseError, "not the documented JSON"

@@ -352,7 +352,7 @@ def test_unreadable_state_begins_anew(cloud: CloudEmulator, logged: Callable[[],
             assert fired == []
 
     asyncio.run(watch())
-    assert "cannot be understood; the watch begins anew" in logged()
+    assert "cannot be understood; the watch starts over" in logged()
 
 
 def test_assets_with_equal_triggers_are_told_of(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
