@@ -66,6 +66,13 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is too large, or too slow, much earlier than outside tests."""
+    monkeypatch.setattr("airflow_provider_oceanbase.cloud.protocol.MAX_BODY_BYTES", 2**20)
+    monkeypatch.setattr("airflow_provider_oceanbase.cloud.protocol.BODY_TIMEOUTS", 2)
+
+
+@pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
     """An emulator, to which the connection leads; no client stays open."""
     from airflow_provider_oceanbase.testing import CloudEmulator

@@ -6,15 +6,13 @@ import base64
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import airflow
 import pytest
 from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET
-from dag_runs import DagRunner, Result
+from dag_runs import DagRunner
 from dags.waits import INSTANCE_ID, SENSORS
+from emulated_runs import WRONG_SECRET, Runs
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -27,42 +25,6 @@ STATUSES: dict[str, tuple[str | int, ...]] = {
 }
 
 EXAMPLES = ("oceanbase_backup_etl", "oceanbase_nightly_etl")
-WRONG_SECRET = "another-secret-of-the-tests"
-
-
-class Runs:
-    """What came of the DAGs, and what the server saw."""
-
-    def __init__(self, cloud: CloudEmulator, runner: DagRunner) -> None:
-        self.cloud = cloud
-        self.runner = runner
-        self.began = datetime.now(UTC)
-        self.results: dict[str, Result] = {}
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {
-            "AIRFLOW_CONN_OCEANBASE_DEFAULT": self.cloud.connection_uri,
-            "AIRFLOW_CONN_OCEANBASE_WRONG": self.cloud.connection_uri.replace(SECRET, WRONG_SECRET),
-            "NO_PROXY": "127.0.0.1",
-        }
-
-    def test(self, file: Path, dag_id: str) -> None:
-        self.results[dag_id] = self.runner.test(file, dag_id, **self.environ)
-
-    @property
-    def printed(self) -> str:
-        return "".join(result.printed for result in self.results.values())
-
-    def states(self, dag_id: str) -> dict[str, str]:
-        return self.results[dag_id].states
-
-    def task(self, dag_id: str, task_id: str) -> Any:
-        return self.results[dag_id].tasks[task_id]
-
-    def seen(self, instance_id: str, backup_task_id: str) -> list[int]:
-        path = f"/api/v2/instances/{instance_id}/backup/data/sets/{backup_task_id}"
-        return [request.status for request in self.cloud.requests if request.path == path]
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +130,13 @@ def test_nothing_that_is_kept_or_logged_holds_a_secret(runs: Runs) -> None:
     assert [
         name for name, one in runs.results.items() if "Starting new HTTP connection" not in one.printed
     ] == []
-    # Airflow's own supervisor, which dag.test() runs in the same process, prints what it shall mask.
-    printed = "\n".join(line for line in runs.printed.splitlines() if "MaskSecret" not in line)
-    kept = [path for path in runs.runner.home.rglob("*") if path.is_file()]
-    assert {"airflow.db"} <= {path.name for path in kept}
-    texts = {"output": printed} | {str(path): path.read_bytes().decode("latin-1") for path in kept}
+    files = [path for path in runs.runner.home.rglob("*") if path.is_file()]
+    assert {"airflow.db"} <= {path.name for path in files}
+    texts = {str(path): path.read_bytes().decode("latin-1") for path in files}
+    texts["output"] = runs.printed_but_masks
     wanted = runs.cloud.seen_digest_responses - {""}
     assert len(wanted) > 20
     wanted.add("Authorization:")
-    for secret in (SECRET, WRONG_SECRET):
-        wanted |= {secret, base64.b64encode(secret.encode()).decode()}
-    assert [(where, text) for where, kept in texts.items() for text in wanted if text in kept] == []
+    for password in (SECRET, WRONG_SECRET):
+        wanted |= {password, base64.b64encode(password.encode()).decode()}
+    assert [(where, secret) for where, text in texts.items() for secret in wanted if secret in text] == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import set_connection
+from watches import NOW, trigger, until
 
 from airflow_provider_oceanbase.compat.sdk import read_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseNotFoundError, OceanBaseUnavailableError
@@ -20,21 +21,10 @@ from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.watching.listings import BackupSetLister, _usable
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture(autouse=True)
 def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-
-
-def trigger(**options: Any) -> BackupSetEventTrigger:
-    """Return a trigger as the triggerer makes it of what is stored."""
-    path, arguments = BackupSetEventTrigger(
-        **{"instance_id": "ob-1", "poke_interval": 0.05} | options
-    ).serialize()
-    assert path == "airflow_provider_oceanbase.triggers.BackupSetEventTrigger"
-    return BackupSetEventTrigger(**json.loads(json.dumps(arguments)))
 
 
 async def events(watch: BackupSetEventTrigger, count: int) -> list[Any]:
@@ -52,13 +42,6 @@ def fired(count: int, **options: Any) -> list[list[str]]:
     """Return the IDs of the backup sets of so many events."""
     payloads = asyncio.run(events(trigger(**options), count))
     return [[one["backupSetId"] for one in payload["backup_sets"]] for payload in payloads]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

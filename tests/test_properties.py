@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
+from strategies import ENDPOINT, bodies, data, headers, http_statuses
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.backup_set import (
@@ -20,7 +21,6 @@ from airflow_provider_oceanbase.cloud.backup_set import (
     summary,
 )
 from airflow_provider_oceanbase.cloud.digest import digest_challenge
-from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseCloudError,
@@ -32,47 +32,8 @@ from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.wait import Wait
 
-settings.register_profile(
-    "thorough", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("thorough")
-
-ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k", access_key_secret="s")
 REQUEST = backup_set_request("ob-1", "bak-1")
 LOG = logging.getLogger("tests.properties")
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
-statuses = st.sampled_from([*SUCCESS_STATUSES, *FAILURE_STATUSES, "DOING", "odd"]) | st.text()
-tenants = st.none() | st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=3)
-fields = ("status", "validity", "checkpoint", "dataBackupSize", "tenantName", "backupSetId")
-data = st.fixed_dictionaries(
-    {"status": statuses | json_values},
-    optional={"validity": statuses | json_values, "tenantBackupSetList": tenants | json_values}
-    | dict.fromkeys(fields[2:], json_values),
-)
-envelopes = st.fixed_dictionaries(
-    {},
-    optional={
-        "success": st.booleans() | json_values,
-        "data": data | json_values,
-        "requestId": json_values,
-        "errorCode": json_values,
-        "errorMessage": json_values,
-    },
-)
-bodies = (
-    st.binary()
-    | json_values.map(lambda value: json.dumps(value).encode())
-    | envelopes.map(lambda value: json.dumps(value).encode())
-)
-http_statuses = (
-    st.sampled_from([200] * 3 + [204, 301, 400, 401, 403, 404, 407, 408, 429, 503]) | st.integers()
-)
-headers = st.dictionaries(st.sampled_from([*protocol.HEADERS_READ, "X-Other"]), st.text())
 
 
 def read(status: int, names: dict[str, str], body: bytes) -> BackupSet | None:

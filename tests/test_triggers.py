@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import SECRET, set_connection
-from modes import fire
+from modes import fire, trigger
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport import shared_poll
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
-from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 
 
 @pytest.fixture
@@ -24,19 +23,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
         yield cloud
     assert shared_poll._clients == {}
-
-
-def trigger(**options: Any) -> BackupSetTrigger:
-    arguments = {
-        "oceanbase_conn_id": options.pop("oceanbase_conn_id", "oceanbase_default"),
-        "began": options.pop("began", time.time()),
-        "status": options.pop("status", "status DOING"),
-    }
-    schedule = {"poke_interval": 0.05, "timeout": 60}
-    condition = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
-    for name, value in options.items():
-        (schedule if name in PollSchedule.__annotations__ else condition)[name] = value
-    return BackupSetTrigger(condition=condition, schedule=schedule, **arguments)
 
 
 def outcome(**options: Any) -> Any:
@@ -73,16 +59,17 @@ def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Ca
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", 503, 503, "CANCELING", "DOING", "DONE"))
     assert outcome()["summary"]["status"] == "DONE"
     lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "BackupSetTrigger" in line]
-    said = [
-        "Backup task 'bak-1' of instance 'ob-1' was last seen with status DOING. Polling every 0.05 s, times",
+    subject = "Backup task 'bak-1' of instance 'ob-1'"
+    expected = [
+        f"{subject} was last seen with status DOING. Polling every 0.05 s, times out at ",
         "The poll failed; polling continues",
         "OceanBase Cloud answers again",
-        "Backup task 'bak-1' of instance 'ob-1': status CANCELING",
-        "Backup task 'bak-1' of instance 'ob-1': status DOING",
-        "Backup task 'bak-1' of instance 'ob-1': status DONE",
+        f"{subject}: status CANCELING",
+        f"{subject}: status DOING",
+        f"{subject}: status DONE",
     ]
-    assert len(lines) == len(said)
-    assert all(text in line for line, text in zip(lines, said, strict=True))
+    assert len(lines) == len(expected)
+    assert all(text in line for line, text in zip(lines, expected, strict=True))
 
 
 def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
-from test_properties import ENDPOINT, bodies, headers, http_statuses, json_values
+from strategies import ENDPOINT, bodies, headers, http_statuses, json_values
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.query import Request

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from conftest import answer as vendors_answer
+from faults.answers import FAULTS, connect
 from faults.server import Behaviour, answer, serve
-from faults.test_answers import FAULTS, connect, limits  # noqa: F401 - a fixture
 from modes import MODES, wait
 
 from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, OceanBaseCloudError
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 MIN_CHECKPOINT = "2026-01-19T00:00:00Z"
+pytestmark = pytest.mark.usefixtures("small_limits")
 
 
 def page(name: str, *, status: str = "DONE", total: int = 1, more: bool = False) -> Behaviour:

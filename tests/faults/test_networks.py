@@ -12,8 +12,7 @@ import pytest
 from certificates import make_certificate
 from conftest import set_connection
 from faults.server import DOING, DONE, RawServer, answer, reset, serve
-from modes import MODES, fire, wait
-from test_triggers import trigger
+from modes import MODES, fire, trigger, wait
 
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,

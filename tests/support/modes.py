@@ -17,6 +17,7 @@ from moved import TaskDeferred
 
 from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
 from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
 
@@ -30,6 +31,20 @@ def sensor(**options: Any) -> WaitSensor:
     if "min_checkpoint" in options:
         return BackupCheckpointSensor(**defaults | options)
     return BackupSetSensor(**defaults | {"backup_task_id": "bak-1"} | options)
+
+
+def trigger(**options: Any) -> BackupSetTrigger:
+    """Make a trigger that polls a backup set; the options of its schedule are among the others."""
+    arguments = {
+        "oceanbase_conn_id": options.pop("oceanbase_conn_id", "oceanbase_default"),
+        "began": options.pop("began", time.time()),
+        "status": options.pop("status", "status DOING"),
+    }
+    schedule = {"poke_interval": 0.05, "timeout": 60}
+    condition = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
+    for name, value in options.items():
+        (schedule if name in PollSchedule.__annotations__ else condition)[name] = value
+    return BackupSetTrigger(condition=condition, schedule=schedule, **arguments)
 
 
 def context(first_reschedule_date: datetime | None = None) -> Any:

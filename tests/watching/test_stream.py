@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from test_event_triggers import NOW, trigger, until
+from watches import NOW, trigger, until
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
