@@ -8,10 +8,10 @@ It answers on a local port, with real digest authentication::
             cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders",))
             assert my_dag.test().state == "success"
 
-It lists backup sets and starts backups, too; ``cloud.next_backup("ob-1", statuses=("DOING", "FAILED"))`` says
-what the next start becomes. :class:`CloudEmulator` tells what it answers.
+It also lists backup sets and starts backups: ``cloud.next_backup("ob-1", statuses=("DOING", "FAILED"))`` sets
+the statuses of the next backup. :class:`CloudEmulator` documents the answers.
 
-``python -m airflow_provider_oceanbase.testing`` serves it until Ctrl-C.
+``python -m airflow_provider_oceanbase.testing`` runs it until Ctrl-C.
 """
 
 from airflow_provider_oceanbase.testing._emulator import CloudEmulator

@@ -1,4 +1,4 @@
-"""Serve the emulator: ``python -m airflow_provider_oceanbase.testing --port 8199``."""
+"""Run the emulator: ``python -m airflow_provider_oceanbase.testing --port 8199``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BACKUP_SETS = {
 TENANTS = ("orders", "billing", "analytics")
 START = {"backupObjectType": "tenant", "backupPolicy": "manual"}
 ENDPOINTS = """\
-what it serves:
+endpoints:
   GET  /api/v2/instances
   GET  /api/v2/instances/{instanceId}/backup/data/sets
   GET  /api/v2/instances/{instanceId}/backup/data/sets/{backupTaskId}
   POST /api/v2/instances/{instanceId}/backup/data/start
 
-It prints the connection to use, a curl command for each of the last three, and each request with its answer.
-It forgets everything when it stops."""
+It prints the Airflow connection, a curl command for each of the last three endpoints, and a line for each
+request. It keeps its state in memory only."""
 
 
 def main() -> int:
@@ -42,11 +42,11 @@ def main() -> int:
             access_key_secret=options.access_key_secret,
             algorithms=options.algorithm or ("MD5",),
             seconds_per_status=options.seconds,
-            on_request=_tell,
+            on_request=_print_request,
         )
     except (OSError, OverflowError) as error:
-        place = f"{options.host}:{options.port}"
-        print(f"Cannot listen on {place} ({error}); choose another --port", file=sys.stderr)
+        address = f"{options.host}:{options.port}"
+        print(f"Cannot listen on {address} ({error}); choose another --port", file=sys.stderr)
         return 2
     for backup_task_id, statuses in BACKUP_SETS.items():
         cloud.add_backup_set(
@@ -62,7 +62,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with cloud:
-        _introduce(cloud, options.seconds)
+        _print_usage(cloud, options.seconds)
         stopped.wait()
     print("Stopped.")
     return 0
@@ -71,22 +71,24 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_oceanbase.testing",
-        description="An emulator of the OceanBase Cloud API, with real digest authentication, until Ctrl-C.",
+        description="Emulate the OceanBase Cloud API, with real digest authentication, until Ctrl-C.",
         epilog=ENDPOINTS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=8199, help="port, 0 for a free one (default: %(default)s)"
+        "--port", type=int, default=8199, help="port to listen on, 0 for a free one (default: %(default)s)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="how long each status lasts (default: %(default)s)"
+        "--seconds", type=float, default=5.0, help="duration of each status (default: %(default)s)"
     )
     parser.add_argument(
-        "--access-key-id", default="emulator-key", help="the one that is accepted (default: %(default)s)"
+        "--access-key-id", default="emulator-key", help="accepted AccessKey ID (default: %(default)s)"
     )
     parser.add_argument(
-        "--access-key-secret", default="emulator-secret", help="its secret (default: %(default)s)"
+        "--access-key-secret",
+        default="emulator-secret",
+        help="accepted AccessKey secret (default: %(default)s)",
     )
     parser.add_argument(
         "--algorithm",
@@ -100,12 +102,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=[],
         metavar="STATUS",
-        help="answer one request with this HTTP status first; may be repeated",
+        help="fail the first authorized request with this HTTP status; may be repeated",
     )
     return parser
 
 
-def _introduce(cloud: CloudEmulator, seconds: float) -> None:
+def _print_usage(cloud: CloudEmulator, seconds: float) -> None:
     login, secret = (cloud.connection[name] for name in ("login", "password"))
     curl = f"curl --digest -u {shlex.quote(f'{login}:{secret}')}"
     data = f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(START))}"
@@ -114,18 +116,18 @@ def _introduce(cloud: CloudEmulator, seconds: float) -> None:
         shlex.quote(f"{base}/{path}?requestId=1")
         for path in (f"sets/{next(iter(BACKUP_SETS))}", "sets", "start")
     )
-    print(f"An emulator of OceanBase Cloud serves {cloud.url}; Ctrl-C stops it.")
-    print(f"Instance {INSTANCE_ID}, a status lasts {seconds:g} s, and the last one stays:")
+    print(f"The emulator of OceanBase Cloud listens on {cloud.url}; press Ctrl-C to stop it.")
+    print(f"Backup sets of instance {INSTANCE_ID}; each status lasts {seconds:g} s, the last one stays:")
     for backup_task_id, statuses in BACKUP_SETS.items():
         print(f"  {backup_task_id:<11} {' > '.join(statuses)}")
     print(f"export {CONNECTION_VARIABLE}={shlex.quote(cloud.connection_uri)}")
-    print("Read a backup set, list them all, start a backup:")
+    print("Read a backup set, list all backup sets, start a backup:")
     print(f"{curl} {details}")
     print(f"{curl} {sets}")
     print(f"{curl} {data} {start}", flush=True)
 
 
-def _tell(seen: SeenRequest) -> None:
+def _print_request(seen: SeenRequest) -> None:
     result = str(seen.status or "connection closed")
     print(f"{seen.method} {seen.path} > {' '.join(filter(None, (result, seen.backup_status)))}", flush=True)
 

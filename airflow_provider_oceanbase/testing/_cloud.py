@@ -1,4 +1,4 @@
-"""What the emulated cloud holds, and what it answers to a request that is authorized; without HTTP."""
+"""The state of the emulated cloud, and its answers to authorized requests; without HTTP."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _REQUIRED = ("backupObjectType", "backupPolicy")
 
 
 class _BadRequestError(Exception):
-    """The request is not as documented; the text says how."""
+    """The request is not as documented; the text says what is wrong."""
 
 
 @dataclass
 class Cloud:
-    """The instances of an account and their backup sets. Not safe in threads: its owner holds a lock.
+    """The instances of an account and their backup sets. Not thread-safe: its owner holds a lock.
 
     :param clock: the time in seconds
-    :param seconds_per_status: how long each status lasts of a backup that was not planned
-    :param max_page_size: more items are never listed at once, None for no limit
-    :param page_fields: which of ``total`` and ``hasMore`` stand beside a page of backup sets
-    :param projects: the ``X-Ob-Project-Id`` values that are accepted, None for any or none
+    :param seconds_per_status: duration of each status of a backup that was not planned
+    :param max_page_size: largest page, whatever ``pageSize`` says; None for no limit
+    :param page_fields: which of ``total`` and ``hasMore`` a page of backup sets includes
+    :param projects: accepted values of ``X-Ob-Project-Id``; None: it is not checked
     """
 
     clock: Callable[[], float]
@@ -44,16 +44,16 @@ class Cloud:
     page_fields: Collection[PageField]
     projects: Collection[str] | None
     sets: dict[tuple[str, str], BackupSetScript] = field(default_factory=dict)
-    #: The backups that the next requests start, by instance.
+    #: The next backups to start, by instance.
     planned: defaultdict[str, deque[BackupSetScript]] = field(default_factory=lambda: defaultdict(deque))
     _new_ids: Iterator[str] = field(default_factory=lambda: map("bak-started-{}".format, itertools.count(1)))
 
     def new_id(self) -> str:
-        """Return the ID of another backup task."""
+        """Return a new backup task ID."""
         return next(self._new_ids)
 
     def add(self, instance_id: str, script: BackupSetScript) -> None:
-        """Let a backup set begin; one with the same ID makes way."""
+        """Begin a backup set; one with the same ID is replaced."""
         script.begin(self.clock())
         self.sets.pop((instance_id, script.backup_task_id), None)
         self.sets[instance_id, script.backup_task_id] = script
@@ -61,7 +61,7 @@ class Cloud:
     def answer(self, method: str, path: str, query: Mapping[str, str], project: str | None, body: Any) -> Any:
         """Return the ``data`` of the answer, or a :class:`Failure`.
 
-        :param body: what the JSON of the body says
+        :param body: parsed JSON of the body
         """
         handle: Callable[[], Any]
         match [unquote(segment) for segment in path.split("/")[1:]]:
@@ -110,7 +110,7 @@ class Cloud:
             for script in scripts:
                 script.polls += 1
         now = self.clock()
-        # Of two that started in the same second the one that was added later comes first.
+        # Of two that started in the same second, the one that was added later comes first.
         scripts.sort(key=lambda script: script.started_at, reverse=True)
         items = (
             script.item(now, check_download=check_download)
@@ -119,8 +119,8 @@ class Cloud:
         )
         listed = [item for item in items if item is not None]
         end = number * size
-        beside = {"total": len(listed), "hasMore": end < len(listed)}
-        return {"dataList": listed[end - size : end], **{name: beside[name] for name in self.page_fields}}
+        counts = {"total": len(listed), "hasMore": end < len(listed)}
+        return {"dataList": listed[end - size : end], **{name: counts[name] for name in self.page_fields}}
 
     def _start(self, instance_id: str, body: Any) -> dict[str, str]:
         if not isinstance(body, dict):
@@ -156,7 +156,7 @@ def _positive(query: Mapping[str, str], name: str, default: int) -> int:
 def _time(query: Mapping[str, str], name: str, default: str) -> str:
     text = query.get(name, default)
     try:
-        # strptime takes "2026-1-9" too, which would not compare as text.
+        # strptime also accepts "2026-1-9", which does not compare as text.
         if utc(datetime.strptime(text, TIME_FORMAT).replace(tzinfo=UTC)) == text:
             return text
     except ValueError:

@@ -1,4 +1,4 @@
-"""The server's side of HTTP digest authentication (RFC 7616, qop=auth), without I/O."""
+"""The server side of HTTP digest authentication (RFC 7616, qop=auth), without I/O."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class _Nonce:
 
 @dataclass
 class DigestServer:
-    """Gives challenges and checks the answers.
+    """Sends challenges and checks the responses.
 
-    :param access_key_id: the user name that is accepted
-    :param access_key_secret: its password
-    :param algorithms: offered in this order: ``MD5``, ``SHA-256``
-    :param nonce_seconds: how long a nonce is good
-    :param nonce_uses: for how many requests a nonce is good, None for any number
+    :param access_key_id: accepted user name
+    :param access_key_secret: accepted password
+    :param algorithms: ``MD5`` or ``SHA-256`` or both, in the order of the challenges
+    :param nonce_seconds: how long a nonce is valid
+    :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param clock: the time in seconds
     """
 
@@ -55,14 +55,14 @@ class DigestServer:
     nonce_seconds: float
     nonce_uses: int | None
     clock: Callable[[], float]
-    #: The ``response`` values that clients sent: a test of secrecy looks for them where they must not be.
+    #: The ``response`` values that clients sent: tests check that no log contains them.
     seen_responses: set[str] = field(default_factory=set)
     _nonces: dict[str, _Nonce] = field(default_factory=dict)
     _opaque: str = field(default_factory=lambda: secrets.token_hex(8))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def challenges(self, *, stale: bool) -> list[str]:
-        """Return the values of ``WWW-Authenticate``, one an algorithm, with a fresh nonce each."""
+        """Return a ``WWW-Authenticate`` value for each algorithm, each with a new nonce."""
         suffix = ", stale=true" if stale else ""
         return [
             f'Digest realm="{REALM}", qop="auth", algorithm={algorithm}, nonce="{self._new_nonce()}", '
@@ -73,7 +73,7 @@ class DigestServer:
     def check(self, method: str, target: str, authorization: str | None) -> AuthResult:
         """Check the ``Authorization`` header of a request.
 
-        :param target: the request's target as it stood in the request line
+        :param target: request target, as in the request line
         """
         scheme, _, rest = (authorization or "").partition(" ")
         if scheme.lower() != "digest":
@@ -89,7 +89,7 @@ class DigestServer:
             return self._use(given["nonce"], given["nc"])
 
     def _is_proof(self, method: str, target: str, given: dict[str, str]) -> bool:
-        """Whether the client knows the secret, and said so about this request."""
+        """Whether the client proves for this request that it knows the secret."""
         algorithm = given.get("algorithm", "MD5").upper()
         expected = {"username": self.access_key_id, "realm": REALM, "uri": target, "opaque": self._opaque}
         names = ("nonce", "nc", "cnonce", "response")
@@ -104,8 +104,8 @@ class DigestServer:
         nonce, count, cnonce, response = (given[name] for name in names)
         secret = digest(f"{self.access_key_id}:{REALM}:{self.access_key_secret}".encode())
         request = digest(f"{method}:{target}".encode())
-        right = digest(f"{secret}:{nonce}:{count}:{cnonce}:auth:{request}".encode())
-        return hmac.compare_digest(right.encode(), response.encode())
+        expected_response = digest(f"{secret}:{nonce}:{count}:{cnonce}:auth:{request}".encode())
+        return hmac.compare_digest(expected_response.encode(), response.encode())
 
     def _use(self, nonce: str, count: str) -> AuthResult:
         known = self._nonces.get(nonce)

@@ -1,4 +1,4 @@
-"""The emulator: the cloud, what a test says of it, and the HTTP server around it."""
+"""The emulator: the cloud, what tests configure, and the HTTP server around it."""
 
 from __future__ import annotations
 
@@ -25,35 +25,33 @@ if TYPE_CHECKING:
 
 
 class CloudEmulator:
-    """A stand-in for the OceanBase Cloud API on a local port, with real digest authentication.
+    """An emulator of the OceanBase Cloud API on a local port, with real digest authentication.
 
-    A context manager: it serves from ``with`` until the block ends. Its methods may be called meanwhile, from
-    any thread.
+    A context manager: it listens from ``with`` until the block ends. Its methods are thread-safe.
 
-    It answers the details of a backup set, lists the backup sets of an instance, starts backups, and lists
-    the instances that have backup sets. Any other instance is one without backup sets: nothing is listed of
-    it, and a backup may be started. What is not as the API documents it is answered with HTTP 400.
+    It returns the details of a backup set, lists the backup sets of an instance, starts backups, and lists
+    the instances that have backup sets. Any other instance has no backup sets: its list is empty, and a
+    backup can be started. A request that is not as the API documents gets HTTP 400.
 
-    A list is newest start first; of two that started in the same second, the one that was added later.
-    A backup set that started at its ``startTime`` or ``endTime`` is in it. One that is not registered yet is
-    not listed, and one whose details are a failure is listed with its last status before that, if any.
-    Listing page 1 is a poll of every backup set of the instance, whatever the filter; the other pages show
-    what the latest poll saw.
+    Lists are ordered by start time, newest first; of two that started in the same second, the one that was
+    added later comes first. ``startTime`` and ``endTime`` of a list are inclusive. A backup set that is not
+    registered yet is not listed. One whose details are a failure is listed with its last status before that,
+    if any. Page 1 of a list counts as a poll of every backup set of the instance, whatever the filter; the
+    other pages show the state at the latest poll.
 
     :param host: address to listen on
     :param port: port to listen on, 0 for a free one
-    :param access_key_id: the AccessKey ID that is accepted
-    :param access_key_secret: the AccessKey secret that is accepted
-    :param algorithms: digest algorithms offered, in this order: ``MD5``, ``SHA-256``
-    :param nonce_seconds: how long a nonce is good; then it is answered by ``stale=true``
-    :param nonce_uses: for how many requests a nonce is good, None for any number
-    :param projects: the ``X-Ob-Project-Id`` values that are accepted, None for any or none
-    :param max_page_size: a page of backup sets has no more items, whatever ``pageSize`` says
-    :param page_fields: which of ``total`` and ``hasMore`` stand beside a page of backup sets
-    :param seconds_per_status: how long each status of a started backup lasts, where :meth:`next_backup` does
-        not say
-    :param ssl_context: serve https with it
-    :param on_request: called with each request once it is answered
+    :param access_key_id: accepted AccessKey ID
+    :param access_key_secret: accepted AccessKey secret
+    :param algorithms: digest algorithms, ``MD5`` or ``SHA-256`` or both, in the order of the challenges
+    :param nonce_seconds: how long a nonce is valid; after that, the answer is ``stale=true``
+    :param nonce_uses: for how many requests a nonce is valid, None for no limit
+    :param projects: accepted values of ``X-Ob-Project-Id``; None: it is not checked
+    :param max_page_size: largest page of backup sets, whatever ``pageSize`` says; None for no limit
+    :param page_fields: which of ``total`` and ``hasMore`` a page of backup sets includes
+    :param seconds_per_status: duration of each status of a started backup, unless :meth:`next_backup` sets it
+    :param ssl_context: enables https
+    :param on_request: called with each request, just before the answer is sent
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class CloudEmulator:
 
     @property
     def url(self) -> str:
-        """Where it listens, such as ``http://127.0.0.1:8199``."""
+        """Its address, such as ``http://127.0.0.1:8199``."""
         return f"{self._scheme}://{self.host}:{self.port}"
 
     @property
@@ -118,13 +116,13 @@ class CloudEmulator:
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """The requests so far, in the order of their answers."""
+        """All requests up to now, in the order of their answers."""
         with self._lock:
             return list(self._requests)
 
     @property
     def seen_digest_responses(self) -> set[str]:
-        """The digest ``response`` values that clients sent: no log may hold one."""
+        """The digest ``response`` values that clients sent: no log may contain one."""
         return set(self._digest.seen_responses)
 
     def polls(self, instance_id: str, backup_task_id: str) -> int:
@@ -146,17 +144,18 @@ class CloudEmulator:
         end_time: datetime | None = None,
         **fields: Any,
     ) -> None:
-        """Add a backup set, or put another in its place.
+        """Add a backup set; one with the same ID is replaced.
 
-        :param statuses: what it walks through; the last stays; None: not registered yet (null data); a
-            number: its details are a failure with that HTTP status
-        :param polls_per_status: how many polls are answered with each status
-        :param seconds_per_status: how long each status lasts, instead
-        :param tenants: names of its tenants, or a dict of their names with the fields of each to set or add,
-            such as ``{"orders": {}, "billing": {"status": "FAILED"}}``; None for a null list
-        :param start_time: an aware datetime; default: now
-        :param checkpoint: an aware datetime, shown once it has ended; default: ``end_time``
-        :param end_time: an aware datetime, shown once it has ended; default: when an answer first says so
+        :param statuses: its statuses, one after another; the last one stays. None: not registered yet (null
+            data). A number: the request fails with that HTTP status
+        :param polls_per_status: number of polls that get each status
+        :param seconds_per_status: duration of each status; replaces ``polls_per_status``
+        :param tenants: names of its tenants, or a dict from names to fields to set or add, such as
+            ``{"orders": {}, "billing": {"status": "FAILED"}}``; None for a null list
+        :param start_time: a timezone-aware datetime; default: now
+        :param checkpoint: a timezone-aware datetime, null until the backup ends; default: ``end_time``
+        :param end_time: a timezone-aware datetime, null until the backup ends; default: the time of the first
+            answer with a final status
         :param fields: fields of ``data`` to set or add, such as ``validity="INVALID"`` or
             ``backupMode="LOGICAL_BACKUP"``
         :raises ValueError: a time has no time zone
@@ -186,15 +185,15 @@ class CloudEmulator:
         tenants: Tenants = TENANTS,
         **fields: Any,
     ) -> str:
-        """Say what the next request starts that starts a backup of this instance; calls queue up.
+        """Plan the next backup of this instance: the next start request begins it. Calls queue up.
 
-        Without a call, it is one with the defaults.
+        A start request without a planned backup begins one with the defaults.
 
         :param backup_task_id: its ID; default: ``bak-started-1`` and so on
         :param statuses: as for :meth:`add_backup_set`; with ``(None, "DOING", "DONE")`` or
-            ``(404, "DOING", "DONE")`` the ID is not known at first
-        :param polls_per_status: how many polls are answered with each status
-        :param seconds_per_status: how long each status lasts; default: the emulator's, unless
+            ``(404, "DOING", "DONE")``, the ID is unknown at first
+        :param polls_per_status: number of polls that get each status
+        :param seconds_per_status: duration of each status; default: the emulator's, unless
             ``polls_per_status`` is given
         :param tenants: as for :meth:`add_backup_set`
         :param fields: as for :meth:`add_backup_set`
@@ -215,7 +214,7 @@ class CloudEmulator:
         return script.backup_task_id
 
     def set_status(self, instance_id: str, backup_task_id: str, status: str | None) -> None:
-        """Put a backup set into a status, where it stays."""
+        """Set the status of a backup set for good."""
         with self._lock:
             self._cloud.sets[instance_id, backup_task_id].statuses = (status,)
 
@@ -231,24 +230,23 @@ class CloudEmulator:
         drop: bool = False,
         after_acting: bool = False,
     ) -> None:
-        """Answer the next authorized requests with a failure instead; calls queue up.
+        """Let the next authorized requests fail. Calls queue up.
 
         :param status: HTTP status
-        :param times: how many requests
+        :param times: number of requests
         :param error_code: ``errorCode`` of the envelope
         :param error_message: ``errorMessage`` of the envelope
-        :param headers: further headers, such as ``Retry-After``
-        :param body: sent as it is, in place of the envelope
+        :param headers: additional headers, such as ``Retry-After``
+        :param body: raw body, replaces the envelope
         :param drop: close the connection without an answer
-        :param after_acting: do what the request asks for, and only then fail: a backup is started, and the
-            client cannot know
+        :param after_acting: process the request, then fail: a backup starts, but the client cannot know
         """
         failure = Failure(status, error_code, error_message, headers or {}, body, drop, after_acting)
         with self._lock:
             self._failures.extend([failure] * times)
 
     def rotate_key(self, access_key_id: str, access_key_secret: str) -> None:
-        """Accept only another AccessKey from now on."""
+        """From now on, accept only this AccessKey."""
         self._digest.access_key_id = access_key_id
         self._digest.access_key_secret = access_key_secret
 
@@ -256,9 +254,9 @@ class CloudEmulator:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         body = _json(content)
-        verdict = self._digest.check(method, target, headers.get("authorization"))
+        result = self._digest.check(method, target, headers.get("authorization"))
         answer: Any = Failure(401, error_message="Unauthorized")
-        if verdict is AuthResult.ACCEPTED:
+        if result is AuthResult.ACCEPTED:
             with self._lock:
                 failure = self._failures.popleft() if self._failures else None
                 if failure is None or failure.after_acting:
@@ -266,8 +264,8 @@ class CloudEmulator:
                     answer = self._cloud.answer(method, parts.path, query, project, body)
             answer = failure or answer
         reply = reply_of(answer, query.get("requestId", ""))
-        if verdict is not AuthResult.ACCEPTED:
-            challenges = self._digest.challenges(stale=verdict is AuthResult.STALE)
+        if result is not AuthResult.ACCEPTED:
+            challenges = self._digest.challenges(stale=result is AuthResult.STALE)
             reply.headers.extend(("WWW-Authenticate", challenge) for challenge in challenges)
         dropped = isinstance(answer, Failure) and answer.drop
         seen = SeenRequest(
@@ -276,7 +274,7 @@ class CloudEmulator:
             query=query,
             headers={name: value for name, value in headers.items() if name != "authorization"},
             status=0 if dropped else reply.status,
-            authorized=verdict is AuthResult.ACCEPTED,
+            authorized=result is AuthResult.ACCEPTED,
             backup_status=answer.get("status") if isinstance(answer, dict) else None,
             body=body,
         )

@@ -1,4 +1,4 @@
-"""A request that was seen, a failure, and the envelope around every answer."""
+"""A received request, a failure, and the envelope of every answer."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """A request that the emulator answered; the value of ``Authorization`` is left out."""
+    """A request that the emulator answered, without its ``Authorization`` header."""
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
-    #: HTTP status of the answer, 0 where the connection was dropped.
+    #: HTTP status of the answer, 0 if the connection was dropped.
     status: int
     authorized: bool
-    #: ``status`` of the backup set that was answered.
+    #: ``status`` of the backup set in the answer.
     backup_status: str | None = None
-    #: What the JSON of the request's body says, None where there is no JSON.
+    #: Parsed JSON of the request's body, None if it is not JSON.
     body: Any = None
     at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
 class Failure:
-    """An answer that takes the place of the right one.
+    """An answer that replaces the correct one.
 
     :param status: HTTP status
     :param error_code: ``errorCode`` of the envelope
     :param error_message: ``errorMessage`` of the envelope
-    :param headers: further headers
-    :param body: sent as it is, in place of the envelope
+    :param headers: additional headers
+    :param body: raw body, replaces the envelope
     :param drop: close the connection without an answer
-    :param after_acting: do what the request asks for, and only then fail
+    :param after_acting: process the request, then fail
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""Backup sets that walk through statuses."""
+"""Backup sets whose status changes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from airflow_provider_oceanbase.testing._envelope import Failure
 
-#: How the API writes times.
+#: The API's format of times.
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 STATUSES = ("BEGINNING", "DOING", "DONE")
 TENANTS = ("test1", "test2")
-_WAITING = ("BEGINNING", "INITIALIZING", "DOING", "CANCELING", "UNKNOWN")
+_UNFINISHED = ("BEGINNING", "INITIALIZING", "DOING", "CANCELING", "UNKNOWN")
 
-#: None stands for an answer without data (not registered yet), a number for a failure with that HTTP status.
+#: None: an answer without data (not registered yet); a number: a failure with that HTTP status.
 Statuses = Sequence[str | int | None]
-#: Names, or names with the fields of each to set or add; None for a null list.
+#: Names, or a dict from names to fields to set or add; None for a null list.
 Tenants = Sequence[str] | Mapping[str, Mapping[str, Any]] | None
 
 
 def utc(time: datetime) -> str:
-    """Return a time as the API writes it."""
+    """Return a time in the API's format."""
     if time.tzinfo is None:
         raise ValueError(f"{time} has no time zone; give an aware datetime")
     return time.astimezone(UTC).strftime(TIME_FORMAT)
@@ -34,17 +34,17 @@ def _utc_now() -> str:
 
 @dataclass
 class BackupSetScript:
-    """A backup set that walks through statuses, by polls or by time; the last one stays.
+    """A backup set whose status changes by polls or by time; the last status stays.
 
     :param backup_task_id: its ID
-    :param statuses: what it walks through
-    :param polls_per_status: how many polls are answered with each status
-    :param seconds_per_status: how long each status lasts; where it is given, polls do not count
+    :param statuses: its statuses, one after another
+    :param polls_per_status: number of polls that get each status
+    :param seconds_per_status: duration of each status; replaces ``polls_per_status``
     :param tenants: its tenants
     :param fields: fields of ``data`` to set or add
-    :param start_time: as the API writes it; None: when it begins
-    :param checkpoint: shown once it has ended; None: the end time
-    :param end_time: shown once it has ended; None: when an answer first says so
+    :param start_time: in the API's format; None: when it begins
+    :param checkpoint: null until the backup ends; None: the end time
+    :param end_time: null until the backup ends; None: the time of the first answer with a final status
     """
 
     backup_task_id: str
@@ -57,32 +57,32 @@ class BackupSetScript:
     checkpoint: str | None = None
     end_time: str | None = None
     polls: int = 0
-    #: Where it stands in the order of backup sets, and what a list's ``startTime`` and ``endTime`` go by.
+    #: Lists are ordered and filtered by it.
     started_at: str = ""
     _began: float = 0.0
     _ended_at: str | None = None
 
     def begin(self, now: float) -> None:
-        """Begin the walk at a time of the emulator's clock, in seconds."""
+        """Begin with the first status, at a time of the emulator's clock in seconds."""
         self._began = now
         self.started_at = self.start_time or _utc_now()
 
     def poll(self, now: float, *, check_download: bool) -> dict[str, Any] | Failure | None:
-        """Return the ``data`` of the answer to the next poll, or the failure that takes its place."""
+        """Count a poll; return the ``data`` of its answer, or the failure that replaces it."""
         self.polls += 1
-        status = self._walked(now)[-1]
+        status = self._past_statuses(now)[-1]
         if isinstance(status, int):
             return Failure(status)
         return None if status is None else self._set(status, check_download)
 
     def item(self, now: float, *, check_download: bool) -> dict[str, Any] | None:
-        """Return it as an item of a list, None where it is not registered yet; this is not a poll."""
-        walked = (status for status in reversed(self._walked(now)) if not isinstance(status, int))
-        status = next(walked, None)
+        """Return the item of a list, None if it is not registered yet; this does not count as a poll."""
+        past = (status for status in reversed(self._past_statuses(now)) if not isinstance(status, int))
+        status = next(past, None)
         return None if status is None else {"storageClass": "STANDARD", **self._set(status, check_download)}
 
-    def _walked(self, now: float) -> Statuses:
-        """The statuses up to the one that the latest poll saw, or that it has now."""
+    def _past_statuses(self, now: float) -> Statuses:
+        """The statuses up to that of the latest poll, or up to the present one if they change by time."""
         if self.seconds_per_status is None:
             step = max(self.polls - 1, 0) // self.polls_per_status
         else:
@@ -90,7 +90,7 @@ class BackupSetScript:
         return self.statuses[: step + 1]
 
     def _set(self, status: str, check_download: bool) -> dict[str, Any]:
-        self._ended_at = None if status in _WAITING else self._ended_at or self.end_time or _utc_now()
+        self._ended_at = None if status in _UNFINISHED else self._ended_at or self.end_time or _utc_now()
         of_set = {"backupObjectType": "CLUSTER", "tenantId": "sys", "tenantName": "*"}
         data = self._data(status, check_download) | of_set
         return {**data, "tenantBackupSetList": self._tenants(status, check_download), **self.fields}
@@ -111,7 +111,7 @@ class BackupSetScript:
         ]
 
     def _data(self, status: str, check_download: bool, suffix: str = "") -> dict[str, Any]:
-        """The fields that the set and each tenant's have in common."""
+        """The fields that the set and its tenants' sets have in common."""
         return {
             "backupMode": "PHYSICAL_BACKUP",
             "backupSetId": f"{self.backup_task_id}{suffix}",

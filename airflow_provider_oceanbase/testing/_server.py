@@ -1,4 +1,4 @@
-"""A small threaded HTTP/1.1 server: parses a request, asks for the reply, sends it at once."""
+"""A small threaded HTTP/1.1 server: parses a request, calls a function for the reply, sends it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Reply:
-    """An answer: HTTP status, headers (a name may stand twice), body."""
+    """An answer: HTTP status, headers (names may repeat), body."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
 
-#: Method, target, headers (lower-case names) and body of a request to its reply; None drops the connection.
+#: From method, target, headers (lower-case names) and body to the reply; None drops the connection.
 Answer = Callable[[str, str, Mapping[str, str], bytes], Reply | None]
 
 
 class Server(ThreadingHTTPServer):
-    """Serves in threads of its own until it is stopped."""
+    """Serves in its own threads until it is stopped."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -40,7 +40,7 @@ class Server(ThreadingHTTPServer):
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
 
     def start(self) -> None:
-        """Serve in the background."""
+        """Serve in a background thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -56,7 +56,7 @@ class Server(ThreadingHTTPServer):
         request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(request)
         try:
-            # In the thread: a client that never shakes hands must not hold up the others.
+            # The TLS handshake is in this thread: a client that never completes it must not block the others.
             if self._ssl_context:
                 secured = self._ssl_context.wrap_socket(request, server_side=True)
                 self._connections.add(secured)
@@ -66,7 +66,7 @@ class Server(ThreadingHTTPServer):
             else:
                 super().finish_request(request, client_address)
         except OSError:
-            # The client has gone, or shook hands badly: its affair.
+            # The client disconnected, or its TLS handshake failed.
             return
         finally:
             self._connections.discard(request)
@@ -99,8 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - names of the base class
-    # One write an answer: headers and body leave in one packet.
+    # Buffered: headers and body are sent in one packet.
     wbufsize = -1
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
-        """Stay silent; the emulator tells of its requests itself."""
+        """Log nothing; the emulator records its requests itself."""
