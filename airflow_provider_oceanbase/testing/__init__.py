@@ -1,6 +1,6 @@
 """An emulator of the OceanBase Cloud API, to test DAGs without an account.
 
-It answers on a local port, with real digest authentication::
+It listens on a local port, with real digest authentication::
 
     def test_my_dag(monkeypatch):
         with CloudEmulator() as cloud:
@@ -9,7 +9,7 @@ It answers on a local port, with real digest authentication::
             assert my_dag.test().state == "success"
 
 It also lists backup sets and starts backups: ``cloud.next_backup("ob-1", statuses=("DOING", "FAILED"))`` sets
-the statuses of the next backup. :class:`CloudEmulator` documents the answers.
+the statuses of the next backup. :class:`CloudEmulator` documents its responses.
 
 ``python -m airflow_provider_oceanbase.testing`` runs it until Ctrl-C.
 """

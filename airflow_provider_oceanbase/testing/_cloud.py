@@ -1,4 +1,4 @@
-"""The state of the emulated cloud, and its answers to authorized requests; without HTTP."""
+"""The state of the emulated cloud, and its responses to authorized requests; without HTTP."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ class Cloud:
         self.sets.pop((instance_id, script.backup_task_id), None)
         self.sets[instance_id, script.backup_task_id] = script
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], project: str | None, body: Any) -> Any:
-        """Return the ``data`` of the answer, or a :class:`Failure`.
+    def handle(self, method: str, path: str, query: Mapping[str, str], project: str | None, body: Any) -> Any:
+        """Return the ``data`` of the response, or a :class:`Failure`.
 
         :param body: parsed JSON of the body
         """
-        handle: Callable[[], Any]
+        action: Callable[[], Any]
         match [unquote(segment) for segment in path.split("/")[1:]]:
             case ["api", "v2", "instances"]:
-                allowed, handle = "GET", self._list_instances
+                allowed, action = "GET", self._list_instances
             case ["api", "v2", "instances", instance_id, "backup", "data", "sets"]:
-                allowed, handle = "GET", partial(self._list_sets, instance_id, query)
+                allowed, action = "GET", partial(self._list_sets, instance_id, query)
             case ["api", "v2", "instances", instance_id, "backup", "data", "sets", backup_task_id]:
-                allowed, handle = "GET", partial(self._read_set, instance_id, backup_task_id, query)
+                allowed, action = "GET", partial(self._read_set, instance_id, backup_task_id, query)
             case ["api", "v2", "instances", instance_id, "backup", "data", "start"]:
-                allowed, handle = "POST", partial(self._start, instance_id, body)
+                allowed, action = "POST", partial(self._start, instance_id, body)
             case _:
                 return Failure(404, error_message="No such path")
         if method != allowed:
@@ -82,7 +82,7 @@ class Cloud:
         if self.projects is not None and project not in self.projects:
             return Failure(403, error_message="No permission for this project")
         try:
-            return handle()
+            return action()
         except _BadRequestError as error:
             return Failure(400, error_message=str(error))
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from airflow_provider_oceanbase.testing._cloud import Cloud
 from airflow_provider_oceanbase.testing._digest import AuthResult, DigestServer
-from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, reply_of
+from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, response_of
 from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, utc
-from airflow_provider_oceanbase.testing._server import Reply, Server
+from airflow_provider_oceanbase.testing._server import Response, Server
 
 if TYPE_CHECKING:
     import ssl
@@ -44,14 +44,14 @@ class CloudEmulator:
     :param access_key_id: accepted AccessKey ID
     :param access_key_secret: accepted AccessKey secret
     :param algorithms: digest algorithms, ``MD5`` or ``SHA-256`` or both, in the order of the challenges
-    :param nonce_seconds: how long a nonce is valid; after that, the answer is ``stale=true``
+    :param nonce_seconds: how long a nonce is valid; after that, the response is ``stale=true``
     :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param projects: accepted values of ``X-Ob-Project-Id``; None: it is not checked
     :param max_page_size: largest page of backup sets, whatever ``pageSize`` says; None for no limit
     :param page_fields: which of ``total`` and ``hasMore`` a page of backup sets includes
     :param seconds_per_status: duration of each status of a started backup, unless :meth:`next_backup` sets it
     :param ssl_context: enables https
-    :param on_request: called with each request, just before the answer is sent
+    :param on_request: called with each request, just before the response is sent
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CloudEmulator:
         self._failures: deque[Failure] = deque()
         self._requests: list[SeenRequest] = []
         self._lock = threading.Lock()
-        self._server = Server((host, port), self._answer, ssl_context)
+        self._server = Server((host, port), self._respond, ssl_context)
         self._scheme = "https" if ssl_context else "http"
         self.host, self.port = host, int(self._server.server_address[1])
 
@@ -116,7 +116,7 @@ class CloudEmulator:
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """All requests up to now, in the order of their answers."""
+        """All requests up to now, in the order of their responses."""
         with self._lock:
             return list(self._requests)
 
@@ -155,7 +155,7 @@ class CloudEmulator:
         :param start_time: a timezone-aware datetime; default: now
         :param checkpoint: a timezone-aware datetime, null until the backup ends; default: ``end_time``
         :param end_time: a timezone-aware datetime, null until the backup ends; default: the time of the first
-            answer with a final status
+            response with a final status
         :param fields: fields of ``data`` to set or add, such as ``validity="INVALID"`` or
             ``backupMode="LOGICAL_BACKUP"``
         :raises ValueError: a time has no time zone
@@ -238,7 +238,7 @@ class CloudEmulator:
         :param error_message: ``errorMessage`` of the envelope
         :param headers: additional headers, such as ``Retry-After``
         :param body: raw body, replaces the envelope
-        :param drop: close the connection without an answer
+        :param drop: close the connection without a response
         :param after_acting: process the request, then fail: a backup starts, but the client cannot know
         """
         failure = Failure(status, error_code, error_message, headers or {}, body, drop, after_acting)
@@ -250,39 +250,41 @@ class CloudEmulator:
         self._digest.access_key_id = access_key_id
         self._digest.access_key_secret = access_key_secret
 
-    def _answer(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Reply | None:
+    def _respond(
+        self, method: str, target: str, headers: Mapping[str, str], content: bytes
+    ) -> Response | None:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         body = _json(content)
-        result = self._digest.check(method, target, headers.get("authorization"))
-        answer: Any = Failure(401, error_message="Unauthorized")
-        if result is AuthResult.ACCEPTED:
+        auth = self._digest.check(method, target, headers.get("authorization"))
+        result: Any = Failure(401, error_message="Unauthorized")
+        if auth is AuthResult.ACCEPTED:
             with self._lock:
                 failure = self._failures.popleft() if self._failures else None
                 if failure is None or failure.after_acting:
                     project = headers.get("x-ob-project-id")
-                    answer = self._cloud.answer(method, parts.path, query, project, body)
-            answer = failure or answer
-        reply = reply_of(answer, query.get("requestId", ""))
-        if result is not AuthResult.ACCEPTED:
-            challenges = self._digest.challenges(stale=result is AuthResult.STALE)
-            reply.headers.extend(("WWW-Authenticate", challenge) for challenge in challenges)
-        dropped = isinstance(answer, Failure) and answer.drop
+                    result = self._cloud.handle(method, parts.path, query, project, body)
+            result = failure or result
+        response = response_of(result, query.get("requestId", ""))
+        if auth is not AuthResult.ACCEPTED:
+            challenges = self._digest.challenges(stale=auth is AuthResult.STALE)
+            response.headers.extend(("WWW-Authenticate", challenge) for challenge in challenges)
+        dropped = isinstance(result, Failure) and result.drop
         seen = SeenRequest(
             method=method,
             path=parts.path,
             query=query,
             headers={name: value for name, value in headers.items() if name != "authorization"},
-            status=0 if dropped else reply.status,
-            authorized=result is AuthResult.ACCEPTED,
-            backup_status=answer.get("status") if isinstance(answer, dict) else None,
+            status=0 if dropped else response.status,
+            authorized=auth is AuthResult.ACCEPTED,
+            backup_status=result.get("status") if isinstance(result, dict) else None,
             body=body,
         )
         with self._lock:
             self._requests.append(seen)
         if self._on_request:
             self._on_request(seen)
-        return None if dropped else reply
+        return None if dropped else response
 
 
 def _json(content: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""A received request, a failure, and the envelope of every answer."""
+"""A received request, a failure, and the envelope of every response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oceanbase.testing._server import Reply
+from airflow_provider_oceanbase.testing._server import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +22,10 @@ class SeenRequest:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
-    #: HTTP status of the answer, 0 if the connection was dropped.
+    #: HTTP status of the response, 0 if the connection was dropped.
     status: int
     authorized: bool
-    #: ``status`` of the backup set in the answer.
+    #: ``status`` of the backup set in the response.
     backup_status: str | None = None
     #: Parsed JSON of the request's body, None if it is not JSON.
     body: Any = None
@@ -34,14 +34,14 @@ class SeenRequest:
 
 @dataclass
 class Failure:
-    """An answer that replaces the correct one.
+    """A response that replaces the correct one.
 
     :param status: HTTP status
     :param error_code: ``errorCode`` of the envelope
     :param error_message: ``errorMessage`` of the envelope
     :param headers: additional headers
     :param body: raw body, replaces the envelope
-    :param drop: close the connection without an answer
+    :param drop: close the connection without a response
     :param after_acting: process the request, then fail
     """
 
@@ -54,23 +54,23 @@ class Failure:
     after_acting: bool = False
 
 
-def reply_of(answer: Any, request_id: str) -> Reply:
-    """Return the HTTP answer.
+def response_of(result: Any, request_id: str) -> Response:
+    """Return the HTTP response.
 
-    :param answer: the ``data`` of a success, or a :class:`Failure`
+    :param result: the ``data`` of a success, or a :class:`Failure`
     :param request_id: ``requestId`` of the envelope
     """
-    if not isinstance(answer, Failure):
-        envelope = {"success": True, "data": answer, "requestId": request_id}
-        return Reply(HTTPStatus.OK, [("Content-Type", "application/json")], json.dumps(envelope).encode())
-    if answer.body is not None:
-        headers = {"Content-Type": "text/html", **answer.headers}
-        return Reply(answer.status, list(headers.items()), answer.body)
+    if not isinstance(result, Failure):
+        envelope = {"success": True, "data": result, "requestId": request_id}
+        return Response(HTTPStatus.OK, [("Content-Type", "application/json")], json.dumps(envelope).encode())
+    if result.body is not None:
+        headers = {"Content-Type": "text/html", **result.headers}
+        return Response(result.status, list(headers.items()), result.body)
     envelope = {
         "success": False,
-        "errorCode": answer.error_code,
-        "errorMessage": answer.error_message,
+        "errorCode": result.error_code,
+        "errorMessage": result.error_message,
         "requestId": request_id,
     }
-    headers = {"Content-Type": "application/json", **answer.headers}
-    return Reply(answer.status, list(headers.items()), json.dumps(envelope).encode())
+    headers = {"Content-Type": "application/json", **result.headers}
+    return Response(result.status, list(headers.items()), json.dumps(envelope).encode())

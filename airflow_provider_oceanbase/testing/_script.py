@@ -15,7 +15,7 @@ STATUSES = ("BEGINNING", "DOING", "DONE")
 TENANTS = ("test1", "test2")
 _UNFINISHED = ("BEGINNING", "INITIALIZING", "DOING", "CANCELING", "UNKNOWN")
 
-#: None: an answer without data (not registered yet); a number: a failure with that HTTP status.
+#: None: a response without data (not registered yet); a number: a failure with that HTTP status.
 Statuses = Sequence[str | int | None]
 #: Names, or a dict from names to fields to set or add; None for a null list.
 Tenants = Sequence[str] | Mapping[str, Mapping[str, Any]] | None
@@ -44,7 +44,7 @@ class BackupSetScript:
     :param fields: fields of ``data`` to set or add
     :param start_time: in the API's format; None: when it begins
     :param checkpoint: null until the backup ends; None: the end time
-    :param end_time: null until the backup ends; None: the time of the first answer with a final status
+    :param end_time: null until the backup ends; None: the time of the first response with a final status
     """
 
     backup_task_id: str
@@ -68,7 +68,7 @@ class BackupSetScript:
         self.started_at = self.start_time or _utc_now()
 
     def poll(self, now: float, *, check_download: bool) -> dict[str, Any] | Failure | None:
-        """Count a poll; return the ``data`` of its answer, or the failure that replaces it."""
+        """Count a poll; return the ``data`` of its response, or the failure that replaces it."""
         self.polls += 1
         status = self._past_statuses(now)[-1]
         if isinstance(status, int):

@@ -1,4 +1,4 @@
-"""A small threaded HTTP/1.1 server: parses a request, calls a function for the reply, sends it."""
+"""A small threaded HTTP/1.1 server: parses a request, calls a function for the response, sends it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Reply:
-    """An answer: HTTP status, headers (names may repeat), body."""
+class Response:
+    """An HTTP response: status, headers (names may repeat), body."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
 
-#: From method, target, headers (lower-case names) and body to the reply; None drops the connection.
-Answer = Callable[[str, str, Mapping[str, str], bytes], Reply | None]
+#: From method, target, headers (lower-case names) and body to the response; None drops the connection.
+Respond = Callable[[str, str, Mapping[str, str], bytes], Response | None]
 
 
 class Server(ThreadingHTTPServer):
@@ -32,8 +32,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], answer: Answer, ssl_context: ssl.SSLContext | None) -> None:
-        self.answer = answer
+    def __init__(
+        self, address: tuple[str, int], respond: Respond, ssl_context: ssl.SSLContext | None
+    ) -> None:
+        self.respond = respond
         self._ssl_context = ssl_context
         self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
@@ -87,16 +89,16 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         body = self.rfile.read(int(length) if length.isdigit() else 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.answer(self.command, self.path, headers, body)
-        if reply is None:
+        response = self.server.respond(self.command, self.path, headers, body)
+        if response is None:
             self.close_connection = True
             return
-        self.send_response_only(reply.status)
-        for name, value in reply.headers:
+        self.send_response_only(response.status)
+        for name, value in response.headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(reply.body)))
+        self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
-        self.wfile.write(reply.body)
+        self.wfile.write(response.body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - names of the base class
     # Buffered: headers and body are sent in one packet.
