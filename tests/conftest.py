@@ -1,4 +1,4 @@
-"""Airflow gets a home of its own before anything imports it; connections come from the environment."""
+"""Sets AIRFLOW_HOME before anything imports Airflow; connections come from the environment."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ os.environ |= {
 }
 
 if version("apache-airflow").startswith("2."):
-    # To find a connection, Airflow 2 needs the models of its database: all of them, as in a task.
+    # To find a connection, Airflow 2 needs all its database models to be loaded, as in a task.
     import_module("airflow.models.dag")
 
 CONN_ID = "oceanbase_default"
 HOST = "https://api-cloud.oceanbase.com"
 SECRET = "the-secret-of-the-tests"
 URL = f"{HOST}/api/v2/instances/ob-1/backup/data/sets/bak-1"
-# dag.test() of Airflow 3.0 gives the base class of sensors text for a time: their second reschedule fails.
+# dag.test() of Airflow 3.0 passes a time as text to the base class of sensors: the second reschedule fails.
 RETRIED_BY_AIRFLOW = {"reschedule_done"} if version("apache-airflow").startswith("3.0.") else set()
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy or CA bundle of this machine; one connection that works."""
+    """Unset proxies and CA bundles of this machine; set a valid connection."""
     for name in list(os.environ):
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") or name.endswith(
             ("_CA_BUNDLE", "SSL_CERT_FILE")
@@ -61,20 +61,20 @@ def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hook tries again at once."""
+    """The hook retries at once."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer is too large, or too slow, much earlier than outside tests."""
+    """Lower the limits of size and time of a response."""
     monkeypatch.setattr("airflow_provider_oceanbase.cloud.protocol.MAX_BODY_BYTES", 2**20)
     monkeypatch.setattr("airflow_provider_oceanbase.cloud.protocol.BODY_TIMEOUTS", 2)
 
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
-    """An emulator, to which the connection leads; no client stays open."""
+    """An emulator that the connection points to; no client stays open."""
     from airflow_provider_oceanbase.testing import CloudEmulator
     from airflow_provider_oceanbase.transport import shared_poll
 
@@ -86,12 +86,12 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return what was logged until now; Airflow's own loggers bypass the root logger, or all logging."""
+    """Return what is logged up to now; Airflow's own loggers bypass the root logger, or all logging."""
     caplog.set_level(logging.INFO)
 
     def text() -> str:
         written = capfd.readouterr()
-        # Some versions of Airflow log and print; nothing is to count twice.
+        # Some versions of Airflow both log and print a line: count it once.
         known = [message.partition("\n")[0] for message in caplog.messages if message]
         printed = (written.out + written.err).splitlines()
         rest = [line for line in printed if not any(message in line for message in known)]
@@ -104,7 +104,7 @@ _EXAMPLE = json.loads((Path(__file__).parent / "fixtures" / "backup_set.json").r
 
 
 def answer(**data: Any) -> dict[str, Any]:
-    """Return the vendor's example answer, with other data."""
+    """Return the vendor's example response, with other data."""
     example = copy.deepcopy(_EXAMPLE)
     example["data"] |= data
     return example
@@ -121,14 +121,14 @@ def backup_set(**data: Any) -> BackupSet:
 
 @pytest.fixture(scope="session")
 def dag_runner() -> Iterator[DagRunner]:
-    """Run whole DAGs, in an Airflow with a home of its own; whatever uses it is marked ``whole_airflow``."""
+    """Runs whole DAGs in a separate Airflow; tests that use it are marked ``whole_airflow``."""
     with tempfile.TemporaryDirectory(prefix="airflow-of-dags-") as home:
         runner = DagRunner(Path(home))
         yield runner
         runner.close()
 
 
-#: Fixtures that cost seconds, and the marker of the tests that share one.
+#: Fixtures that take seconds, and the marker of the tests that share them.
 SHARED = {"dag_runner": "whole_airflow", "dist": "builds"}
 
 
@@ -138,14 +138,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in SHARED.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
-                # One worker of pytest-xdist pays for it, while the others do all that needs none.
+                # One worker of pytest-xdist runs them all, so that the fixture is set up once.
                 if not item.get_closest_marker("xdist_group"):
                     item.add_marker(pytest.mark.xdist_group(marker))
 
 
 def run(*command: object, **environ: str) -> str:
-    """Run a command that must succeed; return what it printed."""
-    done = subprocess.run(
+    """Run a command that must succeed; return its output."""
+    completed = subprocess.run(
         [str(word) for word in command],
         env=os.environ | environ,
         stdout=subprocess.PIPE,
@@ -153,5 +153,5 @@ def run(*command: object, **environ: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout
+    return completed.stdout

@@ -18,19 +18,19 @@ from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 
 EXAMPLE = ROOT / "example_dags" / "oceanbase_on_backup.py"
 
-# Airflow looks through all its providers for handlers of URIs; an older one is warned by what these import.
+# Airflow imports all providers to find handlers of URIs; on older versions, some of them warn.
 pytestmark = pytest.mark.filterwarnings("ignore")
 airflow_3 = pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 cannot watch assets")
 
 
-def test_airflow_2_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airflow_2_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sdk, "AssetWatcher", None)
     with pytest.raises(RuntimeError, match="needs Airflow 3, which can watch assets"):
         backup_set_asset("ob-1")
 
 
 def hash_of(trigger: BackupSetEventTrigger) -> int:
-    """Return by what Airflow tells watchers apart."""
+    """Return the hash by which Airflow distinguishes watchers."""
     return int(BackupSetEventTrigger.hash(*trigger.serialize()))
 
 
@@ -59,9 +59,9 @@ def test_same_arguments_give_the_same_asset() -> None:
         {"success_statuses": ("OK",)},
     ],
 )
-def test_what_decides_which_sets_count_makes_another_asset(other: dict[str, Any]) -> None:
+def test_criteria_of_sets_make_another_asset(other: dict[str, Any]) -> None:
     one, another = backup_set_asset("ob-1"), backup_set_asset(**{"instance_id": "ob-1"} | other)
-    # Airflow lets neither name nor URI be shared, nor keeps it state for assets with equal triggers.
+    # In Airflow, name and URI must be unique, and assets with equal triggers cannot have separate state.
     assert one.name != another.name
     assert one.uri != another.uri
     assert hash_of(trigger_of(one)) != hash_of(trigger_of(another))
@@ -83,9 +83,9 @@ def test_what_decides_which_sets_count_makes_another_asset(other: dict[str, Any]
         ),
     ],
 )
-def test_uri_is_as_airflow_wants_it(arguments: dict[str, Any], uri: str) -> None:
+def test_uri_is_as_airflow_normalizes_it(arguments: dict[str, Any], uri: str) -> None:
     asset = backup_set_asset(**{"instance_id": "ob-1"} | arguments)
-    # Airflow normalizes URIs, but not names; the last is None where no provider has told of the scheme.
+    # Airflow normalizes URIs, but not names; the last one is None if no provider registers the scheme.
     assert (asset.name, asset.uri, asset.normalized_uri) == (uri, uri, uri)
 
 
@@ -97,7 +97,7 @@ def test_trigger_is_the_same_from_the_database() -> None:
     asset = backup_set_asset("ob-1", success_statuses=("DONE", "OK"))
     classpath, arguments = trigger_of(asset).serialize()
     stored = Trigger(classpath=classpath, kwargs=arguments)
-    # Were it another, each parse of the DAG file would put a new one in its place.
+    # Otherwise each parse of the DAG file would replace it.
     assert BackupSetEventTrigger.hash(stored.classpath, stored.kwargs) == hash_of(trigger_of(asset))
     assert BaseSerialization.deserialize(BaseSerialization.serialize(arguments)) == arguments
     assert trigger_of(asset).poke_interval == 60
@@ -117,7 +117,7 @@ def test_trigger_is_the_same_from_the_database() -> None:
         ({"success_statuses": "DONE"}, "success_statuses must be a list"),
     ],
 )
-def test_unusable_arguments_fail_the_dag_file(arguments: dict[str, Any], error: str) -> None:
+def test_invalid_arguments_fail_the_dag_file(arguments: dict[str, Any], error: str) -> None:
     with pytest.raises((ValueError, TypeError), match=error):
         backup_set_asset(**{"instance_id": "ob-1"} | arguments)
 

@@ -27,7 +27,7 @@ LIST = "/api/v2/instances/ob-1/backup/data/sets"
 
 
 def add(cloud: CloudEmulator, name: str, hours: float, *statuses: Any, **fields: Any) -> None:
-    """Add a set whose checkpoint lies so many hours after midnight."""
+    """Add a backup set with a checkpoint that many hours after midnight."""
     cloud.add_backup_set(
         "ob-1",
         name,
@@ -44,7 +44,7 @@ def wait_for(mode: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_backup_of_tonight_is_waited_for(mode: str, cloud: CloudEmulator) -> None:
+def test_waits_for_the_backup_of_tonight(mode: str, cloud: CloudEmulator) -> None:
     add(cloud, "bak-yesterday", -20)
     add(cloud, "bak-logical", 1, backupObjectType="DATABASE")
     add(cloud, "bak-tonight", 2, "BEGINNING", "DOING", "DONE", tenants=("orders", "billing"))
@@ -77,10 +77,10 @@ def test_a_failed_backup(mode: str, cloud: CloudEmulator, logged: Callable[[], s
     add(cloud, "bak-bad", 1, "DOING", "FAILED")
     add(cloud, "bak-good", 2, "BEGINNING", "BEGINNING", "DOING", "DONE")
     assert wait_for(mode)["backupSetId"] == "bak-good"
-    told = logged().count("A backup failed; still waiting: backup set 'bak-bad'")
-    # Nothing is remembered between two reschedules.
-    assert told >= 1 if mode == "reschedule" else told <= 2
-    assert told
+    reports = logged().count("A backup failed; still waiting: backup set 'bak-bad'")
+    # No state survives a reschedule.
+    assert reports >= 1 if mode == "reschedule" else reports <= 2
+    assert reports
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -98,7 +98,7 @@ def test_a_failed_backup_that_fails_the_task(mode: str, cloud: CloudEmulator) ->
     [((503, 429, 408), None), ((400,), OceanBaseRefusedError), ((403, 403), OceanBaseAuthenticationError)],
     ids=["outage", "refused", "forbidden"],
 )
-def test_failures_in_mid_wait(
+def test_failures_during_the_wait(
     statuses: tuple[int, ...], error: type[OceanBaseCloudError] | None, mode: str, cloud: CloudEmulator
 ) -> None:
     add(cloud, "bak-1", 1, "DOING", "DONE")
@@ -118,14 +118,14 @@ def test_failures_in_mid_wait(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_first_check_is_not_waited_out(mode: str, cloud: CloudEmulator) -> None:
+def test_failure_of_the_first_poll_is_raised(mode: str, cloud: CloudEmulator) -> None:
     cloud.fail(status=400)
     with pytest.raises(OceanBaseRefusedError):
         wait_for(mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_time_is_over(mode: str, cloud: CloudEmulator) -> None:
+def test_timeout(mode: str, cloud: CloudEmulator) -> None:
     add(cloud, "bak-yesterday", -20)
     with pytest.raises(AirflowSensorTimeout):
         wait_for(mode, timeout=0.3)
@@ -139,19 +139,19 @@ def test_time_is_over(mode: str, cloud: CloudEmulator) -> None:
         ({"instance_id": "None"}, "instance_id is 'None'"),
     ],
 )
-def test_templates_that_found_nothing(options: dict[str, Any], says: str, cloud: CloudEmulator) -> None:
+def test_templates_without_a_value(options: dict[str, Any], says: str, cloud: CloudEmulator) -> None:
     with pytest.raises(OceanBaseInputError) as caught:
         wait_for("poke", **options)
     assert says in str(caught.value)
     assert cloud.requests == []
 
 
-def test_a_datetime_will_do(cloud: CloudEmulator) -> None:
+def test_a_datetime_is_accepted(cloud: CloudEmulator) -> None:
     add(cloud, "bak-1", 1)
     assert wait_for("poke", min_checkpoint=MIDNIGHT)["backupSetId"] == "bak-1"
 
 
-def test_what_it_timed_out_on_is_told(cloud: CloudEmulator) -> None:
+def test_timeout_reports_the_newest_backup_set(cloud: CloudEmulator) -> None:
     add(cloud, "bak-1", -20)
     waiting = sensor(min_checkpoint=MIDNIGHT.isoformat(), deferrable=True, timeout=0.2)
     with pytest.raises(AirflowSensorTimeout) as caught:

@@ -60,20 +60,20 @@ def test_poke_mode_takes_one_challenge(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_failed")])
-def test_failed_backup_is_not_tried_again(dag_id: str, runs: Runs) -> None:
+def test_failed_backup_is_not_retried(dag_id: str, runs: Runs) -> None:
     assert runs.states(dag_id) == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task(dag_id, "wait")["tries"] == 1
     assert runs.cloud.polls(INSTANCE_ID, dag_id) == 2
 
 
 @pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_unknown")])
-def test_unknown_backup_is_tried_again(dag_id: str, runs: Runs) -> None:
+def test_unknown_backup_is_retried(dag_id: str, runs: Runs) -> None:
     assert runs.states(dag_id) == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task(dag_id, "wait")["tries"] == 2
     assert runs.seen(INSTANCE_ID, dag_id) == [401, 404] * 2
 
 
-def test_outage_is_waited_out(runs: Runs) -> None:
+def test_outage_does_not_end_the_wait(runs: Runs) -> None:
     assert runs.states("deferrable_outage") == {"wait": "success", "get": "success"}
     assert runs.task("deferrable_outage", "wait")["tries"] == 1
     # One challenge each for worker, triggerer and operator.
@@ -82,13 +82,13 @@ def test_outage_is_waited_out(runs: Runs) -> None:
     assert runs.printed.count("OceanBase Cloud answers again") == 1
 
 
-def test_timeout_is_not_tried_again(runs: Runs) -> None:
+def test_timeout_is_not_retried(runs: Runs) -> None:
     assert runs.states("deferrable_timeout") == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task("deferrable_timeout", "wait")["tries"] == 1
     assert "of instance 'ob-1' was last seen with status DOING." in runs.printed
 
 
-def test_stored_triggers_hold_no_secret(runs: Runs) -> None:
+def test_stored_triggers_contain_no_secret(runs: Runs) -> None:
     with closing(sqlite3.connect(runs.runner.home / "airflow.db")) as database:
         query = "SELECT classpath, kwargs FROM trigger WHERE created_date > ?"
         rows = database.execute(query, [runs.began.isoformat(" ")]).fetchall()
@@ -97,7 +97,7 @@ def test_stored_triggers_hold_no_secret(runs: Runs) -> None:
     assert len(rows) >= 4
     for classpath, arguments in rows:
         assert classpath == "airflow_provider_oceanbase.triggers.BackupSetTrigger"
-        # An instance of these tests, or of an example.
+        # From these tests, or from an example.
         assert "deferrable_" in arguments or "ob-demo" in arguments
         assert "emulator-key" not in arguments
 
@@ -114,7 +114,7 @@ def test_example(dag_id: str, runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_refused")])
-def test_refusal_in_mid_wait_is_tried_again(dag_id: str, runs: Runs) -> None:
+def test_refusal_during_the_wait_is_retried(dag_id: str, runs: Runs) -> None:
     assert runs.states(dag_id) == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task(dag_id, "wait")["tries"] == 2
 
@@ -125,8 +125,8 @@ def test_wrong_key(runs: Runs) -> None:
     assert "the AccessKey was not accepted" in runs.printed
 
 
-def test_nothing_that_is_kept_or_logged_holds_a_secret(runs: Runs) -> None:
-    """Everything was logged at DEBUG; the database has rendered fields, XComs, triggers and their events."""
+def test_files_and_logs_contain_no_secret(runs: Runs) -> None:
+    """Logs are at DEBUG; the database has rendered fields, XComs, triggers and their events."""
     assert [
         name for name, one in runs.results.items() if "Starting new HTTP connection" not in one.printed
     ] == []

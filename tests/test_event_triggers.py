@@ -28,7 +28,7 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def events(watch: BackupSetEventTrigger, count: int) -> list[Any]:
-    """Run a trigger until it has fired so often; return the events as they are stored."""
+    """Run a trigger until it has fired that many events; return them as Airflow stores them."""
     found: list[Any] = []
     async with asyncio.timeout(60), aclosing(watch.run()) as stream:  # type: ignore[type-var]
         async for event in stream:
@@ -39,13 +39,13 @@ async def events(watch: BackupSetEventTrigger, count: int) -> list[Any]:
 
 
 def fired(count: int, **options: Any) -> list[list[str]]:
-    """Return the IDs of the backup sets of so many events."""
+    """Run a trigger; return the IDs of the backup sets of each event."""
     payloads = asyncio.run(events(trigger(**options), count))
     return [[one["backupSetId"] for one in payload["backup_sets"]] for payload in payloads]
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return level and beginning of each line about polls that failed, or worked again."""
+def reports(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return level and beginning of each log line about an outage or its end."""
     records = [one for one in caplog.records if one.name == "airflow_provider_oceanbase.watching.listings"]
     beginnings = ("The poll failed", "OceanBase Cloud answers again")
     return [
@@ -56,7 +56,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     ]
 
 
-def test_each_set_that_gets_done_is_told_of_once(cloud: CloudEmulator) -> None:
+def test_each_set_that_completes_is_reported_once(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
     cloud.add_backup_set("ob-1", "bak-new", statuses=("DOING", "DOING", "DONE"))
     cloud.add_backup_set("ob-1", "bak-late", statuses=(None, None, None, "DOING", "DOING", "DONE"))
@@ -73,7 +73,7 @@ def test_payload_has_the_summaries(cloud: CloudEmulator) -> None:
     assert (summary["status"], summary["validity"], summary["tenantCount"]) == ("DONE", "VALID", 2)
 
 
-def test_sets_of_one_poll_come_in_one_event_in_the_order_of_their_end(cloud: CloudEmulator) -> None:
+def test_sets_of_one_poll_are_one_event_in_order_of_their_end(cloud: CloudEmulator) -> None:
     for name, minutes in {"bak-b": 20, "bak-c": 10, "bak-a": 30}.items():
         end = NOW - timedelta(minutes=minutes)
         start = NOW - timedelta(hours=minutes)
@@ -81,14 +81,14 @@ def test_sets_of_one_poll_come_in_one_event_in_the_order_of_their_end(cloud: Clo
     assert fired(1) == [["bak-a", "bak-b", "bak-c"]]
 
 
-def test_every_page_counts(cloud: CloudEmulator) -> None:
+def test_every_page_is_read(cloud: CloudEmulator) -> None:
     names = [f"bak-{number:02}" for number in range(45)]
     for name in names:
         cloud.add_backup_set("ob-1", name, statuses=("DOING", "DONE"), start_time=NOW, end_time=NOW)
     assert fired(1) == [names]
 
 
-def test_only_valid_sets_count_unless_told_otherwise(cloud: CloudEmulator) -> None:
+def test_only_valid_sets_count_by_default(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-invalid", statuses=("DOING", "DONE"), validity="INVALID")
     cloud.add_backup_set("ob-1", "bak-valid", statuses=("DOING", "DOING", "DONE"))
     cloud.add_backup_set("ob-1", "bak-odd", statuses=("DOING", "DOING", "DOING", "COMPLETED"))
@@ -112,16 +112,16 @@ def test_sets_of_the_last_days_are_listed(cloud: CloudEmulator) -> None:
     assert starts <= {f"{(datetime.now(UTC) - timedelta(days=days)).date()}T00:00:00Z" for days in (7, 8)}
 
 
-def test_outage_is_waited_out(cloud: CloudEmulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_does_not_end_the_watch(cloud: CloudEmulator, caplog: pytest.LogCaptureFixture) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
     cloud.fail(status=503, times=2)
     cloud.fail(drop=True)
     cloud.fail(status=200, body=b"<html>")
     assert fired(1) == [["bak-1"]]
-    assert told(caplog) == [("WARNING", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
+    assert reports(caplog) == [("WARNING", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
 
 
-def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotated_key_is_read_again(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
 
     def rotate(_: Any) -> None:
@@ -135,14 +135,14 @@ def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.Mo
 
 
 async def recovers(failed: Callable[[], bool], repair: Callable[[], None]) -> list[Any]:
-    """Run a trigger that cannot work, repair what is wrong once it has failed, and return its first event."""
+    """Run a trigger that fails, repair the cause, and return its first event."""
     running = asyncio.create_task(events(trigger(), 1))
     await until(failed)
     repair()
     return await asyncio.wait_for(running, 30)
 
 
-def test_wrong_key_is_told_once_and_kept_trying(
+def test_wrong_key_is_logged_once_and_polling_continues(
     cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
@@ -153,21 +153,21 @@ def test_wrong_key_is_told_once_and_kept_trying(
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
 
     assert asyncio.run(recovers(lambda: len(cloud.requests) >= 12, repair))
-    assert told(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
+    assert reports(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
     assert "the AccessKey was not accepted" in caplog.text
 
 
-def test_missing_connection_is_told_once_and_kept_trying(
+def test_missing_connection_is_logged_once_and_polling_continues(
     cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
     uri = cloud.connection_uri
     monkeypatch.delenv("AIRFLOW_CONN_OCEANBASE_DEFAULT")
-    asked = 0
+    reads = 0
 
     async def count(conn_id: str) -> Any:
-        nonlocal asked
-        asked += 1
+        nonlocal reads
+        reads += 1
         return await read_connection(conn_id)
 
     monkeypatch.setattr("airflow_provider_oceanbase.transport.trigger_connection.read_connection", count)
@@ -176,41 +176,41 @@ def test_missing_connection_is_told_once_and_kept_trying(
         assert cloud.requests == []
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", uri)
 
-    assert asyncio.run(recovers(lambda: asked >= 3, repair))
-    assert told(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
+    assert asyncio.run(recovers(lambda: reads >= 3, repair))
+    assert reports(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
     assert "oceanbase_default" in caplog.text
 
 
-def test_outage_that_gets_lasting_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_that_becomes_permanent_is_logged_again(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage(logging.getLogger("tests.outage"))
     for error in (OceanBaseUnavailableError("down"), OceanBaseNotFoundError("gone")) * 2:
         outage.failed(error)
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
 
 
-def test_server_may_ask_for_a_pause(cloud: CloudEmulator) -> None:
+def test_retry_after_lengthens_the_pause(cloud: CloudEmulator) -> None:
     cloud.fail(status=429, headers={"Retry-After": "1000"})
 
     async def due() -> float:
         async with BackupSetLister(
             instance_id="ob-1", oceanbase_conn_id="oceanbase_default", poke_interval=0.05
-        ) as polls:
-            waiting = asyncio.create_task(polls.next())
-            await until(lambda: polls.due > 0)
+        ) as lister:
+            waiting = asyncio.create_task(lister.next())
+            await until(lambda: lister.due > 0)
             waiting.cancel()
-            return polls.due - asyncio.get_running_loop().time()
+            return lister.due - asyncio.get_running_loop().time()
 
     assert asyncio.run(due()) > 900
 
 
 @pytest.mark.parametrize("poke_interval", [0, -1, None, "x", math.nan, math.inf])
-def test_unusable_interval_does_not_spin(poke_interval: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_interval_is_replaced(poke_interval: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert _usable(poke_interval) == POKE_INTERVAL
     assert f"poke_interval is {poke_interval!r}" in caplog.text
 
 
 @pytest.mark.parametrize("instance_id", ["..", "None", None, 7])
-def test_unusable_instance_is_told_and_kept_trying(
+def test_invalid_instance_is_logged_and_polling_continues(
     instance_id: Any, cloud: CloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
@@ -232,7 +232,7 @@ def test_constructor_validates_nothing() -> None:
 
 
 @pytest.mark.parametrize("statuses", ["DONE", None, [7]])
-def test_unusable_statuses_fail_the_dag_file(statuses: Any) -> None:
+def test_invalid_statuses_fail_the_dag_file(statuses: Any) -> None:
     with pytest.raises(TypeError):
         BackupSetEventTrigger("ob-1", success_statuses=statuses).serialize()
 
@@ -245,7 +245,7 @@ def test_arguments_are_the_same_in_any_order() -> None:
 def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
 
-    async def cancel_in_mid_watch() -> None:
+    async def cancel_during_the_watch() -> None:
         watches = [asyncio.create_task(events(trigger(), 1)) for _ in range(3)]
         await until(lambda: len(cloud.requests) >= 10)
         for watch in watches:
@@ -253,10 +253,10 @@ def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
         results = await asyncio.gather(*watches, return_exceptions=True)
         assert [type(result) for result in results] == [asyncio.CancelledError] * 3
 
-    asyncio.run(cancel_in_mid_watch())
+    asyncio.run(cancel_during_the_watch())
 
 
-def test_events_arguments_and_logs_hold_no_secret(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+def test_events_arguments_and_logs_contain_no_secret(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
     cloud.fail(status=503)
     watch = trigger()

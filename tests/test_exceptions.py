@@ -18,7 +18,7 @@ CLOUD_ERRORS = [OceanBaseCloudError, *OceanBaseCloudError.__subclasses__()]
 
 
 @pytest.mark.parametrize("error_class", CLOUD_ERRORS)
-def test_error_travels_whole(error_class: type[OceanBaseCloudError]) -> None:
+def test_error_survives_serialization(error_class: type[OceanBaseCloudError]) -> None:
     error = error_class(
         "it broke",
         subject="backup task 'b'",
@@ -62,7 +62,7 @@ def test_transient() -> None:
 
 
 @pytest.mark.parametrize("error_class", CLOUD_ERRORS)
-def test_only_what_surely_did_nothing_is_repeatable(error_class: type[OceanBaseCloudError]) -> None:
+def test_only_a_request_without_effect_is_repeatable(error_class: type[OceanBaseCloudError]) -> None:
     assert error_class("it broke").repeatable is error_class.transient
     assert not error_class("it broke", may_have_acted=True).repeatable
 
@@ -71,7 +71,7 @@ def test_unknown_class_in_an_event_is_still_an_error() -> None:
     assert type(OceanBaseCloudError.from_dict({"class": "Newer", "what": "it broke"})) is OceanBaseCloudError
 
 
-def test_failed_backup_travels_whole() -> None:
+def test_failed_backup_survives_serialization() -> None:
     error = BackupSetFailedError(
         "ended with status FAILED",
         instance_id="ob-1",
@@ -90,7 +90,7 @@ def test_failed_backup_travels_whole() -> None:
         assert copy.to_dict() == error.to_dict()
 
 
-def test_unknown_start_travels_whole() -> None:
+def test_unknown_start_survives_serialization() -> None:
     error = BackupStartUnknownError("it broke", instance_id="ob-1", http_status=502, request_id="r")
     assert isinstance(error, AirflowFailException)
     assert "it broke (HTTP status 502, requestId r). The task does not start another" in str(error)

@@ -35,7 +35,7 @@ def server() -> Any:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts, not slept."""
+    """Record the pauses between attempts instead of sleeping."""
     slept: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
     return slept
@@ -66,7 +66,7 @@ def test_find_backup_set(server: requests_mock.Mocker) -> None:
     assert hook.find_backup_set("ob-1", "bak-1") is None
 
 
-def test_reading_nothing_is_an_error(server: requests_mock.Mocker) -> None:
+def test_get_without_a_backup_set_is_an_error(server: requests_mock.Mocker) -> None:
     server.get(URL, json={"success": True, "data": None, "requestId": "r-9"})
     with pytest.raises(OceanBaseNotFoundError, match="not registered") as caught:
         OceanBaseHook().get_backup_set("ob-1", "bak-1")
@@ -74,7 +74,7 @@ def test_reading_nothing_is_an_error(server: requests_mock.Mocker) -> None:
 
 
 def test_settings_reach_every_request(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Neither overrules the connection.
+    # Neither overrides the connection.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", __file__)
     monkeypatch.setenv("HTTPS_PROXY", "http://of-the-environment:1")
     set_connection(
@@ -89,7 +89,7 @@ def test_settings_reach_every_request(server: requests_mock.Mocker, monkeypatch:
     assert server.last_request.proxies == {"http": "http://proxy:3128", "https": "http://proxy:3128"}
 
 
-def test_transient_failures_are_tried_again(server: requests_mock.Mocker, pauses: list[float]) -> None:
+def test_transient_failures_are_retried(server: requests_mock.Mocker, pauses: list[float]) -> None:
     server.get(
         URL,
         [
@@ -138,7 +138,7 @@ def test_long_retry_after_is_left_to_the_caller(server: requests_mock.Mocker, pa
         ({"status_code": 302, "headers": {"Location": "https://elsewhere.example/"}}, OceanBaseRefusedError),
     ],
 )
-def test_final_failures_are_not_tried_again(
+def test_final_failures_are_not_retried(
     response: dict[str, Any], error_class: type[Exception], server: requests_mock.Mocker
 ) -> None:
     server.get(URL, **response)
@@ -147,7 +147,7 @@ def test_final_failures_are_not_tried_again(
     assert len(server.request_history) == 1
 
 
-def test_digest_is_answered_and_kept(server: requests_mock.Mocker) -> None:
+def test_digest_challenge_is_answered_once(server: requests_mock.Mocker) -> None:
     server.get(URL, [{"status_code": 401, "headers": CHALLENGE}, {"json": answer()}])
     hook = OceanBaseHook()
     hook.get_backup_set("ob-1", "bak-1")
@@ -190,7 +190,7 @@ def test_body_of_a_challenge_is_bounded(server: requests_mock.Mocker) -> None:
     assert OceanBaseHook().get_backup_set("ob-1", "bak-1")["status"] == "DONE"
 
 
-def test_bad_input_sends_nothing(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_input_sends_nothing(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OceanBaseInputError, match="instance_id is ''"):
         OceanBaseHook().get_backup_set("", "bak-1")
     set_connection(monkeypatch, password="")
@@ -211,7 +211,7 @@ def test_close_forgets_the_connection(server: requests_mock.Mocker, monkeypatch:
     assert server.last_request.headers["X-Ob-Project-Id"] == "other"
 
 
-def test_pickled_hook_holds_no_secret() -> None:
+def test_pickled_hook_contains_no_secret() -> None:
     hook = OceanBaseHook()
     hook.get_conn()
     pickled = pickle.dumps(hook)
@@ -219,13 +219,13 @@ def test_pickled_hook_holds_no_secret() -> None:
     assert pickle.loads(pickled).endpoint == hook.endpoint
     session = hook.get_conn()
     assert SECRET not in f"{hook!r} {hook} {hook.endpoint!r} {session!r} {session.auth!r}"
-    # The session has the key, and so it stays where it is.
+    # The session has the key, so it cannot be pickled.
     with pytest.raises(TypeError, match="cannot pickle"):
         pickle.dumps(session)
 
 
 @pytest.mark.parametrize(("host", "warns"), [("http://api.example", True), ("http://127.0.0.1:1", False)])
-def test_http_is_warned_about(
+def test_http_warns(
     host: str, warns: bool, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     set_connection(monkeypatch, host=host)

@@ -1,4 +1,4 @@
-"""What Airflow's metrics and OpenLineage learn of a run: real DAGs, a statsd server, a file of events."""
+"""Metrics and OpenLineage events of real DAGs, received by a statsd server and a file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 pytest.importorskip("airflow.providers.openlineage", reason="the openlineage provider is optional")
-# They share no Airflow with other tests: any worker may run them.
+# They share no Airflow with other tests: any worker can run them.
 pytestmark = pytest.mark.xdist_group("observability")
 DAG_IDS = ("poke_done", "reschedule_done", "deferrable_done", "poke_failed")
 
 
-class Told:
-    """All that a run told: statsd's lines, and OpenLineage's events by DAG, task and type."""
+class Emitted:
+    """Lines of statsd, and events of OpenLineage by task and type."""
 
     def __init__(self, lines: list[str], events: list[dict[str, Any]]) -> None:
         self.lines = [line for line in lines if line.startswith("airflow.oceanbase.")]
@@ -30,7 +30,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def emitted(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> Emitted:
     events = tmp_path_factory.mktemp("lineage") / "events.jsonl"
     with CloudEmulator(access_key_secret=SECRET) as cloud, socket.socket(type=socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
@@ -50,14 +50,14 @@ def told(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> Tol
             ),
             "NO_PROXY": "127.0.0.1",
         }
-        # Airflow sets metrics and listeners up once, as it starts, and for good.
+        # Airflow sets up metrics and listeners only once, when it starts.
         with dag_runner.alone(**environ) as runner:
             for dag_id in DAG_IDS:
                 runner.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
         lines = _received(statsd)
         host = cloud.url.removeprefix("http://")
     text = events.read_text().replace(host, "HOST")
-    return Told(lines, [json.loads(line) for line in text.splitlines()])
+    return Emitted(lines, [json.loads(line) for line in text.splitlines()])
 
 
 def _received(statsd: socket.socket) -> list[str]:
@@ -70,40 +70,42 @@ def _received(statsd: socket.socket) -> list[str]:
             return lines
 
 
-def test_every_check_is_counted(told: Told) -> None:
-    assert told.lines.count("airflow.oceanbase.backup_set.polls:1|c") == 3 * len(DAG_IDS)
+def test_every_poll_is_counted(emitted: Emitted) -> None:
+    assert emitted.lines.count("airflow.oceanbase.backup_set.polls:1|c") == 3 * len(DAG_IDS)
 
 
-def test_waits_that_end_well_are_timed(told: Told) -> None:
-    timings = [line for line in told.lines if line.startswith("airflow.oceanbase.backup_set.wait_duration:")]
+def test_successful_waits_are_timed(emitted: Emitted) -> None:
+    timings = [
+        line for line in emitted.lines if line.startswith("airflow.oceanbase.backup_set.wait_duration:")
+    ]
     milliseconds = [float(re.fullmatch(r".*:([\d.]+)\|ms", line)[1]) for line in timings]  # type: ignore[index]
-    # Two pauses of 0.2 s lie between three checks, but a trigger's first pause is a part of that.
+    # Three polls have two pauses of 0.2 s between them, but the first pause of a trigger is shorter.
     whole = [dag_id not in RETRIED_BY_AIRFLOW for dag_id in DAG_IDS if dag_id.endswith("_done")]
     assert [value > 200 for value in milliseconds] == whole
 
 
 @pytest.mark.parametrize("task_id", ["wait", "get"])
 @pytest.mark.parametrize("dag_id", [dag_id for dag_id in DAG_IDS if dag_id.endswith("_done")])
-def test_backup_set_is_an_input(dag_id: str, task_id: str, told: Told) -> None:
-    (dataset,) = told.events[f"{dag_id}.{task_id}", "COMPLETE"]["inputs"]
+def test_backup_set_is_an_input(dag_id: str, task_id: str, emitted: Emitted) -> None:
+    (dataset,) = emitted.events[f"{dag_id}.{task_id}", "COMPLETE"]["inputs"]
     assert (dataset["namespace"], dataset["name"]) == ("oceanbase-cloud://HOST", f"ob-1/{dag_id}")
     assert datetime.fromisoformat(dataset["facets"]["version"]["datasetVersion"]).tzinfo is not None
     assert dataset["inputFacets"]["dataQualityMetrics"]["bytes"] == 60_000_000
 
 
-def test_failed_backup_is_named_without_a_version(told: Told) -> None:
-    (dataset,) = told.events["poke_failed.wait", "FAIL"]["inputs"]
+def test_failed_backup_is_named_without_a_version(emitted: Emitted) -> None:
+    (dataset,) = emitted.events["poke_failed.wait", "FAIL"]["inputs"]
     assert dataset["name"] == "ob-1/poke_failed"
     assert not dataset["facets"]
     assert not dataset["inputFacets"]
 
 
-def test_lineage_holds_no_secret(told: Told) -> None:
-    assert SECRET not in json.dumps(list(told.events.values()))
+def test_lineage_contains_no_secret(emitted: Emitted) -> None:
+    assert SECRET not in json.dumps(list(emitted.events.values()))
 
 
 @pytest.mark.parametrize("known", ["checkpoint", "dataBackupSize"])
-def test_what_the_api_left_out_makes_no_facet(known: str) -> None:
+def test_missing_fields_make_no_facet(known: str) -> None:
     from airflow_provider_oceanbase.compat.openlineage import backup_set_lineage
 
     given: Any = {"checkpoint": None, "dataBackupSize": None}

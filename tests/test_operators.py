@@ -48,13 +48,13 @@ def test_null_list_is_empty() -> None:
     assert execute(answer(tenantBackupSetList=None))[0] == []
 
 
-def test_download_check_is_asked_for() -> None:
+def test_download_check_is_requested() -> None:
     _, ti = execute(answer(), check_backup_set_download_enable=True)
     assert ti.query["checkbackupsetdownloadenable"] == ["true"]
 
 
 @pytest.mark.parametrize(("status", "warns"), [("DONE", False), ("DOING", True), ("FAILED", True)])
-def test_set_that_is_not_done_is_warned_about(status: str, warns: bool, logged: Callable[[], str]) -> None:
+def test_set_that_is_not_done_warns(status: str, warns: bool, logged: Callable[[], str]) -> None:
     execute(answer(status=status))
     assert ("may be incomplete" in logged()) is warns
 

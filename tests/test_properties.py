@@ -1,4 +1,4 @@
-"""Whatever comes, only what is meant to come out does."""
+"""Properties that hold for any input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(status: int, names: dict[str, str], body: bytes) -> BackupSet | None:
 
 
 @given(http_statuses, headers, bodies)
-def test_any_answer_gives_a_backup_set_or_one_of_our_errors(
+def test_any_response_gives_a_backup_set_or_one_of_our_errors(
     status: int, names: dict[str, str], body: bytes
 ) -> None:
     try:
@@ -89,7 +89,7 @@ def test_success_is_never_guessed(value: dict[str, Any]) -> None:
     st.floats(0, 1e9),
     st.none() | st.floats(0, protocol.MAX_RETRY_AFTER_SECONDS),
 )
-def test_pause_is_total_and_bounded(
+def test_pause_is_bounded(
     interval: float,
     grows: bool,
     longest: float | None,
@@ -107,21 +107,21 @@ def test_pause_is_total_and_bounded(
 
 
 @given(st.lists(st.sampled_from(["DOING", "outage", None]), max_size=20))
-def test_a_wait_that_has_begun_survives_any_outage(checks: list[str | None]) -> None:
+def test_a_wait_that_has_begun_survives_any_outage(polls: list[str | None]) -> None:
     wait = Wait(BackupSetCondition("ob-1", "bak-1"), LOG)
     wait.answered(None, "r")
-    for check in checks:
-        if check == "outage":
+    for poll in polls:
+        if poll == "outage":
             wait.failed(OceanBaseUnavailableError("down"))
         else:
-            assert wait.answered(read_backup_set({"status": check} if check else None), "r") is None
+            assert wait.answered(read_backup_set({"status": poll} if poll else None), "r") is None
 
 
 @given(st.text(), st.text())
 @example("..", "bak-1")
 @example("%2e%2e", "bak-1")
 @example("ob-1", "a/../b?c#d")
-def test_an_id_is_one_segment_or_refused(instance_id: str, backup_task_id: str) -> None:
+def test_an_id_is_one_path_segment_or_rejected(instance_id: str, backup_task_id: str) -> None:
     try:
         url = backup_set_request(instance_id, backup_task_id).url(ENDPOINT, "r")
     except OceanBaseInputError:
@@ -139,7 +139,7 @@ def test_an_id_is_one_segment_or_refused(instance_id: str, backup_task_id: str) 
 
 
 @given(st.text())
-def test_any_challenge_is_normalized_or_left(header: str) -> None:
+def test_any_challenge_is_normalized_or_ignored(header: str) -> None:
     challenge = digest_challenge(header)
     assert challenge is None or digest_challenge(challenge) == challenge
 

@@ -21,7 +21,7 @@ from airflow_provider_oceanbase.cloud.endpoint import DEFAULT_HOST, DEFAULT_TIME
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 with warnings.catch_warnings():
-    # As of an older Airflow it warns of its own imports.
+    # The version of an older Airflow warns about its own imports.
     warnings.simplefilter("ignore")
     HAS_WIDGETS = bool(find_spec("flask_appbuilder")) and bool(import_module("flask_appbuilder.fieldwidgets"))
 
@@ -40,8 +40,8 @@ def test_provider_info_imports_nothing() -> None:
     assert imported_by(statement) == {"airflow_provider_oceanbase"}
 
 
-def test_dag_files_pay_for_no_http_library() -> None:
-    # Airflow 2 imports requests itself, Airflow 3 the base of triggers wherever an asset is watched.
+def test_dag_files_import_no_http_library() -> None:
+    # Airflow 2 itself imports requests, and Airflow 3 the base of triggers for any watched asset.
     code = (
         "from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator; import airflow.triggers.base"
     )
@@ -70,7 +70,7 @@ def test_provider_is_discovered_by_its_own_name() -> None:
     assert distribution.version == __version__
 
 
-def test_connection_type_is_the_hooks() -> None:
+def test_connection_type_matches_the_hook() -> None:
     assert CONNECTION_TYPE["connection-type"] == OceanBaseHook.conn_type
     assert CONNECTION_TYPE["hook-name"] == OceanBaseHook.hook_name
     assert CONNECTION_TYPE["hook-class-name"] == f"{OceanBaseHook.__module__}.{OceanBaseHook.__name__}"
@@ -100,7 +100,7 @@ def test_hook_is_found() -> None:
     assert hook.connection_testable
 
 
-def test_form_tells_the_defaults() -> None:
+def test_form_shows_the_defaults() -> None:
     assert f"Default: {DEFAULT_HOST}." in CONNECTION_TYPE["ui-field-behaviour"]["placeholders"]["host"]
     assert (
         f"Default: {DEFAULT_TIMEOUT_SECONDS:g}." in CONNECTION_TYPE["conn-fields"]["timeout"]["description"]
@@ -121,7 +121,7 @@ def test_widgets_of_older_airflow() -> None:
 
 @needs_widgets
 def test_providers_manager_has_the_form() -> None:
-    """What Airflow 2.11 draws the form from, and later versions answer the UI with."""
+    """The source of the form in Airflow 2.11, and of its API in later versions."""
     widgets = ProvidersManager().connection_form_widgets
     ours = {name: info for name, info in widgets.items() if info.package_name == "airflow-provider-oceanbase"}
     assert {name: info.field_name for name, info in ours.items()} == {
@@ -141,7 +141,7 @@ def test_providers_manager_has_the_form() -> None:
     reason="this Airflow 3 has no library of form widgets",
 )
 def test_form_as_airflow_serves_it() -> None:
-    # In a process of its own: Airflow puts mocks in the place of the widgets' modules.
+    # In a separate process: Airflow replaces the modules of the widgets with mocks.
     served = run(
         sys.executable,
         "-c",
@@ -169,25 +169,25 @@ def test_form_as_airflow_serves_it() -> None:
 
 
 def test_command_line_shows_the_provider(capsys: pytest.CaptureFixture[str]) -> None:
-    def told(*command: str) -> list[dict[str, Any]]:
+    def listed(*command: str) -> list[dict[str, Any]]:
         arguments = cli_parser.get_parser().parse_args(["providers", *command, "--output", "json"])
         capsys.readouterr()
         arguments.func(arguments)
         rows = json.loads(capsys.readouterr().out)
         return [row for row in rows if "airflow-provider-oceanbase" in row.values()]
 
-    (provider,) = told("get", "airflow-provider-oceanbase", "--full")
+    (provider,) = listed("get", "airflow-provider-oceanbase", "--full")
     assert provider["connection-types"][0]["conn-fields"].keys() == FIELDS.keys()
     urls = importlib.metadata.metadata("airflow-provider-oceanbase").get_all("Project-URL") or []
     documentation = dict(url.split(", ", 1) for url in urls)["Documentation"]
     links = not airflow.__version__.startswith(("2.", "3.0."))
-    # Airflow 3.1 and 3.2 leave a space before it.
+    # Airflow 3.1 and 3.2 put a space before it.
     assert (provider.get("documentation-url") or "").strip() == (documentation if links else "")
-    (row,) = told("list")
+    (row,) = listed("list")
     assert row["version"] == __version__
-    (row,) = told("hooks")
+    (row,) = listed("hooks")
     assert row["connection_type"] == "oceanbase"
     assert row["class"] == CONNECTION_TYPE["hook-class-name"]
     assert row["conn_id_attribute_name"] == "oceanbase_conn_id"
-    modules = {row["class"] for row in told("triggers")}
+    modules = {row["class"] for row in listed("triggers")}
     assert modules == {"airflow_provider_oceanbase.triggers"}

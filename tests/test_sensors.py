@@ -31,7 +31,7 @@ UNAUTHORIZED = {
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that only sleeping advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -39,7 +39,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        # As with the real one, a sleep never ends early.
+        # Like a real sleep, it never ends early.
         self.now += seconds + 0.001
 
 
@@ -91,20 +91,20 @@ def test_waits_until_done(clock: Clock) -> None:
     assert clock.slept == [60, 60, 60]
 
 
-def test_first_check_is_tried_again_then_fails(clock: Clock) -> None:
+def test_first_poll_is_retried_then_fails(clock: Clock) -> None:
     with pytest.raises(OceanBaseUnavailableError):
         execute([DOWN])
     assert len(clock.slept) == 4
     assert sum(clock.slept) < 30
 
 
-def test_first_check_that_is_refused_fails_at_once(clock: Clock) -> None:
+def test_first_poll_that_is_refused_fails_at_once(clock: Clock) -> None:
     with pytest.raises(OceanBaseRefusedError):
         execute([REFUSED, DONE])
     assert clock.slept == []
 
 
-def test_later_outage_is_waited_out(clock: Clock, logged: Callable[[], str]) -> None:
+def test_later_outage_does_not_end_the_wait(clock: Clock, logged: Callable[[], str]) -> None:
     outage = [
         {"exc": requests.ConnectionError},
         DOWN,
@@ -122,9 +122,9 @@ def test_retry_after_lengthens_the_pause(clock: Clock) -> None:
     assert clock.slept == [60, 60, 90, 60]
 
 
-def test_rotated_key_is_read_afresh(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotated_key_is_read_again(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     def rotated(request: Any, context: Any) -> dict[str, Any]:
-        # The digest of the old key was refused; meanwhile somebody has put the new one in.
+        # The old key is refused; the connection has the new one by now.
         set_connection(monkeypatch, login="the-new-key")
         context.status_code = 401
         return {}
@@ -146,7 +146,7 @@ def test_key_that_stays_refused_fails(clock: Clock) -> None:
     assert clock.slept == [60]
 
 
-def test_connection_that_is_broken_meanwhile_fails(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_that_becomes_invalid_fails(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(request: Any, context: Any) -> dict[str, Any]:
         set_connection(monkeypatch, password="")
         context.status_code = 403
@@ -159,11 +159,11 @@ def test_connection_that_is_broken_meanwhile_fails(clock: Clock, monkeypatch: py
 def test_timeout(clock: Clock) -> None:
     with pytest.raises(AirflowSensorTimeout):
         execute([DOING], timeout=150)
-    # The last check comes when the timeout is over.
+    # The last poll is when the timeout ends.
     assert clock.slept == pytest.approx([60, 60, 30], abs=0.01)
 
 
-def test_done_at_the_last_check(clock: Clock) -> None:
+def test_done_at_the_last_poll(clock: Clock) -> None:
     assert execute([DOING, DOING, DOING, DONE], timeout=150)["status"] == "DONE"
 
 
@@ -179,8 +179,8 @@ def reschedule(responses: list[dict[str, Any]], began: datetime | None, **option
         return sensor(mode="reschedule", **options).execute(given)
 
 
-def is_put_off(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> float:
-    """Run one poke in reschedule mode; return the seconds until the next."""
+def seconds_to_next_poll(responses: list[dict[str, Any]], began: datetime | None, **options: Any) -> float:
+    """Poll once in reschedule mode; return the seconds until the next poll."""
     from airflow.exceptions import AirflowRescheduleException
 
     before = datetime.now(UTC)
@@ -195,32 +195,32 @@ def minutes_ago(minutes: float) -> datetime:
 
 
 def test_reschedule() -> None:
-    assert is_put_off([DOING], None) == pytest.approx(60, abs=5)
-    assert is_put_off([DOING], minutes_ago(5)) == pytest.approx(60, abs=5)
+    assert seconds_to_next_poll([DOING], None) == pytest.approx(60, abs=5)
+    assert seconds_to_next_poll([DOING], minutes_ago(5)) == pytest.approx(60, abs=5)
     assert reschedule([DONE], minutes_ago(5))["status"] == "DONE"
 
 
-def test_rescheduled_task_waits_outages_out(clock: Clock) -> None:
+def test_outage_does_not_end_a_rescheduled_task(clock: Clock) -> None:
     with pytest.raises(OceanBaseUnavailableError):
         reschedule([DOWN], None)
     clock.slept.clear()
-    assert is_put_off([DOWN], minutes_ago(5)) == pytest.approx(60, abs=5)
-    assert is_put_off(
+    assert seconds_to_next_poll([DOWN], minutes_ago(5)) == pytest.approx(60, abs=5)
+    assert seconds_to_next_poll(
         [{"status_code": 429, "headers": {"Retry-After": "90"}}], minutes_ago(5)
     ) == pytest.approx(90, abs=5)
     assert clock.slept == []
 
 
-def test_reschedule_backs_off_without_memory() -> None:
+def test_reschedule_backs_off_without_state() -> None:
     options = {"exponential_backoff": True, "timeout": 10_000}
-    assert 30 <= is_put_off([DOING], None, **options) <= 65
-    assert is_put_off([DOING], minutes_ago(60), **options) >= 900
+    assert 30 <= seconds_to_next_poll([DOING], None, **options) <= 65
+    assert seconds_to_next_poll([DOING], minutes_ago(60), **options) >= 900
 
 
 def test_reschedule_times_out() -> None:
     with pytest.raises(AirflowSensorTimeout):
         reschedule([DOING], minutes_ago(5), timeout=200)
-    assert is_put_off([DOING], minutes_ago(5), timeout=310) <= 11
+    assert seconds_to_next_poll([DOING], minutes_ago(5), timeout=310) <= 11
 
 
 @pytest.mark.parametrize("known", ["2026-01-19T10:32:28.5Z", datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)])
@@ -228,5 +228,5 @@ def test_first_reschedule_date_as_airflow_gives_it(known: Any) -> None:
     assert first_reschedule_date(context(known)) == datetime(2026, 1, 19, 10, 32, 28, 500_000, UTC)
 
 
-def test_task_that_was_never_put_off() -> None:
+def test_task_that_was_never_rescheduled() -> None:
     assert first_reschedule_date(context(None)) is None

@@ -1,4 +1,4 @@
-"""StartBackupOperator: what it starts, and how it waits."""
+"""StartBackupOperator: its request, and its wait."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_templates() -> None:
         ({"failure_statuses": "FAILED"}, TypeError),
     ],
 )
-def test_unusable_arguments(options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_arguments(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(options))):
         operator(**options)
 
@@ -93,7 +93,7 @@ def test_wait(statuses: tuple[Any, ...], mode: str, cloud: CloudEmulator) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_not_found_is_waited_for_no_longer_than_it_may_take(mode: str, cloud: CloudEmulator) -> None:
+def test_not_found_after_registration_timeout_fails(mode: str, cloud: CloudEmulator) -> None:
     task = waiting(mode, registration_timeout=0)
     backup_task_id = plan(cloud, 404, "DONE")
     with pytest.raises(OceanBaseNotFoundError):
@@ -137,18 +137,18 @@ def test_execution_timeout_bounds_a_deferred_wait(cloud: CloudEmulator) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_refusal_in_mid_wait(mode: str, cloud: CloudEmulator) -> None:
+def test_refusal_during_the_wait(mode: str, cloud: CloudEmulator) -> None:
     task = waiting(mode)
     plan(cloud, "DOING", 400)
     with pytest.raises(OceanBaseRefusedError):
         task.run()
 
 
-def test_changes_are_told(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+def test_changes_are_logged(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     backup_task_id = plan(cloud, 404, 404, "DOING", "DONE")
     waiting("poke").run()
     text = logged()
-    # Airflow 2 writes each line twice.
+    # Airflow 2 logs each line twice.
     once = text.count(f"Started backup task '{backup_task_id}' of instance 'ob-1'.")
     assert once in (1, 2)
     subject = f"Backup task '{backup_task_id}' of instance 'ob-1': status"
@@ -156,7 +156,7 @@ def test_changes_are_told(cloud: CloudEmulator, logged: Callable[[], str]) -> No
         assert text.count(f"{subject} {status} (requestId") == once
 
 
-def test_bad_argument_fails_before_anything_is_sent(cloud: CloudEmulator) -> None:
+def test_invalid_argument_sends_nothing(cloud: CloudEmulator) -> None:
     with pytest.raises(OceanBaseInputError, match="backup_object_type is 'cluster'"):
         Task(backup_object_type="cluster").run()
     assert cloud.requests == []

@@ -44,18 +44,18 @@ def test_constructor_validates_nothing() -> None:
         ({"oceanbase_conn_id": "no_such_connection"}, "no_such_connection"),
     ],
 )
-def test_whatever_is_wrong_becomes_the_event(options: dict[str, Any], says: str) -> None:
+def test_any_error_becomes_the_event(options: dict[str, Any], says: str) -> None:
     assert says in outcome(**options)["error"]["what"]
 
 
-def test_bad_connection_becomes_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_connection_becomes_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     set_connection(monkeypatch, password="")
     event = outcome()
     assert event["error"]["class"] == "OceanBaseInputError"
     assert "password is missing" in event["error"]["what"]
 
 
-def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+def test_logs_show_only_changes(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", 503, 503, "CANCELING", "DOING", "DONE"))
     assert outcome()["summary"]["status"] == "DONE"
     lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "BackupSetTrigger" in line]
@@ -72,7 +72,7 @@ def test_logs_say_what_changed_and_nothing_else(cloud: CloudEmulator, logged: Ca
     assert all(text in line for line, text in zip(lines, expected, strict=True))
 
 
-def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotated_key_is_read_again(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
 
     def rotate(seen: Any) -> None:
@@ -82,7 +82,7 @@ def test_rotated_key_is_read_afresh(cloud: CloudEmulator, monkeypatch: pytest.Mo
 
     cloud._on_request = rotate
     assert outcome()["summary"]["status"] == "DONE"
-    # The old key's nonce and its fresh challenge are refused; the new key begins with a challenge of its own.
+    # The old key fails twice, with its nonce and a new one; the new key starts with a challenge.
     assert [request.status for request in cloud.requests] == [401, 200, 200, 401, 401, 401, 200]
 
 
@@ -100,7 +100,7 @@ def test_restarted_trigger_keeps_its_deadline(cloud: CloudEmulator) -> None:
     assert len([request for request in cloud.requests if request.status == 200]) == 1
 
 
-def test_timeout_tells_of_an_outage(cloud: CloudEmulator) -> None:
+def test_timeout_reports_an_outage(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=(503,))
     event = outcome(timeout=0.2)
     assert "was last seen with status DOING; OceanBase Cloud has not answered for 0 s." in event["timeout"]
@@ -111,7 +111,7 @@ def test_clock_that_was_set_back(cloud: CloudEmulator) -> None:
     assert "timeout" in outcome(began=time.time() + 10_000, timeout=0.2)
 
 
-def test_first_checks_are_spread(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_polls_are_spread(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"bak-{index}" for index in range(100)]
     for name in names:
         cloud.add_backup_set("ob-1", name, statuses=("DONE",))
@@ -119,7 +119,7 @@ def test_first_checks_are_spread(cloud: CloudEmulator, monkeypatch: pytest.Monke
     sleep = asyncio.sleep
 
     async def note(seconds: float) -> None:
-        # On a busy machine the checks themselves come late, and closer together.
+        # Record the pauses: on a busy machine the polls themselves are late, and closer together.
         pauses.append(seconds)
         await sleep(0)
 
@@ -132,7 +132,7 @@ def test_first_checks_are_spread(cloud: CloudEmulator, monkeypatch: pytest.Monke
     assert [request.status for request in cloud.requests].count(200) == len(pauses) == 100
     pauses.sort()
     assert 0 <= pauses[0] <= pauses[-1] < 60
-    # Half of them lie in half the interval, give or take what chance does.
+    # About half of them are in half the interval.
     assert pauses[75] - pauses[0] > 30
     assert pauses[-1] - pauses[25] > 30
 
@@ -140,7 +140,7 @@ def test_first_checks_are_spread(cloud: CloudEmulator, monkeypatch: pytest.Monke
 def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
 
-    async def cancel_in_mid_wait() -> None:
+    async def cancel_during_the_wait() -> None:
         waits = [asyncio.create_task(fire(trigger())) for _ in range(3)]
         while len(cloud.requests) < 10:
             await asyncio.sleep(0.01)
@@ -150,12 +150,12 @@ def test_cancelled_trigger_closes_what_it_opened(cloud: CloudEmulator) -> None:
         assert [type(result) for result in results] == [asyncio.CancelledError] * 3
         assert shared_poll._clients == {}
 
-    asyncio.run(cancel_in_mid_wait())
+    asyncio.run(cancel_during_the_wait())
 
 
 def test_loop_is_never_blocked(cloud: CloudEmulator, caplog: pytest.LogCaptureFixture) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DOING", "DONE"))
-    # Whoever waited for an answer in the loop would block it for this long.
+    # A synchronous request would block the loop for this long.
     cloud._on_request = lambda seen: threading.Event().wait(0.5)
 
     async def watched() -> None:
@@ -163,7 +163,7 @@ def test_loop_is_never_blocked(cloud: CloudEmulator, caplog: pytest.LogCaptureFi
         await asyncio.gather(*(fire(trigger()) for _ in range(20)))
 
     caplog.set_level(logging.WARNING, "asyncio")
-    # The garbage of all the tests before is not the trigger's.
+    # Garbage of earlier tests must not slow the loop.
     gc.collect()
     gc.disable()
     try:
@@ -173,7 +173,9 @@ def test_loop_is_never_blocked(cloud: CloudEmulator, caplog: pytest.LogCaptureFi
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
-def test_events_and_arguments_hold_no_secret(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_and_arguments_contain_no_secret(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
     set_connection(monkeypatch, login="emulator-key", host=cloud.url)
     waiting = trigger()

@@ -21,7 +21,7 @@ ENDPOINT = Endpoint(conn_id="ob", origin="https://api.example", access_key_id="k
 @pytest.mark.parametrize(
     "instance_id", ["ob-1", "a b", "a/b", "..a", "ä", "a?b#c&d=e", "%2F", "a\x00b", "💾"]
 )
-def test_ids_become_one_segment(instance_id: str) -> None:
+def test_ids_become_one_path_segment(instance_id: str) -> None:
     url = urlsplit(backup_set_request(instance_id, "bak-1").url(ENDPOINT, "r"))
     segments = url.path.split("/")
     assert len(segments) == 9
@@ -46,7 +46,7 @@ def test_query(check: bool, sent: str) -> None:
 
 
 @pytest.mark.parametrize("data", [None, {}])
-def test_no_data_is_no_backup_set(data: object) -> None:
+def test_no_data_means_no_backup_set(data: object) -> None:
     assert read_backup_set(data) is None
 
 
@@ -70,7 +70,7 @@ def test_malformed_data(data: object, says: str) -> None:
         read_backup_set(data)
 
 
-def test_unknown_fields_pass_through() -> None:
+def test_unknown_fields_are_kept() -> None:
     assert backup_set(storageClass="X")["storageClass"] == "X"  # type: ignore[typeddict-item]
 
 
@@ -86,19 +86,19 @@ def test_summary() -> None:
     assert summary(backup_set()) == expected | {"tenantCount": 1}
 
 
-def test_summary_holds_text_that_any_database_takes() -> None:
+def test_summary_has_only_text_that_any_database_accepts() -> None:
     found = backup_set(tenantName="a\x00b\ud800", backupSetId="bak-ü")
     assert summary(found)["tenantName"] == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
     assert summary(found)["backupSetId"] == "bak-ü"
 
 
-def test_summary_of_little() -> None:
+def test_summary_of_few_fields() -> None:
     assert summary({"status": "DOING"})["status"] == "DOING"
     assert summary({"status": "DOING"})["tenantCount"] == 0
     assert summary({"status": "DOING"})["validity"] is None
 
 
-def test_summary_is_small_whatever_comes() -> None:
+def test_summary_of_hostile_fields_is_small() -> None:
     hostile = dict.fromkeys(answer()["data"], "\U0001f4be" * 10_000)
     hostile |= {
         "tenantBackupSetList": [{}] * 5000,

@@ -28,11 +28,11 @@ URL = f"{HOST}/api/v2/instances/ob-1/backup/data/sets"
 
 
 class Server:
-    """Lists sets newest first, as the API does, or as it might.
+    """Lists sets newest first, with or without total and hasMore.
 
-    :param names: of the sets that there are, oldest first
-    :param cap: the largest page that it gives
-    :param meanwhile: what happens to the sets, by the number of answers given before
+    :param names: names of the sets, oldest first
+    :param cap: largest page, whatever the request says
+    :param changes: changes of the sets, by the number of pages sent before
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Server:
         cap: int = 1000,
         total: bool = True,
         has_more: bool = True,
-        meanwhile: dict[int, Callable[[list[str]], None]] | None = None,
+        changes: dict[int, Callable[[list[str]], None]] | None = None,
     ) -> None:
         self.names, self.cap, self.total, self.has_more = names, cap, total, has_more
-        self.meanwhile = meanwhile or {}
-        self.asked: list[int] = []
+        self.changes = changes or {}
+        self.requested: list[int] = []
 
     def answer(self, number: int, page_size: int) -> BackupSetPage:
-        self.meanwhile.get(len(self.asked), lambda _: None)(self.names)
-        self.asked.append(number)
+        self.changes.get(len(self.requested), lambda _: None)(self.names)
+        self.requested.append(number)
         size = min(self.cap, page_size)
         listed = self.names[::-1]
         page = listed[(number - 1) * size : number * size]
@@ -73,12 +73,12 @@ KNOWN = [{"total": True}, {"has_more": True}, {}, {"total": True, "has_more": Tr
 
 
 @given(st.integers(0, 30), st.integers(1, 12), st.integers(1, 12), st.sampled_from(KNOWN))
-def test_every_set_comes_once(count: int, page_size: int, cap: int, known: dict[str, bool]) -> None:
+def test_every_set_is_listed_once(count: int, page_size: int, cap: int, known: dict[str, bool]) -> None:
     names = [f"bak-{index}" for index in range(count)]
     server = Server(list(names), cap=cap, **{"total": False, "has_more": False} | known)
     assert server.list(page_size) == names[::-1]
-    # Only where the API says nothing about the end does it take an empty page to see it.
-    assert len(server.asked) <= -(-count // min(page_size, cap)) + 1
+    # Without total and hasMore, only an empty page shows the end.
+    assert len(server.requested) <= -(-count // min(page_size, cap)) + 1
 
 
 changes = st.dictionaries(
@@ -88,7 +88,7 @@ changes = st.dictionaries(
 
 @given(st.integers(0, 20), st.integers(1, 6), changes)
 @example(2, 1, {4: [(True, 0)] * 3, 1: [(True, 0)] * 3})
-def test_nothing_is_missed_or_doubled_while_the_list_changes(
+def test_list_that_changes_has_neither_gaps_nor_duplicates(
     count: int, page_size: int, changes: dict[int, list[tuple[bool, int]]]
 ) -> None:
     names = [f"bak-{index}" for index in range(count)]
@@ -104,23 +104,23 @@ def test_nothing_is_missed_or_doubled_while_the_list_changes(
 
         return do
 
-    server = Server(list(names), meanwhile={number: change(steps) for number, steps in changes.items()})
+    server = Server(list(names), changes={number: change(steps) for number, steps in changes.items()})
     listed = server.list(page_size)
     assert len(listed) == len(set(listed))
     assert set(names) - gone <= set(listed)
 
 
 def test_a_set_that_appears_while_paging_is_found() -> None:
-    server = Server(["a", "b", "c", "d"], meanwhile={1: lambda names: names.append("e")})
+    server = Server(["a", "b", "c", "d"], changes={1: lambda names: names.append("e")})
     assert server.list(2) == ["d", "c", "b", "a", "e"]
 
 
-def test_a_set_that_goes_while_paging_hides_no_other() -> None:
-    server = Server(["a", "b", "c", "d"], meanwhile={1: lambda names: names.remove("d")})
+def test_a_set_that_disappears_while_paging_hides_no_other() -> None:
+    server = Server(["a", "b", "c", "d"], changes={1: lambda names: names.remove("d")})
     assert sorted(server.list(2)) == ["a", "b", "c", "d"]
 
 
-def test_an_empty_page_in_the_midst_is_passed() -> None:
+def test_an_empty_page_before_the_last_is_skipped() -> None:
     pages = BackupSetPages(BackupSetList("ob-1"))
     one, other = ([{"backupSetId": name, "status": "DONE"}] for name in "ab")
     found = [
@@ -132,7 +132,7 @@ def test_an_empty_page_in_the_midst_is_passed() -> None:
     assert pages.request is None
 
 
-def test_a_list_without_end_is_an_error() -> None:
+def test_an_endless_list_is_an_error() -> None:
     pages = BackupSetPages(BackupSetList("ob-1"))
     same = BackupSetPage([{"backupSetId": "a", "status": "DONE"}], None, True)
     for _ in range(21):
@@ -143,7 +143,7 @@ def test_a_list_without_end_is_an_error() -> None:
     assert "the backup sets of instance 'ob-1'" in str(caught.value)
 
 
-def test_the_same_page_again_ends_a_list_that_says_nothing_of_its_end() -> None:
+def test_a_repeated_page_ends_a_list_without_total_and_has_more() -> None:
     pages = BackupSetPages(BackupSetList("ob-1"))
     same = BackupSetPage([{"backupSetId": "a", "status": "DONE"}], None, None)
     assert pages.take(same, "r")
@@ -172,12 +172,12 @@ def test_no_sets(data: object) -> None:
         ({"dataList": [{"backupSetId": "a"}]}, "data have no status"),
     ],
 )
-def test_pages_that_are_none(data: object, problem: str) -> None:
+def test_malformed_pages(data: object, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_backup_set_page(data)
 
 
-def test_odd_counts_are_passed_over() -> None:
+def test_odd_counts_are_ignored() -> None:
     page = read_backup_set_page({"dataList": [], "total": "many", "hasMore": "yes"})
     assert (page.total, page.has_more) == (None, None)
     assert read_backup_set_page({"dataList": [], "total": True}).total is None
@@ -188,7 +188,7 @@ def page(*names: str, **rest: Any) -> dict[str, Any]:
     return {"success": True, "requestId": "r", "data": {"dataList": sets} | rest}
 
 
-def test_hook_reads_pages_as_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hook_requests_pages_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
     with requests_mock.Mocker() as server:
         server.get(URL, [{"json": page("a", "b", hasMore=True)}, {"json": page("c", hasMore=False)}])
         found = OceanBaseHook().list_backup_sets(
@@ -227,19 +227,19 @@ def test_hook_names_what_is_missing() -> None:
         ({"end_time": "2026-01-01T00:00:00Z"}, "end_time is '2026"),
     ],
 )
-def test_unusable_arguments_are_refused_at_once(options: dict[str, Any], says: str) -> None:
+def test_invalid_arguments_are_rejected_at_once(options: dict[str, Any], says: str) -> None:
     with pytest.raises(OceanBaseInputError) as caught:
         OceanBaseHook().list_backup_sets(**{"instance_id": "ob-1"} | options)
     assert says in str(caught.value)
 
 
-def test_a_conversation_ends_with_all_sets() -> None:
+def test_an_exchange_ends_with_all_sets() -> None:
     server = Server(["a", "b", "c"])
 
-    def ask(request: Any) -> Any:
+    def send(request: Any) -> Any:
         number = int(request.query.partition("pageNumber=")[2].partition("&")[0])
         return server.answer(number, 2), f"r-{number}"
 
-    sets, request_id = run_exchange(BackupSetList("ob-1", page_size=2), ask)
+    sets, request_id = run_exchange(BackupSetList("ob-1", page_size=2), send)
     assert [one["backupSetId"] for one in sets] == ["c", "b", "a"]
     assert request_id == "r-2"

@@ -1,4 +1,4 @@
-"""The hook against servers that really challenge: the emulator, and one that is not ours."""
+"""Digest authentication of the hook: against the emulator, and against CherryPy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_one_round_trip_a_poll(algorithms: list[str], monkeypatch: pytest.Monkey
         assert read(hook, 4) == ["BEGINNING", "DOING", "DONE", "DONE"]
         hook.close()
         assert statuses(cloud) == [401, 200, 200, 200, 200]
-        # A refused attempt and its answer to the challenge are one request, with one requestId.
+        # The attempt without credentials and the one with them have the same requestId.
         ids = [request.query["requestId"] for request in cloud.requests]
         assert ids[0] == ids[1]
         assert len(set(ids)) == 4
@@ -82,7 +82,7 @@ def test_nonce_that_is_always_stale(monkeypatch: pytest.MonkeyPatch) -> None:
         assert statuses(cloud) == [401, 401]
 
 
-def test_key_is_disabled_and_enabled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_that_is_disabled_and_enabled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with CloudEmulator() as cloud:
         hook = connect(monkeypatch, cloud)
         read(hook, 1)
@@ -103,15 +103,15 @@ def test_idle_connection_that_the_server_closed(monkeypatch: pytest.MonkeyPatch)
         cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
         assert read(hook, 1) == ["DONE"]
         hook.close()
-        # Its nonces are unknown here.
+        # The new server does not know the old nonces.
         assert statuses(cloud) == [401, 200]
 
 
 @pytest.fixture
 def foreign_server() -> Iterator[str]:
-    """CherryPy's digest authentication in front of the vendor's example answer."""
+    """CherryPy's digest authentication, with the vendor's example as response."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CherryPy's own, at its import
+        warnings.simplefilter("ignore")  # CherryPy warns when it is imported
         import cherrypy
         from cheroot.wsgi import Server
         from cherrypy.lib import auth_digest

@@ -30,7 +30,7 @@ def test_defaults() -> None:
     )
 
 
-#: Of each field of the connection's form another value than its default.
+#: For each field of the connection form, a value that is not its default.
 OTHER_VALUES: dict[str, Any] = {
     "login": "another-key",
     "password": "another-secret",
@@ -46,7 +46,7 @@ OTHER_EXTRAS: dict[str, Any] = {
 }
 
 
-def test_no_field_of_the_form_does_nothing() -> None:
+def test_every_field_of_the_form_has_an_effect() -> None:
     connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]  # type: ignore[index]
     assert not set(connection_type["ui-field-behaviour"]["hidden-fields"]) & set(OTHER_VALUES)
     assert set(connection_type["conn-fields"]) == set(OTHER_EXTRAS)

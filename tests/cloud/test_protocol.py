@@ -117,7 +117,7 @@ def test_failures(
         assert error.request_id == "mine"
 
 
-def test_foreign_text_is_tamed() -> None:
+def test_text_of_the_server_is_sanitized() -> None:
     with pytest.raises(OceanBaseRefusedError) as caught:
         read(400, FAILURE | {"errorMessage": "a\nb\x1b[2J" + "x" * 10_000, "errorCode": 7, "requestId": ""})
     assert caught.value.error_message is not None
@@ -195,7 +195,7 @@ def test_digest_challenge(header: str, challenge: str | None) -> None:
     assert digest_challenge(header) == challenge
 
 
-def test_unreachable_names_the_root() -> None:
+def test_unreachable_names_the_root_cause() -> None:
     try:
         try:
             raise ConnectionRefusedError(111, "Connection refused")

@@ -1,4 +1,4 @@
-"""The request that starts a backup, and its answer."""
+"""The request that starts a backup, and its response."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def tables(count: int) -> list[dict[str, Any]]:
         ({"backup_object_type": "database", "database_tables": [{"a": {1}}]}, "must be plain JSON"),
     ],
 )
-def test_bad_argument_is_named_before_anything_is_sent(options: dict[str, Any], says: str) -> None:
+def test_invalid_argument_sends_nothing(options: dict[str, Any], says: str) -> None:
     with pytest.raises(OceanBaseInputError) as caught:
         request(**options)
     text = str(caught.value)
@@ -114,14 +114,14 @@ def test_bad_argument_is_named_before_anything_is_sent(options: dict[str, Any], 
     assert not caught.value.may_have_acted
 
 
-def test_as_many_tables_as_the_api_takes() -> None:
+def test_most_tables_that_the_api_accepts() -> None:
     made = request(backup_object_type="table", database_tables=tables(MAX_TABLES))
     assert made.body is not None
     assert len(made.body["databaseTables"][0]["tables"]) == MAX_TABLES
 
 
 @pytest.mark.parametrize("data", [None, {}, [], "bak-1", {"backupTaskId": None}, {"backupTaskId": ""}])
-def test_answer_without_an_id(data: object) -> None:
+def test_response_without_an_id(data: object) -> None:
     with pytest.raises(ValueError, match="data have no backupTaskId"):
         read_backup_task_id(data)
 
@@ -132,7 +132,7 @@ arguments = json_values | st.sampled_from([*BACKUP_OBJECT_TYPES, "manual", "t1"]
 @given(st.text(), arguments, arguments, arguments, arguments, arguments)
 @example("ob-1", "table", "t1", ONE_DATABASE, "manual", True)
 @example("a/../b?c#d", "tenant", "\ud800", None, "manual", False)
-def test_any_arguments_make_a_request_or_an_error_of_input(
+def test_any_arguments_make_a_request_or_an_input_error(
     instance_id: str, kind: Any, tenant_id: Any, database_tables: Any, policy: Any, check: Any
 ) -> None:
     try:
@@ -164,7 +164,7 @@ answers = bodies | st.fixed_dictionaries(
 
 
 @given(http_statuses, headers, answers)
-def test_any_answer_gives_an_id_or_says_whether_a_backup_may_run(
+def test_any_response_gives_an_id_or_says_whether_a_backup_may_run(
     status: int, names: dict[str, str], body: bytes
 ) -> None:
     try:
@@ -183,7 +183,7 @@ def test_any_answer_gives_an_id_or_says_whether_a_backup_may_run(
 
 
 @given(http_statuses, headers, bodies)
-def test_reading_never_acts(status: int, names: dict[str, str], body: bytes) -> None:
+def test_read_requests_are_repeatable(status: int, names: dict[str, str], body: bytes) -> None:
     reading = protocol.list_instances_request(page_size=1)
     try:
         protocol.read_response(reading, "mine", status, CaseInsensitiveDict(names), body)
@@ -203,7 +203,7 @@ def test_backup_is_started(cloud: CloudEmulator) -> None:
     planned = cloud.next_backup("ob-1", backup_task_id="bak-new")
     assert start(backup_object_type="table", tenant_id="t1", database_tables=ONE_DATABASE) == planned
     assert [(seen.method, seen.status) for seen in cloud.requests] == [("POST", 401), ("POST", 200)]
-    # The body goes out again, whole, with the answer to the challenge.
+    # The request with credentials has the complete body again.
     assert [seen.body for seen in cloud.requests] == [
         {
             "backupObjectType": "table",
@@ -217,12 +217,12 @@ def test_backup_is_started(cloud: CloudEmulator) -> None:
 
 
 @pytest.mark.parametrize("failure", [{"drop": True}, {"status": 502}, {"status": 200, "body": b"<html>"}])
-def test_backup_that_runs_although_the_start_failed(cloud: CloudEmulator, failure: dict[str, Any]) -> None:
+def test_backup_that_runs_although_its_start_failed(cloud: CloudEmulator, failure: dict[str, Any]) -> None:
     cloud.next_backup("ob-1", backup_task_id="bak-new", statuses=("DOING",))
     cloud.fail(**failure, after_acting=True)
     with pytest.raises(BackupStartUnknownError):
         start()
     assert len([seen for seen in cloud.requests if seen.authorized]) == 1
-    # What the message says to do next works.
+    # What the message recommends works.
     listed = list(OceanBaseHook().list_backup_sets("ob-1"))
     assert [backup_set["backupSetId"] for backup_set in listed] == ["bak-new"]

@@ -1,4 +1,4 @@
-"""The one module that knows where each Airflow keeps its names."""
+"""compat.sdk: the only module that knows where each Airflow version keeps its names."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from airflow_provider_oceanbase.compat import sdk
 
 PACKAGE = ROOT / "airflow_provider_oceanbase"
 OTHERS = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "sdk.py")
-#: What is not Airflow's own, and where it may be imported: it is there only with another provider.
+#: Modules of other providers, which any module may import.
 ELSEWHERE = {"airflow.providers.openlineage.extractors"}
 
 
 @pytest.mark.parametrize("name", sdk._MODULES)
-def test_each_name_is_found_or_stood_in_for(name: str) -> None:
+def test_each_name_is_found_or_substituted(name: str) -> None:
     if name in ("AdvanceItem", "SharedStreamProducer"):
-        # They come with Airflow 3.3, and only its triggerer asks for them.
+        # They exist from Airflow 3.3 on, and only its triggerer uses them.
         pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow shares polls from 3.3 on")
     found = getattr(sdk, name)
     assert (found is None) == (AIRFLOW_2 and name in ("Asset", "AssetWatcher"))
     assert getattr(sdk, name) is found
 
 
-def test_no_other_name_is_there() -> None:
+def test_other_names_are_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'BaseNotifier'"):
         _ = sdk.BaseNotifier  # type: ignore[attr-defined]
     with pytest.raises(ImportError):
@@ -59,7 +59,7 @@ def test_no_other_module_knows_versions(path: Any) -> None:
             )
 
 
-def test_a_broken_airflow_is_not_taken_for_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_airflow_is_not_mistaken_for_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(path: str) -> Any:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
 
@@ -69,7 +69,7 @@ def test_a_broken_airflow_is_not_taken_for_an_old_one(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("missing", ["airflow.sdk", "airflow.sdk.exceptions", "airflow"])
-def test_a_module_that_is_not_there_yet_is_passed_over(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_does_not_exist_yet_is_skipped(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def older(path: str) -> Any:
         if path.startswith("airflow.sdk"):
             raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
@@ -80,7 +80,7 @@ def test_a_module_that_is_not_there_yet_is_passed_over(missing: str, monkeypatch
     assert sdk._found("Decimal") is import_module("decimal").Decimal
 
 
-def test_what_stands_in() -> None:
+def test_substitutes() -> None:
     assert sdk._stand_in("ResumableJobMixin") is sdk._JobMixin
     assert sdk._stand_in("BaseEventTrigger") is sdk.BaseTrigger
     assert sdk._stand_in("AssetWatcher") is None
@@ -89,7 +89,7 @@ def test_what_stands_in() -> None:
 
 
 class Job(sdk._JobMixin):
-    """A job that is counted."""
+    """A job that counts how often it starts."""
 
     started = 0
 
@@ -104,7 +104,7 @@ class Job(sdk._JobMixin):
         return external_id
 
 
-def test_before_task_state_each_try_starts_anew() -> None:
+def test_without_task_state_each_try_starts_a_job() -> None:
     context: Any = {"polled": []}
     job = Job()
     assert [job.execute_resumable(context), job.execute_resumable(context)] == ["job-1", "job-2"]
@@ -112,13 +112,13 @@ def test_before_task_state_each_try_starts_anew() -> None:
     assert job.durable is False
 
 
-def test_durable_is_taken_and_of_no_effect() -> None:
+def test_durable_is_accepted_and_has_no_effect() -> None:
     assert Job(durable=False).durable is False
     with pytest.warns(UserWarning, match="no effect before Airflow 3.3"):
         assert Job(durable=True).durable is False
 
 
-def test_connections_are_read_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_read_concurrently(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read() -> Any:
         return await asyncio.gather(*(sdk.read_connection(CONN_ID) for _ in range(20)))
 
@@ -134,7 +134,7 @@ def test_older_connections_are_read_in_a_thread_that_may_call_the_supervisor(
         @staticmethod
         def get_connection(conn_id: str) -> Any:
             threads.append(threading.current_thread())
-            # As the supervisor's client does of Airflow 3.0 and 3.1: it fails in a thread of asyncio's.
+            # Like the supervisor's client of Airflow 3.0 and 3.1, which fails in a thread of asyncio.
             loops.append(async_to_sync(running_loop)())
             return SimpleNamespace(conn_id=conn_id, extra_dejson={"timeout": 3})
 

@@ -1,4 +1,4 @@
-"""One DAG for each way that a start can go: a task ``start``, of an instance with the DAG's ID."""
+"""A DAG for each outcome of a start: a task ``start``, on an instance with the ID of the DAG."""
 
 from __future__ import annotations
 

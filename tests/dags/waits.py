@@ -1,4 +1,4 @@
-"""One DAG for each way that a wait can go: ``wait >> get``; the DAG's ID is the backup task's."""
+"""A DAG for each outcome of a wait: ``wait >> get``; the backup task has the ID of the DAG."""
 
 from __future__ import annotations
 

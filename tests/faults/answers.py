@@ -1,4 +1,4 @@
-"""Bad answers, one a row, and the error that each becomes."""
+"""Bad responses, each with the error that it causes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ HTML = b"<html><body>Bad Gateway</body></html>"
 
 @dataclass
 class Fault:
-    """A bad answer, and what is said of it.
+    """A bad response, and the error that it causes.
 
-    :param timeout: the connection's; long, on a busy machine, for all that do answer
+    :param timeout: timeout of the connection; long enough for a busy machine if the server does respond
     """
 
     behaviour: Behaviour

@@ -1,4 +1,4 @@
-"""A server that answers as it is told to, down to the bytes; it asks for no authentication."""
+"""A server whose behaviour is scripted down to the bytes, without authentication."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from typing import Any
 
 from conftest import answer as vendors_answer
 
-#: Answers one request; True keeps the connection.
+#: Responds to one request; True keeps the connection open.
 Behaviour = Callable[["Exchange"], bool]
 
 
 @dataclass
 class RawServer:
-    """Answers its n-th request by the n-th behaviour; the last one stays."""
+    """Responds to the n-th request with the n-th behaviour; the last one stays."""
 
     behaviours: Sequence[Behaviour]
     context: ssl.SSLContext | None = None
-    #: When each request had come whole, and its head.
+    #: When each request was complete, and its head.
     requests: list[tuple[float, str]] = field(default_factory=list)
     sent_bytes: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -69,7 +69,7 @@ class RawServer:
 
 @dataclass
 class Exchange:
-    """A request that waits for its answer."""
+    """A request that waits for its response."""
 
     server: RawServer
     connection: socket.socket
@@ -80,7 +80,7 @@ class Exchange:
 
 
 def read_head(file: Any) -> str:
-    """Return request line and headers, nothing where the client is gone before they are whole."""
+    """Return request line and headers, an empty text if the client disconnects before they are complete."""
     lines = []
     while (line := file.readline()) != b"\r\n":
         if not line:
@@ -158,13 +158,13 @@ def endless(exchange: Exchange) -> bool:
 
 
 def bomb(size: int) -> Behaviour:
-    # Packed when it is first sent: whoever collects the tests does not wait for it.
+    # Packed when it is first sent, so that the collection of tests stays fast.
     return lambda exchange: answer(_packed(size), Content_Encoding="gzip")(exchange)
 
 
 @functools.cache
 def _packed(size: int) -> bytes:
-    """So many spaces, as one member of gzip: of equal blocks, of which one is packed."""
+    """Pack that many spaces with gzip: compress one block, then repeat it."""
     block = b" " * min(size, 2**20)
     assert size % len(block) == 0
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)

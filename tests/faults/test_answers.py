@@ -1,4 +1,4 @@
-"""Bad answers, one a row: what the operator says, and what a wait makes of it in each mode."""
+"""Bad responses to the operator, and to a wait in each mode."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(caught.value) is fault.error
     assert fault.says in str(caught.value)
     assert SUBJECT in str(caught.value)
-    # A refused key is tried once more, with the connection read afresh.
+    # After an authentication error, the connection is read again and the request is repeated once.
     assert len(server.requests) == (3 if fault.error is OceanBaseAuthenticationError else 2)
 
 
@@ -85,18 +85,18 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_retry_after_bounds_the_pause(
     header: str, seconds: float, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[float | None] = []
+    seen: list[float | None] = []
     pause = "airflow_provider_oceanbase.waiting.schedule.PollSchedule.pause"
 
     def note(schedule: Any, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
-        told.append(retry_after)
+        seen.append(retry_after)
         return 0.05
 
     monkeypatch.setattr(pause, note)
     with serve(DOING, answer(ENVELOPE, 429, Retry_After=header), DONE) as server:
         connect(monkeypatch, server)
         wait(mode)
-    assert told[-1] == pytest.approx(seconds, abs=2)
+    assert seen[-1] == pytest.approx(seconds, abs=2)
 
 
 @pytest.mark.parametrize("status", ["odd", "done", "Done", "DONE ", "SUCCESS"])
@@ -108,7 +108,7 @@ def test_no_other_status_is_a_success(status: str, monkeypatch: pytest.MonkeyPat
         assert len(server.requests) == 3
 
 
-def test_operator_reads_a_null_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operator_accepts_a_null_list(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(backup_set(tenantBackupSetList=None)) as server:
         connect(monkeypatch, server)
         assert execute()[0] == []

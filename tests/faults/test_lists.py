@@ -1,4 +1,4 @@
-"""Bad answers to the list of backup sets: at the first page of a check, and at a later one."""
+"""Bad responses to the list of backup sets: at the first page of a poll, and at a later one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert len(server.requests) == 3
             return
         if fault.error is OceanBaseAuthenticationError:
-            # It is tried once more, with the connection read afresh; here that helps.
+            # The connection is read again and the request is repeated once, which succeeds here.
             assert wait(mode, min_checkpoint=MIN_CHECKPOINT)["backupSetId"] == "bak-1"
             return
         with pytest.raises(OceanBaseCloudError) as caught:
@@ -49,8 +49,8 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_half_a_list_is_none(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The set that fits stands on the page that was read; the list still counts as not read.
+def test_half_a_list_is_not_used(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first page has a set that meets the condition, but the list is incomplete.
     half = page("bak-1", total=2, more=True)
     with serve(DOING, half, answer(b"", 503), page("bak-2")) as server:
         connect(monkeypatch, server)
@@ -59,7 +59,7 @@ def test_half_a_list_is_none(mode: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_hook_tries_a_page_again_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hook_retries_only_the_page_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     first, last = page("bak-1", total=2, more=True), page("bak-2", total=2)
     with serve(first, answer(b"", 503), answer(b"", 502), last) as server:
         connect(monkeypatch, server)

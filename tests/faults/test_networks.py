@@ -1,4 +1,4 @@
-"""Hosts that cannot be reached or trusted, and servers that challenge oddly."""
+"""Hosts that cannot be reached or trusted, and servers with odd challenges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def assert_unreachable(says: str, logged: Callable[[], str]) -> None:
-    """The operator and each mode's first check fail with the reason; a wait goes on, and tells it."""
+    """The operator and the first poll of each mode fail; a trigger logs the reason and keeps waiting."""
     with pytest.raises(OceanBaseUnavailableError) as caught:
         OceanBaseHook().get_backup_set("ob-1", "bak-1")
     assert says in str(caught.value)
@@ -63,7 +63,7 @@ def test_tls(
     assert server.requests == []
 
 
-def test_connections_bundle_wins_over_the_environments(
+def test_ca_bundle_of_the_connection_overrides_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, wrong = tmp_path / "right.pem", tmp_path / "wrong.pem"
@@ -87,7 +87,7 @@ def test_unknown_host(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
     assert_unreachable("from http://no-such-host.invalid (gaierror: ", logged)
 
 
-def test_host_that_comes_back(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+def test_host_that_recovers(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv(
@@ -111,7 +111,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch, proxy: RawServer, host: str) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_proxy_wants_a_password(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_requires_a_password(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(answer(b"", 407)) as proxy:
         proxied(monkeypatch, proxy, "http://api.example")
         with pytest.raises(OceanBaseRefusedError, match="the proxy wants a password"):
@@ -177,11 +177,11 @@ def test_digest_is_found(name: str, mode: str, cloud: CloudEmulator, monkeypatch
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nonce_that_is_stale_for_ever(mode: str, cloud: CloudEmulator) -> None:
+def test_nonce_that_is_always_stale(mode: str, cloud: CloudEmulator) -> None:
     cloud._digest.nonce_uses = 0
     with pytest.raises(OceanBaseUnavailableError, match="calls a fresh nonce stale"):
         wait(mode)
-    # Two requests an attempt, and no more attempts than for any other failure.
+    # Two requests per attempt, and as many attempts as for any other failure.
     assert [request.status for request in cloud.requests] == [401] * 10
 
 

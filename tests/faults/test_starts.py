@@ -1,4 +1,4 @@
-"""Starts of backups that go wrong, one a row: what is said, and how many requests were on the wire."""
+"""Starts of backups that fail: the error, and the number of requests."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ UNKNOWN: dict[str, tuple[Behaviour, str]] = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_what_is_not_known_is_not_tried_again(
+def test_unknown_outcome_is_not_retried(
     name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour, says = UNKNOWN[name]
@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[Behaviour, type[OceanBaseCloudError]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refusal_is_known(name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_is_a_known_outcome(name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     behaviour, error = REFUSED[name]
     with serve(behaviour, STARTED) as server:
         connect(monkeypatch, server)
@@ -126,7 +126,7 @@ def test_refusal_is_known(name: str, hook: OceanBaseHook, monkeypatch: pytest.Mo
     assert posts(server) == len(server.requests) == 1
 
 
-def test_throttled_start_is_tried_again(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_start_is_retried(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = answer(ENVELOPE, 429, Retry_After="1")
     with serve(throttled, throttled, STARTED) as server:
         connect(monkeypatch, server)
@@ -140,9 +140,7 @@ def test_throttled_start_is_tried_again(hook: OceanBaseHook, monkeypatch: pytest
     assert posts(server) == RETRY_ATTEMPTS
 
 
-def test_what_follows_a_known_failure_may_be_unknown(
-    hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outcome_after_a_retry_may_be_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(answer(b"", 429), answer(b"", 502), STARTED) as server:
         connect(monkeypatch, server)
         with pytest.raises(BackupStartUnknownError):
@@ -150,7 +148,7 @@ def test_what_follows_a_known_failure_may_be_unknown(
     assert posts(server) == 2
 
 
-def test_challenge_is_answered_with_the_body(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_after_a_challenge_has_the_body(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(CHALLENGE, STARTED, STARTED) as server:
         connect(monkeypatch, server)
         assert [start(hook), start(hook)] == ["bak-new", "bak-new"]
@@ -158,7 +156,7 @@ def test_challenge_is_answered_with_the_body(hook: OceanBaseHook, monkeypatch: p
     length = len(json.dumps({"backupObjectType": "tenant", "backupPolicy": "manual", "tenantId": "t1"}))
     for _, head in server.requests:
         fields = dict(line.split(": ", 1) for line in head.splitlines()[1:])
-        # A head of requests' own for a request without JSON would be another type, or chunks.
+        # Without JSON, requests would send another type, or chunks.
         assert fields["Content-Type"] == "application/json"
         assert int(fields["Content-Length"]) > length
         assert "Transfer-Encoding" not in fields
@@ -172,7 +170,7 @@ def test_stale_nonce_is_replaced(hook: OceanBaseHook, monkeypatch: pytest.Monkey
     assert posts(server) == 4
 
 
-def test_wrong_key_is_known(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_key_is_a_known_outcome(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(CHALLENGE) as server:
         connect(monkeypatch, server)
         with pytest.raises(OceanBaseAuthenticationError):
@@ -180,7 +178,7 @@ def test_wrong_key_is_known(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
     assert posts(server) == 2
 
 
-def test_break_after_the_challenge_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_after_the_challenge_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(CHALLENGE, reset(), STARTED) as server:
         connect(monkeypatch, server)
         with pytest.raises(BackupStartUnknownError):
@@ -188,18 +186,18 @@ def test_break_after_the_challenge_is_unknown(hook: OceanBaseHook, monkeypatch: 
     assert posts(server) == 2
 
 
-def test_no_connection_after_the_challenge_is_known(
+def test_refused_connection_after_the_challenge_is_known(
     hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that the client comes back by another connection.
+    # The client must open another connection.
     closing = answer(b"", 401, WWW_Authenticate=DIGEST, Connection="close")
 
-    def challenge_and_go(exchange: Any) -> bool:
+    def challenge_and_close(exchange: Any) -> bool:
         exchange.server.listener.shutdown(socket.SHUT_RDWR)
         exchange.server.listener.close()
         return closing(exchange) and False
 
-    server = RawServer([challenge_and_go])
+    server = RawServer([challenge_and_close])
     connect(monkeypatch, server)
     accepting = threading.Thread(target=server.accept)
     accepting.start()
@@ -209,7 +207,7 @@ def test_no_connection_after_the_challenge_is_known(
     assert posts(server) == 1
 
 
-def test_kept_connection_that_breaks_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_of_a_kept_connection_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(backup_set(), reset(), STARTED) as server:
         connect(monkeypatch, server)
         hook.get_backup_set("ob-1", "bak-1")
@@ -262,7 +260,7 @@ def test_unknown_host(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> N
 def test_connection_that_takes_too_long(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
-        # Nobody accepts, so that the queue is full after the first, and Linux lets the others wait.
+        # Nothing accepts: the first connection fills the backlog, and Linux lets the others wait.
         waiting = [socket.create_connection(address)]
         set_connection(monkeypatch, host=f"http://127.0.0.1:{address[1]}", extra={"timeout": 0.1})
         assert_never_sent(hook)
@@ -294,7 +292,7 @@ def test_tunnel(
 
 
 def test_handshake_that_is_reset(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A server that speaks no TLS reads the greeting as a head without end, and says goodbye.
+    # A server without TLS reads the ClientHello as the head of a request, and resets the connection.
     with serve(reset()) as server:
         set_connection(monkeypatch, host=server.origin.replace("http:", "https:"), extra={"timeout": 0.3})
         assert_never_sent(hook)

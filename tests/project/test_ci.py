@@ -1,4 +1,4 @@
-"""``.ci/run`` with another make: what it runs, and how it ends."""
+"""``.ci/run`` with a fake make: the steps, and the exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_ci(folder: Path, fails: str) -> tuple[int, list[str]]:
         f'#!/bin/sh\necho "made $*"\nif [ "$*" = "{fails}" ]; then echo "1 failed, 2 passed"; exit 7; fi\n'
     )
     (folder / "make").chmod(0o755)
-    done = subprocess.run(
+    completed = subprocess.run(
         [folder / ".ci" / "run"],
         env=os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.PIPE,
@@ -40,14 +40,14 @@ def run_ci(folder: Path, fails: str) -> tuple[int, list[str]]:
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout.splitlines()
+    return completed.returncode, completed.stdout.splitlines()
 
 
 def timed(lines: list[str]) -> list[str]:
     return [found[1] for line in lines if (found := re.fullmatch(r" *\d+ s  (.*)", line))]
 
 
-def test_each_step_has_its_seconds(tmp_path: Path) -> None:
+def test_each_step_is_timed(tmp_path: Path) -> None:
     status, lines = run_ci(tmp_path, fails="nothing")
     assert status == 0
     assert timed(lines) == STEPS

@@ -1,4 +1,4 @@
-"""What runs the DAGs of the tests: no run finds anything of another."""
+"""DagRunner: no DAG run sees traces of another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def leave_module() -> None:
 OLD = logging.getLogger("there before")
 
 
-def look_at_new_logger() -> Any:
+def state_of_new_logger() -> Any:
     new = logging.root.manager.loggerDict.get("left")
     return list(getattr(new, "handlers", ())), getattr(new, "disabled", False)
 
@@ -56,7 +56,7 @@ def leave_new_logger() -> None:
 
 
 def attribute(owner: Any, name: str, value: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Look at an attribute, and set it."""
+    """Return how to read an attribute, and how to set it."""
     return lambda: getattr(owner, name, None), lambda: setattr(owner, name, value)
 
 
@@ -64,7 +64,7 @@ def handler_of(number: signal.Signals) -> tuple[Callable[[], Any], Callable[[], 
     return lambda: signal.getsignal(number), lambda: signal.signal(number, lambda *_: None)
 
 
-#: How each trace is seen, and left.
+#: How to see each trace, and how to leave it.
 TRACES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "new variable": (lambda: os.environ.get("LEFT"), lambda: os.environ.update(LEFT="yes")),
     "variable taken away": (lambda: "AIRFLOW_HOME" in os.environ, lambda: os.environ.pop("AIRFLOW_HOME")),
@@ -80,7 +80,7 @@ TRACES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "propagate": attribute(OLD, "propagate", False),
     "disabled": attribute(OLD, "disabled", True),
     "logging disabled": (lambda: logging.root.manager.disable, logging.disable),
-    "new logger": (look_at_new_logger, leave_new_logger),
+    "new logger": (state_of_new_logger, leave_new_logger),
     "masks": (
         lambda: [masker.redact("a-secret") for masker in _maskers()],
         lambda: [masker.add_mask("a-secret") for masker in _maskers()],
@@ -103,7 +103,7 @@ if TASK_RUNNER is None:
 
 
 @pytest.mark.parametrize("trace", TRACES)
-def test_trace_is_put_back(trace: str) -> None:
+def test_trace_is_removed(trace: str) -> None:
     look, leave = TRACES[trace]
     before = look()
     with suppress(RuntimeError), put_back():
@@ -113,7 +113,7 @@ def test_trace_is_put_back(trace: str) -> None:
     assert look() == before
 
 
-def test_run_finds_nothing_of_another(dag_runner: DagRunner) -> None:
+def test_run_sees_no_trace_of_another(dag_runner: DagRunner) -> None:
     left = dag_runner.test(FILE, "leaves", GIVEN="yes")
     assert sorted(left.tasks["leave"]["return_value"]) == sorted([*TRACES_OF_A_RUN, "given to one run"])
     assert "dag_id=leaves" in left.printed
@@ -131,8 +131,8 @@ def test_dag_that_cannot_be_imported(dag_runner: DagRunner) -> None:
 
 
 @pytest.mark.xdist_group("killed")
-def test_run_after_one_that_killed_its_process(dag_runner: DagRunner) -> None:
-    # It kills its process, which others would have to warm again.
+def test_run_after_a_crash(dag_runner: DagRunner) -> None:
+    # It kills its process; in the shared one, the next run would have to start Airflow again.
     with dag_runner.alone() as runner:
         with pytest.raises(ProcessDiedError, match=r"(?s)ended with status -6\..*about to die") as died:
             runner.test(FILE, "finds", DIE="yes")
@@ -140,5 +140,5 @@ def test_run_after_one_that_killed_its_process(dag_runner: DagRunner) -> None:
         assert runner.test(FILE, "finds").states == {"find": "success"}
 
 
-def test_users_of_the_runner_are_marked(request: pytest.FixtureRequest, dag_runner: DagRunner) -> None:
+def test_tests_that_use_the_runner_are_marked(request: pytest.FixtureRequest, dag_runner: DagRunner) -> None:
     assert request.node.get_closest_marker("whole_airflow")

@@ -1,4 +1,4 @@
-"""What README and documentation say is so; what they show of Python runs in test_docs_code."""
+"""README and documentation are correct; test_docs_code runs their Python."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _airflow(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _pip(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without the version, pip may take the constraints of another Airflow for a wish to have that one.
+    # Without the version, pip may install another Airflow to meet the constraints.
     assert words[1] == "wheel" or {"apache-airflow==${AIRFLOW_VERSION}", "--constraint"} < {*words}
     assert any("airflow-provider-oceanbase" in word or word == "dist/*.whl" for word in words)
 
@@ -78,7 +78,7 @@ def _cd(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _pytest(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has run with its project."""
+    """test_docs_code runs it."""
 
 
 COMMANDS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
@@ -91,7 +91,7 @@ COMMANDS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
     "git": _clone,
     "cd": _cd,
 }
-#: Commands of platforms, which run nowhere here; the page says so.
+#: Commands of platforms, which cannot run here; the page says so.
 OF_PLATFORMS = {"astro", "aws", "gcloud", "helm"}
 INSTALL = ROOT / "docs" / "install.md"
 RELEASES = {path.stem.split("-")[1] for path in (ROOT / "tests" / "constraints").glob("airflow-*.txt")}
@@ -104,7 +104,7 @@ def commands(block: Block) -> Iterator[list[str]]:
         try:
             words = shlex.split(command, comments=True)
         except ValueError:
-            # A quotation goes on in the next line.
+            # The quotation continues in the next line.
             continue
         command = ""
         yield words
@@ -126,7 +126,7 @@ def test_commands(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("block", of("json"), ids=str)
 def test_connections_in_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     value = json.loads(block.text)
-    # The bundle that is named exists on somebody else's machine.
+    # The CA bundle does not exist on this machine.
     monkeypatch.setattr(Path, "exists", lambda path: True)
     for connection in [value] if "conn_type" in value else value.values():
         set_connection(monkeypatch, **connection)
@@ -147,7 +147,7 @@ def test_options_of_airflow(block: Block) -> None:
 
 
 def test_every_block_is_of_a_tested_kind() -> None:
-    # Text is a picture or an output.
+    # Text is a diagram or an output.
     kinds = {"python", "bash", "json", "ini", "text", "dockerfile", "yaml"}
     assert {block.language for block in BLOCKS} == kinds
 
@@ -165,7 +165,7 @@ def test_the_page_says_on_which_airflow_it_was_run() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     assert links(page)
     for link in links(page):
         file, _, anchor = link.partition("#")
@@ -180,7 +180,7 @@ def test_make_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         _make(command.split(), monkeypatch)
 
 
-def test_every_exception_is_explained() -> None:
+def test_every_exception_is_documented() -> None:
     classes = {
         name: value
         for name, value in inspect.getmembers(exceptions, inspect.isclass)
@@ -192,19 +192,19 @@ def test_every_exception_is_explained() -> None:
         assert transient == ("yes" if getattr(classes[name], "transient", False) else "no"), name
 
 
-def test_statuses_are_those_of_the_code() -> None:
+def test_statuses_match_the_code() -> None:
     (succeeds, _, _), (fails, _, _), (waits, _, _), *_ = rows(STATUSES_AND_ERRORS, "Statuses")
     assert tuple(re.findall(r"`(.*?)`", succeeds)) == SUCCESS_STATUSES
     assert tuple(re.findall(r"`(.*?)`", fails)) == FAILURE_STATUSES
     assert not set(re.findall(r"`(.*?)`", waits)) & {*SUCCESS_STATUSES, *FAILURE_STATUSES}
 
 
-def test_emulated_sets_are_those_of_the_command() -> None:
+def test_emulated_sets_match_the_command() -> None:
     table = rows(ROOT / "docs" / "how-to" / "test-your-dags.md", "By hand")
     assert {cells[0].strip("`"): tuple(cells[1].split(", ")) for cells in table} == BACKUP_SETS
 
 
-def test_connection_fields_are_explained() -> None:
+def test_connection_fields_are_documented() -> None:
     table = rows(ROOT / "docs" / "connection.md", "Fields")
     fields = [field.strip("`") for _, field, _ in table]
     extras = {field.removeprefix("extra.") for field in fields if field.startswith("extra.")}
@@ -221,12 +221,12 @@ def test_connection_fields_are_explained() -> None:
     ],
     ids=["troubleshooting", "proxy"],
 )
-def test_messages_are_those_of_the_code(page: Path, heading: str) -> None:
+def test_messages_match_the_code(page: Path, heading: str) -> None:
     source = "".join(path.read_text() for path in (ROOT / "airflow_provider_oceanbase").rglob("*.py"))
     source = re.sub(r'"\s+f?"', "", source)
     cells = [row[0] for row in rows(page, heading)]
     quotes = {quote for cell in cells for quote in re.findall(r"`(.*?)`", cell)} - {"Sensor has timed out"}
     assert len(quotes) > 6
     for quote in quotes:
-        # Between the values that stand in it.
+        # The longest part without values.
         assert max(re.split(r"…|'.*?'|\(\w+rror: |FAILED", quote), key=len) in source, quote

@@ -1,4 +1,4 @@
-"""The Python that README and documentation show runs, and does what they say of it."""
+"""The Python of README and documentation runs, with the documented result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, INSTANCE_ID
 
 MAPPED = {f"process[{index}]": "success" for index in range(len(TENANTS))}
 FAILED = {"wait": "failed", "load": "upstream_failed"}
-#: What comes of each DAG that a page shows, against an emulator with the sets that the command line has.
+#: Task states of each DAG of the pages, against an emulator with the backup sets of its command line.
 OUTCOMES: dict[str, dict[str, str]] = {
     "etl_after_backup": {"wait": "success", "get": "success", **MAPPED},
     "first_backup_etl": {"wait": "success", "get": "success", **MAPPED},
@@ -42,7 +42,7 @@ OUTCOMES: dict[str, dict[str, str]] = {
 PYTHON = [block for block in BLOCKS if block.language == "python" and not block.file]
 DAGS = {block.dag_id: block for block in PYTHON if block.dag_id}
 SNIPPETS = [block for block in PYTHON if not block.dag_id]
-#: Why a DAG cannot run here, by what it imports.
+#: Why a DAG cannot run here, by the module that it imports.
 MISSING = {
     module: reason
     for module, reason in {
@@ -70,11 +70,11 @@ def cloud() -> Iterator[CloudEmulator]:
 def results(
     cloud: CloudEmulator, dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Result]:
-    """What comes of every DAG of the pages."""
+    """Run every DAG of the pages."""
     results = {}
     for dag_id, block in DAGS.items():
         if missing(block) is None:
-            # A folder for each: whatever lies in the folder of a DAG is parsed with it.
+            # A folder for each: Airflow parses every file in the folder of a DAG.
             file = tmp_path_factory.mktemp("dags") / f"{dag_id}.py"
             file.write_text(block.text)
             results[dag_id] = dag_runner.test(
@@ -99,15 +99,15 @@ def test_every_dag_of_the_pages_has_an_outcome() -> None:
     assert len(DAGS) == len([block for block in PYTHON if block.dag_id])
 
 
-def test_failed_backups_are_told(results: dict[str, Result]) -> None:
+def test_failed_backups_are_reported(results: dict[str, Result]) -> None:
     printed = "".join(result.printed for result in results.values())
     assert "The wait for backup bak-failed failed; the backup is FAILED." in printed
-    # There, dag.test() keeps the exception from the callback; a worker does not.
+    # There, dag.test() does not pass the exception to the callback; a worker does.
     if not airflow.__version__.startswith(("3.0.", "3.1.", "3.2.")):
         assert "To the database team: Backup bak-failed is FAILED." in printed
 
 
-def test_failures_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failures_are_distinguished(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     exec(DAGS["etl_with_alert_callback"].text, names)
     backup = {"instance_id": "ob-1", "backup_task_id": "bak-1", "status": "OVERDUE"}
@@ -125,10 +125,10 @@ def test_failures_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif("airflow.providers.http" in MISSING, reason="the HTTP provider is not installed")
-# The HTTP provider's own.
+# A warning of the HTTP provider itself.
 @pytest.mark.filterwarnings("ignore:The .airflow.utils.operator_helpers")
 @pytest.mark.parametrize(
-    ("status", "comes_of_it"),
+    ("status", "outcome"),
     [
         ("DOING", False),
         ("DONE", True),
@@ -139,8 +139,8 @@ def test_failures_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
         (200, KeyError),
     ],
 )
-def test_http_sensor_does_what_the_page_says_of_it(
-    status: str | int | None, comes_of_it: bool | type[Exception], monkeypatch: pytest.MonkeyPatch
+def test_http_sensor_behaves_as_documented(
+    status: str | int | None, outcome: bool | type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names: dict[str, Any] = {}
     exec(DAGS["etl_with_http_sensor"].text, names)
@@ -148,12 +148,12 @@ def test_http_sensor_does_what_the_page_says_of_it(
     with CloudEmulator(access_key_id="AK", access_key_secret="SK") as cloud:
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_HTTP", cloud.url)
         cloud.add_backup_set(INSTANCE_ID, "bak-demo", statuses=(status,))
-        if isinstance(comes_of_it, bool):
-            assert sensor.poke({}) is comes_of_it
+        if isinstance(outcome, bool):
+            assert sensor.poke({}) is outcome
         else:
-            with pytest.raises(comes_of_it):
+            with pytest.raises(outcome):
                 sensor.poke({})
-        # The connection's own login is sent as Basic.
+        # The login of the connection is sent as Basic.
         monkeypatch.setenv(
             "AIRFLOW_CONN_OCEANBASE_HTTP", cloud.connection_uri.replace("oceanbase://", "http://")
         )
@@ -177,7 +177,7 @@ def test_snippet(
         test(monkeypatch)
     if "hook" in names:
         names["hook"].close()
-    # A snippet shows something, or checks it.
+    # A snippet prints something, or tests it.
     shown = re.search(
         r"^(True |DONE \['orders', |\['ob-demo'\]|bak-demo DONE )", capsys.readouterr().out, re.MULTILINE
     )
@@ -196,6 +196,6 @@ def test_project(page: Path, tmp_path: Path) -> None:
     (commands,) = (block.text for block in blocks if block.language == "bash" and "pytest" in block.text)
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     script = f"set -e; cd {shlex.quote(str(tmp_path))}\n{commands}"
-    told = run("bash", "-c", script, PATH=binaries, NO_PROXY="127.0.0.1")
+    output = run("bash", "-c", script, PATH=binaries, NO_PROXY="127.0.0.1")
     written = sum(block.text.count("\ndef test_") for block in blocks if block.file)
-    assert re.search(rf"^=+ {written} passed\b", told, re.MULTILINE), told
+    assert re.search(rf"^=+ {written} passed\b", output, re.MULTILINE), output

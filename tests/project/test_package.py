@@ -1,4 +1,4 @@
-"""The distribution, as somebody gets it who installs it: by the constraints of each Airflow."""
+"""The distribution, installed with the constraints of each Airflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pages import BLOCKS
 
 from airflow_provider_oceanbase import __version__
 
-#: What each Airflow was released with: ``make constraints`` makes them.
+#: The constraints of each Airflow release, written by ``make constraints``.
 CONSTRAINTS = sorted((ROOT / "tests" / "constraints").glob("*.txt"))
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 UV_PIP = (sys.executable, "-m", "uv", "pip")
@@ -31,7 +31,7 @@ def pins(constraints: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with sdist and wheel; the wheel is built from the sdist."""
+    """Build sdist and wheel; the wheel is built from the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "uv", "build", "-q", "--out-dir", folder, ROOT)
     return folder
@@ -61,7 +61,7 @@ def test_constraints_of_each_airflow_allow_the_wheel(constraints: Path, wheel: P
     python = constraints.stem.rpartition("-")[2]
     options = ("-q", "--no-header", "--no-annotate", "--python", sys.executable, "--python-version", python)
     resolved = run(*UV_PIP, "compile", *options, "-c", constraints, wanted).splitlines()
-    # All that is installed is what the constraints pin, but for the wheel.
+    # Everything but the wheel is as the constraints pin it.
     ours = [line for line in resolved if wheel.name in line]
     assert len(ours) == 1
     assert set(resolved) - {*ours} <= {*constraints.read_text().splitlines()}
@@ -76,7 +76,7 @@ def test_a_session_of_the_matrix_runs_with_each_lower_bound() -> None:
         assert Version(bound.version) == oldest, requirement
 
 
-def test_clone_and_wheel_install_as_the_page_says(dist: Path, tmp_path: Path) -> None:
+def test_clone_and_wheel_install_as_documented(dist: Path, tmp_path: Path) -> None:
     here = f"airflow-{airflow.__version__}-python-{PYTHON}"
     (constraints,) = (path for path in CONSTRAINTS if path.stem.endswith(here))
     blocks = [block for block in BLOCKS if block.page.name == "install.md" and block.language == "bash"]
@@ -92,7 +92,7 @@ def test_clone_and_wheel_install_as_the_page_says(dist: Path, tmp_path: Path) ->
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW_VERSION": airflow.__version__,
         "CONSTRAINTS": str(constraints),
-        # The clone is one of this repository.
+        # git clones this repository instead.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{ROOT}.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/airflow-provider-oceanbase/airflow-provider-oceanbase",
@@ -101,12 +101,12 @@ def test_clone_and_wheel_install_as_the_page_says(dist: Path, tmp_path: Path) ->
     for commands in (clone, wheel):
         run("bash", "-ec", f"cd {tmp_path}\n{commands}\npip check", **environ)
         assert before <= set(run(binaries / "pip", "freeze").splitlines())
-        told = run(
+        output = run(
             binaries / "airflow",
             *("providers", "get", "airflow-provider-oceanbase", "--full", "-o", "json"),
             **environ,
         )
-        assert "airflow_provider_oceanbase.hooks.OceanBaseHook" in told
+        assert "airflow_provider_oceanbase.hooks.OceanBaseHook" in output
         run(binaries / "pip", "uninstall", "-q", "-y", "airflow-provider-oceanbase")
     run(*uv_pip, "--no-deps", dist / f"{STEM}.tar.gz")
     run(

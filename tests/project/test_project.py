@@ -1,4 +1,4 @@
-"""What the project says of itself is true of it."""
+"""CONTRIBUTING, the changelog and pyproject.toml match the project."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def test_paths_in_contributing_exist() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_folders_say_what_lives_in_them_and_import_nothing() -> None:
+def test_folders_have_a_docstring_and_no_imports() -> None:
     package = ROOT / "airflow_provider_oceanbase"
     for path in package.glob("*/__init__.py"):
         module = ast.parse(path.read_text())
         assert ast.get_docstring(module), path
-        # The emulator alone is imported as a whole.
+        # Only the emulator is imported as a whole.
         assert len(module.body) == 1 or path.parent.name == "testing", path
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
     assert folders == {path.name for path in package.iterdir() if path.is_dir()} - {"__pycache__"}
@@ -81,7 +81,7 @@ def test_api_reference_lists_every_public_name() -> None:
             assert f"`{one}`" in index or issubclass(getattr(module, one), OceanBaseCloudError), one
 
 
-def test_changelog_keeps_its_form() -> None:
+def test_changelog_has_its_format() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert changelog.startswith("# Changelog\n")
     assert "https://keepachangelog.com/" in changelog
@@ -100,7 +100,7 @@ def test_changelog_keeps_its_form() -> None:
     assert set(re.findall(r"^(#+) ", changelog, re.MULTILINE)) == {"#", "##", "###"}
 
 
-def test_version_stands_in_one_place() -> None:
+def test_version_is_in_one_place() -> None:
     assert "version" not in PYPROJECT["project"]
     assert PYPROJECT["tool"]["hatch"]["version"] == {"path": "airflow_provider_oceanbase/__init__.py"}
     code = [

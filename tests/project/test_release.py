@@ -1,4 +1,4 @@
-"""``make release`` in a repository of its own, against an index on this machine."""
+"""``make release`` in a separate repository, against an index on this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGELOG = f"# Changelog\n\n## [Unreleased]\n\n## [{__version__}] - 2026-11-30\
 
 
 class Web(ThreadingHTTPServer):
-    """The addresses of the project, and the index that takes its uploads."""
+    """The addresses of the project, and a package index."""
 
     daemon_threads = True
 
@@ -67,7 +67,7 @@ def web() -> Iterator[Web]:
 
 
 class Clone:
-    """This tree as a repository of its own, in this environment, with a release in its changelog."""
+    """A repository with a copy of this tree, this environment, and a release in its changelog."""
 
     def __init__(self, path: Path, address: str) -> None:
         self.path = path
@@ -102,7 +102,7 @@ class Clone:
         self.git("commit", "--quiet", "--message", "A change")
 
     def release(self, *variables: str) -> tuple[int, str]:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["make", "release", *variables],
             cwd=self.path,
             stdout=subprocess.PIPE,
@@ -110,21 +110,21 @@ class Clone:
             text=True,
             check=False,
         )
-        return done.returncode, done.stdout
+        return completed.returncode, completed.stdout
 
     def refuses(self, *variables: str) -> str:
-        """Return the sentence with which a release is refused, before anything is built or tagged."""
-        status, told = self.release(*variables)
-        assert status == 2, told
+        """Return the sentence that refuses a release, before anything is built or tagged."""
+        status, output = self.release(*variables)
+        assert status == 2, output
         assert not (self.path / "dist").exists()
-        (sentence,) = re.findall(r"^release: (.*)$", told, re.MULTILINE)
-        assert "Traceback" not in told
+        (sentence,) = re.findall(r"^release: (.*)$", output, re.MULTILINE)
+        assert "Traceback" not in output
         return str(sentence)
 
 
 @pytest.fixture
 def clone(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    # make and git, which may run these tests, tell what they start about themselves.
+    # make and git, which may run these tests, pass variables on to the processes that they start.
     for name in [name for name in os.environ if name.startswith(("GIT_", "MAKE", "TWINE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TWINE_REPOSITORY_URL", f"{web.address}/upload/")
@@ -138,24 +138,24 @@ FILES = [f"airflow_provider_oceanbase-{__version__}{suffix}" for suffix in ("-py
 
 @pytest.mark.builds
 def test_dry_run(clone: Clone, web: Web) -> None:
-    status, told = clone.release("DRY_RUN=1")
-    assert status == 0, told
-    assert f"release: {__version__} can be released; nothing was tagged or uploaded" in told
-    assert told.count("PASSED") == 2
+    status, output = clone.release("DRY_RUN=1")
+    assert status == 0, output
+    assert f"release: {__version__} can be released; nothing was tagged or uploaded" in output
+    assert output.count("PASSED") == 2
     assert sorted(path.name for path in (clone.path / "dist").iterdir()) == FILES
     assert (clone.git("tag"), web.seen, web.uploads) == ("", [], [])
 
 
 @pytest.mark.builds
-def test_release_goes_on_after_an_upload_that_failed(clone: Clone, web: Web) -> None:
+def test_release_resumes_after_a_failed_upload(clone: Clone, web: Web) -> None:
     web.refuses = True
-    status, told = clone.release()
+    status, output = clone.release()
     assert status == 2
-    assert "release: twine upload failed" in told
+    assert "release: twine upload failed" in output
     web.refuses = False
-    status, told = clone.release()
-    assert status == 0, told
-    assert f"git push origin v{__version__}" in told
+    status, output = clone.release()
+    assert status == 0, output
+    assert f"git push origin v{__version__}" in output
     assert sorted(web.uploads) == FILES
     assert clone.git("rev-list", "-1", f"v{__version__}") == clone.git("rev-parse", "HEAD")
     assert set(web.seen) == {"/tree/main/docs", "/", "/blob/main/CHANGELOG.md"}
@@ -180,7 +180,7 @@ def test_refuses(variables: tuple[str, ...], clone: Clone, web: Web) -> None:
     assert (web.seen, web.uploads) == ([], [])
 
 
-def test_refuses_an_address_that_does_not_answer(clone: Clone, web: Web) -> None:
+def test_refuses_an_address_that_does_not_respond(clone: Clone, web: Web) -> None:
     web.missing = True
     sentence = clone.refuses()
     assert f"Changelog, {web.address}/blob/main/CHANGELOG.md, does not answer (HTTP 404)" in sentence

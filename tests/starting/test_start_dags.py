@@ -1,4 +1,4 @@
-"""Whole runs of DAGs that start backups, on real Airflow: done, failed, unknown, cut off and killed."""
+"""DAGs that start backups, on real Airflow: done, failed, unknown, timed out and killed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ keeps_state = pytest.mark.skipif(not KEEPS_STATE, reason="Airflow keeps task sta
 def runs(dag_runner: DagRunner) -> Iterator[Runs]:
     released = threading.Event()
 
-    def meddle(seen: SeenRequest) -> None:
+    def disturb(seen: SeenRequest) -> None:
         if seen.method == "POST" and seen.status == 401 and "start_unknown" in seen.path:
             cloud.fail(status=502, after_acting=True)
         elif seen.method == "POST" and seen.status == 401 and "start_refused" in seen.path:
             cloud.fail(status=400)
         elif seen.method == "POST" and seen.authorized and "start_cut_off" in seen.path:
-            # The answer comes too late.
+            # The response is too late.
             released.wait(60)
 
-    with CloudEmulator(access_key_secret=SECRET, on_request=meddle) as cloud:
+    with CloudEmulator(access_key_secret=SECRET, on_request=disturb) as cloud:
         runs = Runs(cloud, dag_runner)
         for dag_id in STARTS:
             if statuses := STATUSES.get(dag_id.rpartition("_")[2]):
@@ -53,11 +53,11 @@ def runs(dag_runner: DagRunner) -> Iterator[Runs]:
                     dag_id, backup_task_id=f"bak-{dag_id}", statuses=statuses, polls_per_status=1
                 )
         cloud.next_backup("ob-demo", statuses=("DONE",), tenants=("orders", "billing"))
-        # dag.test() of Airflow 2 ends with the task that is cut off.
-        not_here = KILLED if KEEPS_STATE else [*KILLED, "start_cut_off"]
+        # dag.test() of Airflow 2 ends with the task that times out.
+        skipped = KILLED if KEEPS_STATE else [*KILLED, "start_cut_off"]
         try:
             for dag_id in STARTS:
-                if dag_id not in not_here:
+                if dag_id not in skipped:
                     runs.test(FILE, dag_id)
             runs.test(ROOT / "example_dags" / f"{EXAMPLE}.py", EXAMPLE)
         finally:
@@ -94,17 +94,17 @@ def test_wait(dag_id: str, runs: Runs) -> None:
 @pytest.mark.parametrize(
     "dag_id", ["start_poke_failed", "start_deferrable_failed", "start_deferrable_timeout", "start_unknown"]
 )
-def test_what_another_try_would_not_mend_is_not_tried_again(dag_id: str, runs: Runs) -> None:
+def test_failure_that_a_retry_cannot_fix_is_not_retried(dag_id: str, runs: Runs) -> None:
     start = runs.task(dag_id, "start")
     assert (start["state"], start["tries"]) == ("failed", 1)
     assert starts(runs, dag_id) == ([502] if dag_id == "start_unknown" else [200])
 
 
-def test_log_says_what_to_do_about_an_unknown_start(runs: Runs) -> None:
+def test_unknown_start_is_logged(runs: Runs) -> None:
     assert "A backup of instance 'start_unknown' may be running: the service failed (HTTP" in runs.printed
 
 
-def test_refusal_is_tried_again(runs: Runs) -> None:
+def test_refusal_is_retried(runs: Runs) -> None:
     start = runs.task("start_refused", "start")
     assert (start["state"], start["tries"]) == ("failed", 2)
     assert starts(runs, "start_refused") == [400, 400]
@@ -112,7 +112,7 @@ def test_refusal_is_tried_again(runs: Runs) -> None:
 
 @keeps_state
 @pytest.mark.parametrize("dag_id", ["start_poke_resumed", "start_deferrable_resumed"])
-def test_second_try_goes_on_with_the_backup(dag_id: str, runs: Runs) -> None:
+def test_second_try_resumes_the_backup(dag_id: str, runs: Runs) -> None:
     start = runs.task(dag_id, "start")
     assert (start["state"], start["tries"], start["return_value"]) == ("success", 2, f"bak-{dag_id}")
     assert start["backup_set"]["status"] == "DONE"
@@ -120,7 +120,7 @@ def test_second_try_goes_on_with_the_backup(dag_id: str, runs: Runs) -> None:
 
 
 @keeps_state
-def test_try_after_one_that_was_cut_off_starts_nothing(runs: Runs) -> None:
+def test_try_after_a_timeout_starts_nothing(runs: Runs) -> None:
     start = runs.task("start_cut_off", "start")
     assert (start["state"], start["tries"]) == ("failed", 2)
     assert starts(runs, "start_cut_off") == [200]
@@ -129,15 +129,15 @@ def test_try_after_one_that_was_cut_off_starts_nothing(runs: Runs) -> None:
 
 @keeps_state
 @pytest.mark.parametrize("dag_id", KILLED)
-def test_try_after_one_that_was_killed_goes_on_with_the_backup(dag_id: str, runs: Runs) -> None:
-    # Its process is killed.
+def test_try_after_a_killed_one_resumes_the_backup(dag_id: str, runs: Runs) -> None:
+    # The test kills its process.
     with runs.runner.alone() as first, pytest.MonkeyPatch.context() as patched:
 
-        def kill_at_the_second_check(seen: SeenRequest) -> None:
+        def kill_at_the_second_poll(seen: SeenRequest) -> None:
             if seen.backup_status and runs.cloud.polls(dag_id, f"bak-{dag_id}") == 2:
                 first.kill()
 
-        patched.setattr(runs.cloud, "_on_request", kill_at_the_second_check)
+        patched.setattr(runs.cloud, "_on_request", kill_at_the_second_poll)
         with pytest.raises(ProcessDiedError) as died:
             first.test(FILE, dag_id, **runs.environ)
     assert died.value.returncode == -signal.SIGKILL
@@ -158,7 +158,7 @@ def test_example(runs: Runs) -> None:
     assert [result.partition(" GB")[0] for result in results] == ["orders: 0.06", "billing: 0.06"]
 
 
-def test_nothing_that_is_logged_holds_a_secret(runs: Runs) -> None:
+def test_logs_contain_no_secret(runs: Runs) -> None:
     wanted: set[Any] = {SECRET, "Authorization:", *runs.cloud.seen_digest_responses} - {""}
     assert len(wanted) > 10
     assert [text for text in wanted if text in runs.printed_but_masks] == []

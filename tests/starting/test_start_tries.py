@@ -1,4 +1,4 @@
-"""StartBackupOperator: what a later try makes of an earlier one."""
+"""StartBackupOperator: tries of a task after an earlier one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_later_try_goes_on_with_the_backup(mode: str, cloud: CloudEmulator) -> None:
+def test_later_try_resumes_the_backup(mode: str, cloud: CloudEmulator) -> None:
     task = waiting(mode)
     backup_task_id = plan(cloud, "DOING", 400, "DOING", "DOING", "DONE")
     with pytest.raises(OceanBaseRefusedError):
@@ -35,16 +35,14 @@ def test_later_try_goes_on_with_the_backup(mode: str, cloud: CloudEmulator) -> N
     assert task.state == {"backup_task_id": backup_task_id}
     assert task.run() == backup_task_id
     assert task.xcoms["backup_set"]["status"] == "DONE"
-    # And so does one that is run after it has succeeded.
+    # And so does a task that runs again after it succeeded.
     assert task.run() == backup_task_id
     assert starts(cloud) == 1
 
 
 @pytest.mark.parametrize("options", [{}, {"wait_for_completion": True}])
 @pytest.mark.parametrize("status", [None, 404, "DOING", "DONE", "odd"])
-def test_later_try_finds_the_backup_whatever_it_has_come_to(
-    status: Any, options: Any, cloud: CloudEmulator
-) -> None:
+def test_later_try_accepts_any_status_but_a_failure(status: Any, options: Any, cloud: CloudEmulator) -> None:
     task = Task(**options)
     cloud.add_backup_set("ob-1", "bak-old", statuses=(status, "DONE"))
     task.state["backup_task_id"] = "bak-old"
@@ -56,7 +54,7 @@ def test_later_try_finds_the_backup_whatever_it_has_come_to(
     ("statuses", "fields"), [(("FAILED",), {}), (("CANCELED",), {}), (("DONE",), {"validity": "INVALID"})]
 )
 @pytest.mark.parametrize("mode", MODES)
-def test_later_try_starts_another_after_one_that_failed(
+def test_later_try_replaces_a_failed_backup(
     statuses: Any, fields: Any, mode: str, cloud: CloudEmulator
 ) -> None:
     task = waiting(mode, require_valid=True)
@@ -68,7 +66,7 @@ def test_later_try_starts_another_after_one_that_failed(
     assert starts(cloud) == 1
 
 
-def test_later_try_that_cannot_ask_starts_nothing(cloud: CloudEmulator) -> None:
+def test_later_try_that_cannot_read_the_backup_starts_nothing(cloud: CloudEmulator) -> None:
     task = Task()
     task.state["backup_task_id"] = "bak-old"
     cloud.add_backup_set("ob-1", "bak-old", statuses=(503,))
@@ -78,26 +76,24 @@ def test_later_try_that_cannot_ask_starts_nothing(cloud: CloudEmulator) -> None:
     assert starts(cloud) == 0
 
 
-def test_start_is_kept_before_and_the_id_after_it(cloud: CloudEmulator) -> None:
+def test_state_is_saved_before_and_after_the_start(cloud: CloudEmulator) -> None:
     task = waiting("poke")
     backup_task_id = plan(cloud, "DONE")
-    kept: dict[str, Any] = {}
-    cloud._on_request = lambda seen: kept.setdefault(seen.method, dict(task.state))
+    saved: dict[str, Any] = {}
+    cloud._on_request = lambda seen: saved.setdefault(seen.method, dict(task.state))
     task.run()
-    assert list(kept["POST"]["backup_task_id"]) == ["starting_since"]
-    assert kept["GET"] == {"backup_task_id": backup_task_id}
+    assert list(saved["POST"]["backup_task_id"]) == ["starting_since"]
+    assert saved["GET"] == {"backup_task_id": backup_task_id}
 
 
-def test_try_after_one_that_was_cut_off_starts_nothing(
-    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_try_after_a_timeout_starts_nothing(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task()
 
-    def cut_off(*_: Any, **__: Any) -> str:
+    def time_out(*_: Any, **__: Any) -> str:
         raise AirflowTaskTimeout
 
     with monkeypatch.context() as patched:
-        patched.setattr(OceanBaseHook, "start_backup", cut_off)
+        patched.setattr(OceanBaseHook, "start_backup", time_out)
         with pytest.raises(AirflowTaskTimeout):
             task.run()
     with pytest.raises(
@@ -105,7 +101,7 @@ def test_try_after_one_that_was_cut_off_starts_nothing(
     ):
         task.run()
     assert starts(cloud) == 0
-    # Whoever runs it again has been told.
+    # The error was raised once; the next run is deliberate.
     assert task.run() == "bak-started-1"
 
 
@@ -116,7 +112,7 @@ def test_try_after_one_that_was_cut_off_starts_nothing(
         ({"status": 502, "after_acting": True}, BackupStartUnknownError),
     ],
 )
-def test_what_was_told_is_not_kept(
+def test_reported_failure_is_not_saved(
     failure: dict[str, Any], error: type[Exception], cloud: CloudEmulator
 ) -> None:
     task = Task()
@@ -127,7 +123,7 @@ def test_what_was_told_is_not_kept(
 
 
 @pytest.mark.parametrize("options", [{"oceanbase_conn_id": "no_such_connection"}, {"tenant_id": "None"}])
-def test_what_was_never_sent_is_not_kept(options: dict[str, Any], cloud: CloudEmulator) -> None:
+def test_start_that_was_never_sent_is_not_saved(options: dict[str, Any], cloud: CloudEmulator) -> None:
     task = Task(**options)
     with pytest.raises(Exception, match=r"no_such_connection|tenant_id is 'None'"):
         task.run()
@@ -135,7 +131,7 @@ def test_what_was_never_sent_is_not_kept(options: dict[str, Any], cloud: CloudEm
     assert cloud.requests == []
 
 
-def test_nothing_is_kept_where_it_is_not_wanted(cloud: CloudEmulator) -> None:
+def test_without_durable_nothing_is_saved(cloud: CloudEmulator) -> None:
     task = Task(durable=False)
     assert [task.run(), task.run()] == ["bak-started-1", "bak-started-2"]
     assert task.state == {}

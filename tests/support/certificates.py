@@ -1,4 +1,4 @@
-"""Certificates for servers of the tests."""
+"""Certificates for test servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make_certificate(path: Path, *, host: str = "127.0.0.1", expired: bool = False) -> ssl.SSLContext:
-    """Write a certificate with its key; return a server's context that shows it."""
+    """Write a certificate and its key; return the TLS context of a server that uses it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)

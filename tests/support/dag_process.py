@@ -1,7 +1,7 @@
-"""dag_process.py FD: run DAGs on real Airflow, one after another, as lines of JSON on stdin ask for it.
+"""dag_process.py FD: run DAGs on real Airflow, one after another, for commands in lines of JSON on stdin.
 
-A line on the file descriptor answers each: what came of the run, or the ``error`` that kept it from running.
-What is printed and logged goes to stdout and stderr. :mod:`dag_runs` is the other end.
+For each command, it writes a line of JSON to the file descriptor: the result of the run, or the ``error``
+that prevented it. Output and logs go to stdout and stderr. :mod:`dag_runs` is the other end.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ KEYS = ("return_value", "backup_set")
 
 
 def main(descriptor: str) -> None:
-    # A DAG that reads from its stdin is to find nothing there.
-    with os.fdopen(int(descriptor), "w") as answers, os.fdopen(os.dup(0)) as requests:
+    # A DAG that reads stdin must find it empty.
+    with os.fdopen(int(descriptor), "w") as results, os.fdopen(os.dup(0)) as commands:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         keep_api_server()
-        for line in requests:
+        for line in commands:
             try:
                 with put_back():
-                    answer = json.dumps(handle(**json.loads(line)))
-            except BaseException:  # Whatever a DAG raises, the next one is to run.
-                answer = json.dumps({"error": traceback.format_exc()})
-            print(answer, file=answers, flush=True)
+                    outcome = json.dumps(handle(**json.loads(line)))
+            except BaseException:  # Whatever a DAG raises, the next one must run.
+                outcome = json.dumps({"error": traceback.format_exc()})
+            print(outcome, file=results, flush=True)
 
 
 def keep_api_server() -> None:
-    """Let dag.test() keep its API server, as it does from Airflow 3.3 on: to make one takes seconds."""
+    """Let dag.test() reuse its API server, as from Airflow 3.3 on: a new one takes seconds."""
     # Airflow 2 has none.
     with suppress(ImportError):
         from airflow.sdk.execution_time import supervisor
@@ -54,10 +54,10 @@ def keep_api_server() -> None:
 
 def handle(action: str, environ: dict[str, str], **arguments: str) -> dict[str, Any]:
     set_environment(environ)
-    answer = ACTIONS[action](**arguments)
+    outcome = ACTIONS[action](**arguments)
     if (shared := sys.modules.get("airflow_provider_oceanbase.transport.shared_poll")) and shared._clients:
         raise AssertionError(f"clients stay open: {shared._clients}")
-    return answer
+    return outcome
 
 
 def migrate() -> dict[str, Any]:
@@ -67,15 +67,12 @@ def migrate() -> dict[str, Any]:
 
 
 def test(file: str, dag_id: str) -> dict[str, Any]:
-    """Run a DAG from its beginning to its end."""
+    """Run a whole DAG."""
     return result(load(file, dag_id).test())
 
 
 def retry(file: str, dag_id: str) -> dict[str, Any]:
-    """Run the only task of a DAG once more, whose process was killed, on Airflow 3.3.
-
-    It does what the scheduler does then, with what is in the database.
-    """
+    """Retry the only task of a DAG, whose process was killed, as the scheduler of Airflow 3.3 does."""
     from airflow.models import DagRun
     from airflow.sdk.definitions.dag import _run_task
     from airflow.utils.session import create_session
@@ -96,7 +93,7 @@ def retry(file: str, dag_id: str) -> dict[str, Any]:
 
 
 def load(file: str, dag_id: str) -> Any:
-    # dag.test() looks for the DAG in the folder of the DAGs again, and runs what the file imports from there.
+    # dag.test() parses the folder of the DAGs again; the file may import modules from there.
     settings.DAGS_FOLDER = os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(file).parent)
     sys.path.append(settings.DAGS_FOLDER)
     bag = DagBag(file)
@@ -118,5 +115,5 @@ ACTIONS = {"migrate": migrate, "test": test, "retry": retry}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    # Or the interpreter looks through all of Airflow once more before it ends: two seconds.
+    # Otherwise the interpreter's last garbage collection takes two seconds.
     gc.freeze()

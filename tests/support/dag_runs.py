@@ -1,4 +1,4 @@
-"""Run DAGs on real Airflow, in one process for all tests: the first run costs as much as ten later ones."""
+"""Run DAGs on real Airflow, in one process for all tests: the first run takes as long as ten later ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PROCESS = Path(__file__).with_name("dag_process.py")
 
 
 class DagRunError(Exception):
-    """A DAG could not be run; the text says why, and what was printed."""
+    """A DAG could not run; the text has the reason and the output."""
 
 
 class ProcessDiedError(DagRunError):
-    """The process ended before the DAG did."""
+    """The process ended before the DAG."""
 
     def __init__(self, returncode: int, printed: str) -> None:
         super().__init__(f"The process of the DAG ended with status {returncode}.\n{printed}")
@@ -30,13 +30,13 @@ class ProcessDiedError(DagRunError):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a DAG run."""
+    """The result of a DAG run."""
 
     run_id: str
     state: str
     #: By task ID, and ``task_id[map_index]``: its ``state``, ``tries``, and XComs.
     tasks: dict[str, Any]
-    #: What was printed and logged since the run before.
+    #: Output and logs since the previous run.
     printed: str
 
     @property
@@ -45,7 +45,7 @@ class Result:
 
 
 class DagRunner:
-    """An Airflow with a home and a database of its own, at DEBUG, which runs one DAG after another."""
+    """A separate Airflow with its own database, which logs at DEBUG and runs one DAG after another."""
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
@@ -53,16 +53,16 @@ class DagRunner:
         self._process: subprocess.Popen[str] | None = None
 
     def test(self, file: Path, dag_id: str, **environ: str) -> Result:
-        """Run a DAG with ``dag.test()``, with its own environment variables."""
+        """Run a DAG with ``dag.test()`` and more environment variables."""
         return self._result("test", environ, file=str(file), dag_id=dag_id)
 
     def retry(self, file: Path, dag_id: str, **environ: str) -> Result:
-        """Run the only task of a DAG once more, whose process was killed."""
+        """Retry the only task of a DAG, whose process was killed."""
         return self._result("retry", environ, file=str(file), dag_id=dag_id)
 
     @contextmanager
     def alone(self, **environ: str) -> Iterator[DagRunner]:
-        """Give a process of its own, on the same database, to runs that would harm others, or be harmed."""
+        """Run DAGs in a separate process, with the same database, if they could affect others."""
         runner = DagRunner(self.home, **environ)
         try:
             yield runner
@@ -70,34 +70,34 @@ class DagRunner:
             runner.close()
 
     def kill(self) -> None:
-        """Kill the process, and with it the run."""
+        """Kill the process, and so the run."""
         if self._process:
             self._process.kill()
 
     def close(self) -> None:
-        """End the process, in its own time: it writes its coverage."""
+        """Close stdin of the process and wait until it ends: it writes its coverage."""
         if process := self._process:
             self._forget()
             process.wait()
 
     def _result(self, action: str, environ: dict[str, str], **arguments: str) -> Result:
         self._start_once()
-        answer, printed = self._ask(action, environ, **arguments)
-        return Result(**answer, printed=printed)
+        result, printed = self._send(action, environ, **arguments)
+        return Result(**result, printed=printed)
 
     def _start_once(self) -> None:
         if self._process is None:
             self._start()
             migrated = self.home / "migrated"
             if not migrated.exists():
-                self._ask("migrate", {})
+                self._send("migrate", {})
                 migrated.touch()
 
     def _start(self) -> None:
         reading, writing = os.pipe()
-        self._answers = os.fdopen(reading)
-        self._printed = TemporaryFile()  # noqa: SIM115 - as long as the process lives
-        self._told = 0
+        self._results = os.fdopen(reading)
+        self._printed = TemporaryFile()  # noqa: SIM115 - open as long as the process runs
+        self._read_to = 0
         self._process = subprocess.Popen(
             [sys.executable, PROCESS, str(writing)],
             env=os.environ | self._environ,
@@ -110,38 +110,38 @@ class DagRunner:
         os.close(writing)
 
     def _forget(self) -> None:
-        """The next run starts another process."""
+        """Close the files of the process; the next run starts another."""
         process, self._process = self._process, None
         if process and process.stdin:
-            with suppress(BrokenPipeError):  # a request that it did not live to read
+            with suppress(BrokenPipeError):  # the process ended before it read a command
                 process.stdin.close()
-        self._answers.close()
+        self._results.close()
         self._printed.close()
 
-    def _ask(self, action: str, environ: dict[str, str], **arguments: str) -> tuple[dict[str, Any], str]:
+    def _send(self, action: str, environ: dict[str, str], **arguments: str) -> tuple[dict[str, Any], str]:
         process = self._process
         assert process
         assert process.stdin
-        request = {"action": action, "environ": os.environ | self._environ | environ, **arguments}
+        command = {"action": action, "environ": os.environ | self._environ | environ, **arguments}
         try:
-            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.write(json.dumps(command) + "\n")
             process.stdin.flush()
-            line = self._answers.readline()
+            line = self._results.readline()
         except BrokenPipeError:
             line = ""
         if not line:
             returncode = process.wait()
-            printed = self._tell()
+            printed = self._new_output()
             self._forget()
             raise ProcessDiedError(returncode, printed)
-        answer = json.loads(line)
-        printed = self._tell()
-        if "error" in answer:
-            raise DagRunError(answer["error"] + printed)
-        return answer, printed
+        result = json.loads(line)
+        printed = self._new_output()
+        if "error" in result:
+            raise DagRunError(result["error"] + printed)
+        return result, printed
 
-    def _tell(self) -> str:
-        """Return what was printed and has not been told yet."""
-        begin, self._told = self._told, os.fstat(self._printed.fileno()).st_size
-        # The process appends where it shares the file's position: it is not moved here.
-        return os.pread(self._printed.fileno(), self._told - begin, begin).decode(errors="replace")
+    def _new_output(self) -> str:
+        """Return the output since the last call."""
+        begin, self._read_to = self._read_to, os.fstat(self._printed.fileno()).st_size
+        # The process writes at the file's position, which it shares: pread() does not move it.
+        return os.pread(self._printed.fileno(), self._read_to - begin, begin).decode(errors="replace")

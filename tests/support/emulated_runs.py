@@ -15,7 +15,7 @@ WRONG_SECRET = "another-secret-of-the-tests"
 
 
 class Runs:
-    """The results of DAG runs against one emulator, and the requests that it got."""
+    """The results of DAG runs, and the requests that the emulator received."""
 
     def __init__(self, cloud: CloudEmulator, runner: DagRunner) -> None:
         self.cloud = cloud

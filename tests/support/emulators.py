@@ -1,4 +1,4 @@
-"""Ask the emulator of the API, with requests."""
+"""Send requests to the emulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a sensor to its end in each mode, as Airflow would, but for the processes."""
+"""Run a sensor in each mode as Airflow does, but in one process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODES = ("poke", "reschedule", "deferrable")
 
 
 def sensor(**options: Any) -> WaitSensor:
-    """Make a sensor for a backup set, or, with ``min_checkpoint``, for any that is late enough."""
+    """Make a BackupSetSensor, or, with ``min_checkpoint``, a BackupCheckpointSensor."""
     defaults = {"task_id": "wait", "instance_id": "ob-1", "poke_interval": 0.01}
     if "min_checkpoint" in options:
         return BackupCheckpointSensor(**defaults | options)
@@ -34,7 +34,7 @@ def sensor(**options: Any) -> WaitSensor:
 
 
 def trigger(**options: Any) -> BackupSetTrigger:
-    """Make a trigger that polls a backup set; the options of its schedule are among the others."""
+    """Make a BackupSetTrigger; options are those of the trigger, its condition and its schedule."""
     arguments = {
         "oceanbase_conn_id": options.pop("oceanbase_conn_id", "oceanbase_default"),
         "began": options.pop("began", time.time()),
@@ -48,7 +48,7 @@ def trigger(**options: Any) -> BackupSetTrigger:
 
 
 def context(first_reschedule_date: datetime | None = None) -> Any:
-    """What a task gets of Airflow 3; see also :func:`rescheduled`."""
+    """Return the context of a task on Airflow 3; see also :func:`rescheduled`."""
     ti = MagicMock(max_tries=0)
     ti.get_first_reschedule_date.return_value = first_reschedule_date
     return {"ti": ti}
@@ -56,9 +56,9 @@ def context(first_reschedule_date: datetime | None = None) -> Any:
 
 @contextmanager
 def rescheduled(first_date: datetime | None) -> Iterator[Any]:
-    """Give the context of a task that Airflow, of whatever version, has put off first at a date, or never."""
+    """Yield the context of a task that any Airflow rescheduled first at a date, or never."""
     if AIRFLOW_2:
-        # It looks into its database, for a task instance that does not exist here.
+        # It queries its database for a task instance that does not exist here.
         with (
             patch("airflow.sensors.base._orig_start_date", lambda **_: first_date),
             patch("airflow_provider_oceanbase.waiting.sensor.first_reschedule_date", lambda _: first_date),
@@ -69,7 +69,7 @@ def rescheduled(first_date: datetime | None) -> Iterator[Any]:
 
 
 def wait(mode: str, **options: Any) -> Any:
-    """Wait as a task would; return its XCom, or raise what would fail it."""
+    """Wait like a task; return its XCom, or raise its failure."""
     return {"poke": _poke, "reschedule": _reschedule, "deferrable": _deferrable}[mode](options)
 
 
@@ -81,13 +81,13 @@ def _reschedule(options: dict[str, Any]) -> Any:
     began = None
     while True:
         try:
-            # A new object each time: nothing is remembered but what Airflow remembers.
+            # A new object each time: no state but Airflow's survives.
             with rescheduled(began) as given:
                 return sensor(mode="reschedule", **options).execute(given)
-        except AirflowRescheduleException as put_off:
+        except AirflowRescheduleException as reschedule:
             began = began or datetime.now(UTC)
-            # As the scheduler does: the sensor has named the moment.
-            time.sleep(max((put_off.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+            # Like the scheduler.
+            time.sleep(max((reschedule.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
 
 
 def _deferrable(options: dict[str, Any]) -> Any:
@@ -107,7 +107,7 @@ def _resumption(method_name: str, event: Any) -> Callable[[WaitSensor], Any]:
 
 
 def stored(trigger: Any) -> WaitTrigger[Any]:
-    """Return the trigger as the triggerer makes it of what is stored."""
+    """Return the trigger as the triggerer builds it from the database."""
     path, arguments = trigger.serialize()
     (trigger_class,) = (
         one
@@ -118,7 +118,7 @@ def stored(trigger: Any) -> WaitTrigger[Any]:
 
 
 async def fire(trigger: WaitTrigger[Any]) -> Any:
-    """Run a trigger; return its one event, as it is stored."""
+    """Run a trigger; return its only event, as Airflow stores it."""
     events = [event async for event in trigger.run()]
     assert len(events) == 1
     return json.loads(json.dumps(events[0].payload))

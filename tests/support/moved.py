@@ -1,4 +1,4 @@
-"""Names of Airflow that only the tests use, from where this version has them."""
+"""Names of Airflow that only tests use, from the modules of this version."""
 
 from __future__ import annotations
 

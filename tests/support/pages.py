@@ -1,4 +1,4 @@
-"""What stands in the README and in the pages of ``docs/``: code blocks, links, tables."""
+"""Code blocks, links and tables of README and the pages of ``docs/``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES = [README, *(page for page in DOCS if "_build" not in page.parts)]
 _BLOCK = re.compile(r"^```(?P<language>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 _DAG = re.compile(r"^@dag\(.*?^def (\w+)", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\S+/\S+\.py)\n")
-#: An import, and what older versions of Airflow write in its place.
+#: An import, with a comment that shows it for older versions of Airflow.
 _MOVED = re.compile(
     r"^from \S+ (?P<names>import .*?)  # Airflow 2\.11(?: to (?P<last>3\.\d))?: (?P<older>from \S+)$",
     re.MULTILINE,
@@ -26,7 +26,7 @@ _MOVED = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A code block of a page, as somebody with this version of Airflow writes it."""
+    """A code block of a page, adapted to this version of Airflow."""
 
     page: Path
     line: int
@@ -38,12 +38,12 @@ class Block:
 
     @property
     def dag_id(self) -> str | None:
-        """ID of the DAG that the block is."""
+        """ID of the DAG in the block."""
         return found[1] if (found := _DAG.search(self.text)) else None
 
     @property
     def file(self) -> str | None:
-        """Name of the file that the block is, by its first line; it belongs to the page's project."""
+        """File name in the first line of the block; the file belongs to the project of the page."""
         return found[1] if (found := _FILE.match(self.text)) else None
 
 
@@ -65,9 +65,9 @@ def _blocks(page: Path) -> list[Block]:
     ]
 
 
-#: Directives, such as ``{toctree}``, are for Sphinx to judge.
+#: Without directives, such as ``{toctree}``, which Sphinx checks.
 BLOCKS = [block for page in PAGES for block in _blocks(page) if not block.language.startswith("{")]
-#: Files of a small project, which runs as a whole.
+#: Pages with the files of a small project, which runs as a whole.
 PROJECTS = {block.page for block in BLOCKS if block.file}
 
 
@@ -83,12 +83,12 @@ def anchors(page: Path) -> set[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Return the links of a page that lead nowhere else than into the repository."""
+    """Return the links of a page into the repository."""
     return re.findall(r"\]\((?!https?:)(.*?)\)", prose(page))
 
 
 def rows(page: Path, heading: str) -> list[list[str]]:
-    """Return the cells of the table under a heading, without its head."""
+    """Return the cells of the table under a heading, without its header."""
     section = page.read_text().partition(f"# {heading}\n")[2].partition("\n#")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]

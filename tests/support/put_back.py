@@ -1,6 +1,6 @@
-"""What a DAG run leaves behind in its process, and how to put it back.
+"""Restore what a DAG run changes in its process.
 
-What Airflow makes once for a process, and for every run alike, stays: its API server, plugins, providers.
+What Airflow creates once per process stays: its API server, plugins, providers.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 
 from airflow import settings
 
-#: Whose handlers Airflow sets.
+#: Signals whose handlers Airflow sets.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR2)
-#: Puts one thing back.
+#: Restores one thing.
 Restore = Callable[[], object]
 
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Leave the process as it was found, whatever happens within."""
+    """Restore the process at the end of the block, whatever happens in it."""
     with ExitStack() as stack:
         for keep in KEPT:
             stack.callback(keep())
@@ -43,7 +43,7 @@ def environment() -> Restore:
 
 
 def set_environment(wanted: dict[str, str]) -> None:
-    """Change only what differs: other threads read it meanwhile."""
+    """Change only what differs: other threads read the environment at the same time."""
     for name in os.environ.keys() - wanted.keys():
         del os.environ[name]
     os.environ.update(dict(wanted.items() - os.environ.items()))
@@ -55,23 +55,23 @@ def directory() -> Restore:
 
 
 def lists_of_the_process() -> Restore:
-    """Where imports are looked for, and which warnings are shown."""
+    """Import paths and filters of warnings."""
     owners = ((sys, "path"), (sys, "meta_path"), (warnings, "filters"))
     before = [(owner, name, alive := getattr(owner, name), list(alive)) for owner, name in owners]
 
     def restore() -> None:
         for owner, name, alive, content in before:
-            # Somebody may have put another list in its place.
+            # The run may have replaced the list.
             setattr(owner, name, alive)
             alive[:] = content
-        # Warnings that were shown under other filters are judged anew.
+        # Clear the record of warnings that were already shown.
         warnings._filters_mutated()  # type: ignore[attr-defined]
 
     return restore
 
 
 def modules() -> Restore:
-    """What DAG files are, and import from beside them; what Airflow imports stays."""
+    """Modules of DAG files and of their folder; what Airflow imports stays."""
     before = set(sys.modules)
 
     def restore() -> None:
@@ -106,7 +106,7 @@ def sessions() -> Restore:
 
 
 def loggers() -> Restore:
-    """Handlers, filters and levels. A new logger keeps its level, which its library has set."""
+    """Handlers, filters and levels. A new logger keeps the level that its library set."""
     before = {logger: _configuration(logger) for logger in _loggers()}
     disabled_up_to = logging.root.manager.disable
 
@@ -136,7 +136,7 @@ def _configuration(logger: logging.Logger) -> tuple[Any, ...]:
 
 
 def masks() -> Restore:
-    """The secrets that logs hide: one that another run had is not to be hidden by chance."""
+    """The secrets that logs mask: those of another run must not be masked."""
     before = {id(masker): (set(masker.patterns), masker.replacer) for masker in _maskers()}
 
     def restore() -> None:
@@ -147,13 +147,13 @@ def masks() -> Restore:
 
 
 def _maskers() -> list[Any]:
-    """Airflow 3 has several."""
+    """Return the secrets maskers; Airflow 3 has several."""
     found = [vars(one).get("_secrets_masker") for one in list(sys.modules.values()) if one is not None]
     return [get() for get in dict.fromkeys(found) if get is not None and not isinstance(get, ModuleType)]
 
 
 def supervisor_comms() -> Restore:
-    """Whether code thinks that it runs in a task of Airflow 3."""
+    """The variable that marks a process as a task of Airflow 3."""
     name, attribute = "airflow.sdk.execution_time.task_runner", "SUPERVISOR_COMMS"
     missing = object()
 
@@ -193,7 +193,7 @@ def streams() -> Restore:
     return restore
 
 
-#: Put back in reverse: which modules are a DAG's is told by the folder of its DAGs.
+#: Restored in reverse order: modules() needs the DAGs folder of the run.
 KEPT: tuple[Callable[[], Restore], ...] = (
     environment,
     directory,

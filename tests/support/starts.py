@@ -1,4 +1,4 @@
-"""Run a StartBackupOperator try by try, as Airflow would, but for the processes."""
+"""Run the tries of a StartBackupOperator as Airflow does, but in one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODES = ("poke", "deferrable")
 
 
 class State(dict[str, Any]):
-    """What Airflow keeps for a task from try to try."""
+    """The state that Airflow stores for a task between tries."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
@@ -26,7 +26,7 @@ class State(dict[str, Any]):
 
 
 class Task:
-    """A task, try by try: each has an operator of its own, and shares the state with the others."""
+    """A task: each try has a new operator, and all share the state."""
 
     def __init__(self, mode: str = "poke", **options: Any) -> None:
         self.options = {"poke_interval": 0.01, "deferrable": mode == "deferrable", **options}
@@ -34,7 +34,7 @@ class Task:
         self.ti = MagicMock()
 
     def run(self) -> str:
-        """Try once, as Airflow would; return the XCom, or raise what would fail the try."""
+        """Run one try like Airflow; return the XCom, or raise the failure."""
         task = operator(**self.options)
         self.ti.reset_mock()
         try:

@@ -29,7 +29,7 @@ def cloud() -> Iterator[CloudEmulator]:
         yield emulator
 
 
-def test_answer_has_the_documented_fields(cloud: CloudEmulator) -> None:
+def test_response_has_the_documented_fields(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=["DONE"], tenants=["a", "b"], storageClass="X")
     body = get(cloud).json()
     assert (body["success"], body["requestId"]) == (True, "r-1")
@@ -40,7 +40,7 @@ def test_answer_has_the_documented_fields(cloud: CloudEmulator) -> None:
     assert (body["data"]["status"], body["data"]["validity"]) == ("DONE", "VALID")
 
 
-def test_walks_by_polls(cloud: CloudEmulator) -> None:
+def test_status_changes_by_polls(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=[None, "DOING", "DONE"], polls_per_status=2, tenants=None)
     data = [get(cloud).json()["data"] for _ in range(6)]
     assert [found and found["status"] for found in data] == [None, None, "DOING", "DOING", "DONE", "DONE"]
@@ -53,7 +53,7 @@ def test_walks_by_polls(cloud: CloudEmulator) -> None:
     assert get(cloud).json()["data"]["status"] == "FAILED"
 
 
-def test_walks_by_time(cloud: CloudEmulator) -> None:
+def test_status_changes_by_time(cloud: CloudEmulator) -> None:
     cloud._clock = lambda: 100.0
     cloud.add_backup_set("ob-1", "bak-1", seconds_per_status=10)
     seen = []
@@ -63,10 +63,10 @@ def test_walks_by_time(cloud: CloudEmulator) -> None:
     assert seen == ["BEGINNING", "BEGINNING", "DOING", "DONE", "DONE"]
 
 
-def test_download_is_checked_on_demand(cloud: CloudEmulator) -> None:
+def test_download_is_checked_on_request(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=["DONE"])
-    asked = get(cloud, f"{PATH}{QUERY}&checkBackupSetDownloadEnable=true").json()["data"]
-    assert asked["downloadEnabled"] is True
+    checked = get(cloud, f"{PATH}{QUERY}&checkBackupSetDownloadEnable=true").json()["data"]
+    assert checked["downloadEnabled"] is True
     assert get(cloud).json()["data"]["downloadEnabled"] is False
 
 
@@ -168,57 +168,57 @@ def test_nonce_is_used_up() -> None:
         assert statuses(cloud) == [401, 200] * 3
 
 
-class HandMade:
-    """A client that can lie about each part of its answer."""
+class DigestClient:
+    """A client that can forge each field of its Authorization header."""
 
     def __init__(self, cloud: CloudEmulator) -> None:
         self.cloud = cloud
         challenge = requests.get(cloud.url + PATH + QUERY, timeout=5).headers["WWW-Authenticate"]
         self.challenge = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
 
-    def ask(
+    def send(
         self,
         *,
         secret: str = AUTH[1],
         method: str = "GET",
         uri: str = PATH + QUERY,
         nc: str = "00000001",
-        **lies: str,
+        **forged: str,
     ) -> Any:
         def md5(*parts: str) -> str:
             return hashlib.md5(":".join(parts).encode()).hexdigest()
 
-        nonce = lies.get("nonce", self.challenge["nonce"])
+        nonce = forged.get("nonce", self.challenge["nonce"])
         proof = md5(md5(AUTH[0], self.challenge["realm"], secret), nonce, nc, "c", "auth", md5(method, uri))
         fields = (
             self.challenge
             | {"username": AUTH[0], "uri": uri, "response": proof, "qop": "auth", "nc": nc, "cnonce": "c"}
-            | lies
+            | forged
         )
         header = "Digest " + ", ".join(f'{key}="{value}"' for key, value in fields.items())
         return requests.get(self.cloud.url + PATH + QUERY, headers={"Authorization": header}, timeout=5)
 
 
-def test_each_part_of_the_answer_is_checked(cloud: CloudEmulator) -> None:
+def test_each_field_of_the_authorization_is_checked(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1")
-    hand = HandMade(cloud)
-    assert hand.ask(secret="wrong").status_code == 401
-    assert hand.ask(uri="/other").status_code == 401
-    assert hand.ask(method="POST").status_code == 401
-    for lie in ("username", "realm", "opaque", "response", "qop", "algorithm", "cnonce"):
-        refused = hand.ask(**{lie: "x"})
+    digest = DigestClient(cloud)
+    assert digest.send(secret="wrong").status_code == 401
+    assert digest.send(uri="/other").status_code == 401
+    assert digest.send(method="POST").status_code == 401
+    for field in ("username", "realm", "opaque", "response", "qop", "algorithm", "cnonce"):
+        refused = digest.send(**{field: "x"})
         assert refused.status_code == 401
         assert "stale" not in refused.headers["WWW-Authenticate"]
-    assert hand.ask(nc="zzz").status_code == 401
-    assert hand.ask(nc="00000001").status_code == 200
-    assert hand.ask(nc="00000001").status_code == 401
-    assert hand.ask(nc="00000003").status_code == 200
-    assert hand.ask(nc="00000002").status_code == 401
-    assert "stale=true" in hand.ask(nonce="invented").headers["WWW-Authenticate"]
+    assert digest.send(nc="zzz").status_code == 401
+    assert digest.send(nc="00000001").status_code == 200
+    assert digest.send(nc="00000001").status_code == 401
+    assert digest.send(nc="00000003").status_code == 200
+    assert digest.send(nc="00000002").status_code == 401
+    assert "stale=true" in digest.send(nonce="invented").headers["WWW-Authenticate"]
     assert requests.get(cloud.url + PATH, auth=AUTH, timeout=5).status_code == 401
 
 
-def test_authorization_is_not_kept(cloud: CloudEmulator) -> None:
+def test_authorization_is_not_stored(cloud: CloudEmulator) -> None:
     get(cloud)
     assert not any("authorization" in request.headers for request in cloud.requests)
     (proof,) = cloud.seen_digest_responses
@@ -279,7 +279,7 @@ def test_command_line() -> None:
         assert process.wait() == 0
 
 
-def test_command_line_says_that_the_port_is_taken() -> None:
+def test_command_line_reports_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with serve("--port", port) as process:

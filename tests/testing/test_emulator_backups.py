@@ -85,7 +85,7 @@ def test_pages(cloud: CloudEmulator) -> None:
 
 
 @pytest.mark.parametrize("page_fields", [(), ("total",), ("hasMore",)])
-def test_pages_can_be_small_and_say_less(page_fields: Any) -> None:
+def test_pages_can_be_small_and_have_fewer_fields(page_fields: Any) -> None:
     with CloudEmulator(max_page_size=2, page_fields=page_fields) as cloud:
         for number in range(3):
             cloud.add_backup_set("ob-1", f"bak-{number}", start_time=NOON - timedelta(hours=number))
@@ -96,7 +96,7 @@ def test_pages_can_be_small_and_say_less(page_fields: Any) -> None:
         assert len(sets(cloud, "&pageSize=1")["dataList"]) == 1
 
 
-def test_list_of_a_time(cloud: CloudEmulator) -> None:
+def test_list_filters_by_time(cloud: CloudEmulator) -> None:
     for name, minute in (("early", 0), ("between", 30), ("late", 59)):
         cloud.add_backup_set("ob-1", name, start_time=NOON.replace(minute=minute))
     assert ids(sets(cloud, "&startTime=2026-01-19T12:30:00Z")) == ["late", "between"]
@@ -122,7 +122,7 @@ def test_list_of_a_time(cloud: CloudEmulator) -> None:
         "checkBackupSetDownloadEnable=1",
     ],
 )
-def test_list_refuses_bad_values(query: str, cloud: CloudEmulator) -> None:
+def test_list_rejects_invalid_values(query: str, cloud: CloudEmulator) -> None:
     response = get(cloud, f"{SETS}{QUERY}&{query}")
     assert (response.status_code, response.json()["success"]) == (400, False)
     assert response.json()["errorMessage"].startswith(query.partition("=")[0])
@@ -148,7 +148,7 @@ def test_reading_and_listing_count_together(cloud: CloudEmulator) -> None:
     assert listed(cloud) == {"bak-1": "DONE"}
 
 
-def test_list_walks_by_time(cloud: CloudEmulator) -> None:
+def test_listed_status_changes_by_time(cloud: CloudEmulator) -> None:
     cloud._clock = lambda: 100.0
     cloud.add_backup_set("ob-1", "bak-1", seconds_per_status=10)
     seen = []
@@ -205,7 +205,7 @@ def test_times_need_a_time_zone(name: str, cloud: CloudEmulator) -> None:
 
 
 class Busy(str):
-    """An instance's ID; whoever compares it meanwhile lets another thread have a go."""
+    """An instance ID whose comparison lets another thread run."""
 
     thread: threading.Thread | None = None
     __hash__ = str.__hash__
@@ -213,7 +213,7 @@ class Busy(str):
     def __eq__(self, other: object) -> bool:
         if self.thread and self.thread.ident is None:
             self.thread.start()
-            # The thread may have to wait for the list: then this time is over in vain.
+            # If the thread waits for the list's lock, this times out.
             self.thread.join(0.2)
         return str.__eq__(self, other)
 
@@ -249,7 +249,7 @@ def test_start(cloud: CloudEmulator) -> None:
     assert ids(sets(cloud)) == ["bak-started-2", "mine", "bak-started-1"]
 
 
-def test_requests_show_what_was_posted(cloud: CloudEmulator) -> None:
+def test_requests_have_the_posted_body(cloud: CloudEmulator) -> None:
     start(cloud)
     get(cloud)
     posts = [(one.method, one.path, one.status, one.body) for one in cloud.requests if one.method == "POST"]
@@ -257,7 +257,7 @@ def test_requests_show_what_was_posted(cloud: CloudEmulator) -> None:
     assert cloud.requests[-1].body is None
 
 
-def test_started_backups_walk_by_time() -> None:
+def test_status_of_started_backups_changes_by_time() -> None:
     with CloudEmulator(seconds_per_status=10) as cloud:
         cloud.next_backup("ob-1")
         cloud.next_backup("ob-1", seconds_per_status=100)
@@ -287,13 +287,13 @@ def test_started_backups_walk_by_time() -> None:
         ({**BODY, "needPreCheck": "true"}, "needPreCheck must be true or false"),
     ],
 )
-def test_start_refuses_a_bad_body(body: Any, message: str, cloud: CloudEmulator) -> None:
+def test_start_rejects_an_invalid_body(body: Any, message: str, cloud: CloudEmulator) -> None:
     response = start(cloud, body)
     assert (response.status_code, response.json()["errorMessage"]) == (400, message)
     assert sets(cloud)["total"] == 0
 
 
-def test_nobody_starts_a_backup_without_the_key(cloud: CloudEmulator) -> None:
+def test_start_requires_the_key(cloud: CloudEmulator) -> None:
     with client(cloud, (AUTH[0], "wrong")) as session:
         assert session.post(cloud.url + START + QUERY, json=BODY, timeout=5).status_code == 401
     assert sets(cloud)["total"] == 0

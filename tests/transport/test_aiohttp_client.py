@@ -42,17 +42,17 @@ def statuses(cloud: CloudEmulator) -> list[int]:
     return [request.status for request in cloud.requests]
 
 
-async def ask(target: Endpoint, times: int = 1, at_once: int = 1) -> list[Any]:
+async def send(target: Endpoint, times: int = 1, at_once: int = 1) -> list[Any]:
     async with aclosing(AiohttpClient(target)) as shared:
         results: list[Any] = []
         for _ in range(times):
-            asked = (shared.fetch(REQUEST) for _ in range(at_once))
-            results += await asyncio.gather(*asked, return_exceptions=True)
+            requests = (shared.fetch(REQUEST) for _ in range(at_once))
+            results += await asyncio.gather(*requests, return_exceptions=True)
         return results
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    # In debug mode asyncio and aiohttp warn of what is left open, and warnings are errors.
+    # In debug mode asyncio and aiohttp warn about unclosed resources, and warnings are errors.
     return asyncio.run(coroutine, debug=True)
 
 
@@ -60,7 +60,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def test_one_round_trip_a_poll(algorithm: str) -> None:
     with CloudEmulator(algorithms=[algorithm]) as cloud:
         cloud.add_backup_set("ob-1", "bak-1")
-        answers = run(ask(endpoint(cloud.url, project_id="p-1"), 4))
+        answers = run(send(endpoint(cloud.url, project_id="p-1"), 4))
     assert [answer.data["status"] for answer in answers] == ["BEGINNING", "DOING", "DONE", "DONE"]
     assert statuses(cloud) == [401, 200, 200, 200, 200]
     first = cloud.requests[0]
@@ -69,10 +69,10 @@ def test_one_round_trip_a_poll(algorithm: str) -> None:
     assert len({request.query["requestId"] for request in cloud.requests}) == 4
 
 
-def test_first_known_challenge_of_several_is_answered() -> None:
+def test_first_known_challenge_of_several_is_used() -> None:
     with CloudEmulator(algorithms=["SHA-256", "MD5"]) as cloud:
         cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
-        (answer,) = run(ask(endpoint(cloud.url)))
+        (answer,) = run(send(endpoint(cloud.url)))
     assert answer.data["status"] == "DONE"
     assert {len(proof) for proof in cloud.seen_digest_responses} == {64}
 
@@ -81,21 +81,21 @@ def test_first_known_challenge_of_several_is_answered() -> None:
 def test_polls_in_flight_are_never_refused(nonce_uses: int | None) -> None:
     with CloudEmulator(nonce_uses=nonce_uses) as cloud:
         cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
-        answers = run(ask(endpoint(cloud.url), 5, at_once=40))
+        answers = run(send(endpoint(cloud.url), 5, at_once=40))
     assert [answer.data["status"] for answer in answers] == ["DOING"] * 200
     challenges = statuses(cloud).count(401)
     assert challenges == 200 if nonce_uses else challenges <= LANES
 
 
-def test_thousand_at_once_take_few_challenges_and_connections(cloud: CloudEmulator) -> None:
-    answers = run(ask(endpoint(cloud.url, timeout=60.0), at_once=1000))
+def test_thousand_at_once_need_few_challenges(cloud: CloudEmulator) -> None:
+    answers = run(send(endpoint(cloud.url, timeout=60.0), at_once=1000))
     assert {answer.data["status"] for answer in answers} == {"DOING"}
     assert statuses(cloud).count(401) <= LANES
     assert statuses(cloud).count(200) == 1000
 
 
-def test_few_waits_take_few_lanes(cloud: CloudEmulator) -> None:
-    run(ask(endpoint(cloud.url), 10, at_once=2))
+def test_few_waits_use_few_lanes(cloud: CloudEmulator) -> None:
+    run(send(endpoint(cloud.url), 10, at_once=2))
     assert statuses(cloud).count(401) <= 2
 
 
@@ -113,7 +113,7 @@ def test_the_path_is_signed_as_it_is_sent(backup_task_id: str) -> None:
 
 
 def test_wrong_secret(cloud: CloudEmulator) -> None:
-    (error,) = run(ask(endpoint(cloud.url, access_key_secret="wrong")))
+    (error,) = run(send(endpoint(cloud.url, access_key_secret="wrong")))
     assert isinstance(error, OceanBaseAuthenticationError)
     assert error.error_message == "Unauthorized"
     assert statuses(cloud) == [401, 401]
@@ -122,16 +122,16 @@ def test_wrong_secret(cloud: CloudEmulator) -> None:
 def test_loops_do_not_share(cloud: CloudEmulator) -> None:
     target = endpoint(cloud.url)
     for _ in range(2):
-        (answer,) = run(ask(target))
+        (answer,) = run(send(target))
         assert answer.data["status"] == "DOING"
 
 
-def test_cancelled_user_leaves_the_others_alone(cloud: CloudEmulator) -> None:
+def test_cancelled_user_does_not_affect_others(cloud: CloudEmulator) -> None:
     target = endpoint(cloud.url)
 
     async def scenario() -> None:
         async with aclosing(AiohttpClient(target)) as shared:
-            # Cancelled while the session opens, and while it sends.
+            # Cancel it while the session opens, and while it sends.
             for rounds in (1, 50):
                 doomed = asyncio.create_task(shared.fetch(REQUEST))
                 for _ in range(rounds):
@@ -144,7 +144,7 @@ def test_cancelled_user_leaves_the_others_alone(cloud: CloudEmulator) -> None:
     run(scenario())
 
 
-def test_unusable_bundle_is_read_again(cloud: CloudEmulator, tmp_path: Path) -> None:
+def test_invalid_bundle_is_read_again(cloud: CloudEmulator, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("nonsense")
 
@@ -166,7 +166,7 @@ def test_https(tmp_path: Path) -> None:
         folder = tmp_path / "folder"
         folder.mkdir()
         trusted, unverified, untrusted, empty = (
-            run(ask(endpoint(cloud.url, verify=verify)))[0]
+            run(send(endpoint(cloud.url, verify=verify)))[0]
             for verify in (str(certificate), False, True, str(folder))
         )
     assert trusted.data["status"] == unverified.data["status"] == "DONE"
@@ -197,7 +197,7 @@ def test_failures(
 ) -> None:
     monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 1500)
     cloud.fail(**failure, times=2)
-    error, *_ = run(ask(endpoint(cloud.url), 3))
+    error, *_ = run(send(endpoint(cloud.url), 3))
     assert type(error) is error_class
     assert says in str(error)
     assert "backup task 'bak-1' of instance 'ob-1'" in str(error)
@@ -205,15 +205,15 @@ def test_failures(
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """Accepts connections, and never answers."""
+    """Accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_nobody_queues_for_long_behind_a_dead_host() -> None:
+def test_queue_for_a_dead_host_times_out() -> None:
     async def scenario(target: Endpoint) -> list[Any]:
         async with asyncio.timeout(10):
-            return await ask(target, at_once=10 * LANES)
+            return await send(target, at_once=10 * LANES)
 
     with silent_server() as origin:
         errors = run(scenario(endpoint(origin, timeout=0.5)))
@@ -221,16 +221,16 @@ def test_nobody_queues_for_long_behind_a_dead_host() -> None:
     assert {"in time (timeout 0.5 s)" in str(error) for error in errors} == {True}
 
 
-def test_other_challenges_are_not_answered(cloud: CloudEmulator) -> None:
+def test_basic_challenge_is_not_answered(cloud: CloudEmulator) -> None:
     cloud._digest.challenges = lambda *, stale: ['Basic realm="x"']  # type: ignore[method-assign]
-    (error,) = run(ask(endpoint(cloud.url)))
+    (error,) = run(send(endpoint(cloud.url)))
     assert "offered: Basic" in str(error)
     assert statuses(cloud) == [401]
 
 
 def test_long_body_of_a_challenge_is_not_read(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_CHALLENGE_BODY_BYTES", 10)
-    (answer,) = run(ask(endpoint(cloud.url)))
+    (answer,) = run(send(endpoint(cloud.url)))
     assert answer.data["status"] == "DOING"
 
 
@@ -247,7 +247,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         proxy = f"http://user:pass@127.0.0.1:{listener.getsockname()[1]}"
-        (error,) = run(ask(endpoint("http://api.example", proxy=proxy)))
+        (error,) = run(send(endpoint("http://api.example", proxy=proxy)))
         thread.join()
     assert lines[0].startswith("GET http://api.example/api/v2/instances/ob-1/")
     assert "Proxy-Authorization: Basic dXNlcjpwYXNz" in lines

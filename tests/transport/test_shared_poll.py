@@ -1,4 +1,4 @@
-"""Waits of one event loop that ask the same share the answers."""
+"""Waits of one event loop with the same request share the responses."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def polls(cloud: CloudEmulator) -> list[float]:
     return [request.at for request in cloud.requests if request.status == 200]
 
 
-def test_many_waits_for_one_set_cost_a_request_an_interval(cloud: CloudEmulator) -> None:
+def test_many_waits_for_one_set_send_one_request_per_interval(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=1)
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
-    # One to begin with, one to set the common beat, and five of that; each for itself, they would take 150.
+    # A first poll, one that sets the common schedule, and five more; unshared, they would be 150.
     assert len(polls(cloud)) <= 15
 
 
@@ -62,23 +62,23 @@ def test_waits_for_other_sets_share_nothing(cloud: CloudEmulator) -> None:
     assert len(polls(cloud)) == 4
 
 
-def test_the_shortest_interval_sets_the_beat(cloud: CloudEmulator) -> None:
+def test_the_shortest_interval_sets_the_schedule(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), seconds_per_status=1)
     intervals = [0.2] + [0.4] * WAITS
     events = wait(*(trigger(poke_interval=interval) for interval in intervals))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * (WAITS + 1)
-    # The slow ones ask before the fast one begins, perhaps, and once when it has gone.
+    # The slow ones may poll before the fast one begins, and poll once after it ends.
     assert len(polls(cloud)) <= 9
 
 
-def test_a_cancelled_wait_takes_nothing_from_the_others(cloud: CloudEmulator) -> None:
+def test_a_cancelled_wait_does_not_affect_others(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
 
     async def cancel_most() -> list[Any]:
         tasks = [asyncio.create_task(fire(trigger())) for _ in range(WAITS)]
         waiting = asyncio.Event()
         loop = asyncio.get_running_loop()
-        # In mid request: the second one is the first that is shared.
+        # During the second request, which is the first shared one.
         cloud._on_request = lambda seen: len(polls(cloud)) == 2 and loop.call_soon_threadsafe(waiting.set)
         await waiting.wait()
         for task in tasks[1:]:
@@ -90,14 +90,14 @@ def test_a_cancelled_wait_takes_nothing_from_the_others(cloud: CloudEmulator) ->
     assert {type(other) for other in others} == {asyncio.CancelledError}
 
 
-def test_an_outage_is_shared_and_waited_out(cloud: CloudEmulator) -> None:
+def test_an_outage_is_shared_and_does_not_end_the_waits(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", 503, "DONE"), seconds_per_status=0.5)
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
     assert len([request for request in cloud.requests if request.status == 503]) in (1, 2, 3)
 
 
-def test_a_rotated_key_is_read_afresh_by_all(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_waits_read_a_rotated_key_again(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DOING", "DONE"))
 
     def rotate(seen: Any) -> None:
@@ -108,11 +108,11 @@ def test_a_rotated_key_is_read_afresh_by_all(cloud: CloudEmulator, monkeypatch: 
     cloud._on_request = rotate
     events = wait(*(trigger() for _ in range(WAITS)))
     assert [event["summary"]["status"] for event in events] == ["DONE"] * WAITS
-    # A few of them may ask anew each for itself, but by far not all.
+    # A few of them may poll unshared, but not all.
     assert len(polls(cloud)) < 3 + WAITS / 3
 
 
-def test_an_old_answer_is_for_who_takes_it(cloud: CloudEmulator) -> None:
+def test_max_age_limits_an_old_answer(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
 
     async def poll() -> list[str]:
@@ -147,12 +147,12 @@ def test_equal_endpoints_share_a_client_until_its_last_poll(cloud: CloudEmulator
         await later.fetch()
         await later.leave()
 
-    # In debug mode asyncio and aiohttp warn of what is left open, and warnings are errors.
+    # In debug mode asyncio and aiohttp warn about unclosed resources, and warnings are errors.
     asyncio.run(scenario(), debug=True)
     assert [request.status for request in cloud.requests] == [401, 200] * 2
 
 
-def test_answers_are_kept_only_while_they_are_shared(cloud: CloudEmulator) -> None:
+def test_answers_are_kept_only_while_shared(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""A whole Airflow, an emulator of OceanBase Cloud and a browser; a failure leaves what they showed."""
+"""A whole Airflow, an emulator of OceanBase Cloud and a browser; a failure saves a picture and the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from processes import Processes, fetch
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
-#: Where a failure leaves its picture and Airflow's log.
+#: A failure saves its picture and Airflow's log here.
 RESULTS = Path("test-results")
 BROWSER_FLAGS = (
     "--no-sandbox",
@@ -36,7 +36,7 @@ BROWSER_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-#: On a busy machine the UI is slow; nothing waits longer than it has to.
+#: Long enough for a busy machine; nothing waits longer than necessary.
 BROWSER_SECONDS = 60
 VIEWPORT: ViewportSize = {"width": 1280, "height": 640}
 
@@ -46,14 +46,14 @@ class Airflow:
     """A running ``airflow standalone``.
 
     :param url: of its UI and API
-    :param processes: it and all that it started
+    :param processes: it and all its child processes
     """
 
     url: str
     processes: Processes
 
     def wait_for(self, what: str, path: str, is_so: Callable[[bytes], bool]) -> None:
-        """Wait until an answer of the API is as wanted."""
+        """Poll the API until a response meets a condition."""
 
         def condition() -> bool:
             answer = fetch(f"{self.url}/api/v2/{path}")
@@ -64,7 +64,7 @@ class Airflow:
 
 @dataclass
 class Camera:
-    """Takes pictures of the page, where ``--screenshots`` asks for them.
+    """Takes pictures of the page, if ``--screenshots`` is given.
 
     :param page: the page
     :param folder: where the pictures go, None for none
@@ -74,7 +74,7 @@ class Camera:
     folder: Path | None
 
     def take(self, name: str, *, height: int = VIEWPORT["height"], part: Locator | None = None) -> None:
-        """Take a picture of the page, or of a part of it, in a window of that many pixels."""
+        """Take a picture of the page, or of a part of it, in a window of that height in pixels."""
         if self.folder is None:
             return
         path = self.folder / f"{name}.png"
@@ -82,7 +82,7 @@ class Camera:
         (part or self.page).screenshot(path=path, animations="disabled", caret="hide")
         self.page.set_viewport_size(VIEWPORT)
         with Image.open(path) as picture:
-            # A palette makes it a third of the size.
+            # A palette reduces the size to a third.
             small = picture.convert("RGB").quantize(dither=Image.Dither.NONE)
         small.save(path, optimize=True)
 
@@ -95,7 +95,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the page and Airflow's log as they were when a test failed, and print the end of the log."""
+    """When a test fails, save the page and Airflow's log, and print the end of the log."""
     report = yield
     fixtures = getattr(item, "funcargs", {})
     if report.failed and call.when != "teardown" and "page" in fixtures:
@@ -105,7 +105,7 @@ def pytest_runtest_makereport(
         fixtures["page"].screenshot(path=picture)
         shutil.copy(processes.logs / log.name, log)
         report.sections.append(("Airflow", processes.tails()))
-        report.sections.append(("what is kept", f"the page in {picture}, the whole log in {log}"))
+        report.sections.append(("saved", f"the page in {picture}, the whole log in {log}"))
     return report
 
 
@@ -122,7 +122,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     environ = clean_environ() | base_settings(home, EXAMPLE_DAGS) | standalone_settings()
     environ |= {
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        # Only the run that is triggered by hand.
+        # Only the run that the test triggers.
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     }
     with Processes(environ, logs) as processes:
@@ -147,7 +147,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
-    """One page for all tests, as one person has it."""
+    """One page for all tests, as a user has it."""
     context = browser.new_context(base_url=airflow.url, viewport=VIEWPORT, reduced_motion="reduce")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(BROWSER_SECONDS * 1000)

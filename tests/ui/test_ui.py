@@ -1,4 +1,4 @@
-"""What a person does in the web UI: makes the connection, tests it, runs the example DAG, reads XComs."""
+"""What a user does in the web UI: add the connection, test it, run the example DAG, read XComs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUN_SECONDS = 240
 
 @pytest.fixture(scope="session")
 def connection(page: Page, cloud: CloudEmulator, camera: Camera) -> None:
-    """The connection to the emulator, made in the form."""
+    """Add the connection to the emulator with the form."""
     form = open_new_connection(page)
     form.get_by_label("Connection ID").fill(CONN_ID)
     for name in ("login", "password"):
@@ -59,7 +59,7 @@ def field(form: Locator, name: str) -> Locator:
 
 
 def extra_field(form: Locator, name: str) -> Locator:
-    # Airflow ties no label to the text fields among them.
+    # Some of these fields have no label in HTML.
     return form.get_by_role("group").filter(has_text=EXTRA_FIELDS[name]["label"]).locator("input")
 
 
@@ -68,7 +68,7 @@ def save(form: Locator) -> None:
     expect(form).to_be_hidden()
 
 
-def test_form_has_the_fields_that_count(page: Page) -> None:
+def test_form_has_the_documented_fields(page: Page) -> None:
     form = open_new_connection(page)
     for name in STANDARD_FIELDS:
         expect(field(form, name)).to_be_visible()
@@ -76,9 +76,9 @@ def test_form_has_the_fields_that_count(page: Page) -> None:
         expect(field(form, name)).to_have_attribute("placeholder", text)
     expect(field(form, "password")).to_have_attribute("type", "password")
     form.get_by_role("button", name="Extra Fields", exact=True).click()
-    for name, told in EXTRA_FIELDS.items():
+    for name, extra in EXTRA_FIELDS.items():
         expect(extra_field(form, name)).to_be_visible()
-        expect(form.get_by_text(told["description"])).to_be_visible()
+        expect(form.get_by_text(extra["description"])).to_be_visible()
     expect(extra_field(form, "proxy")).to_have_attribute("type", "password")
     names = form.locator("[name]").evaluate_all("fields => fields.map(field => field.name)")
     assert set(names) == {"connection_id", *STANDARD_FIELDS, *(f"element_{name}" for name in EXTRA_FIELDS)}
@@ -96,18 +96,20 @@ def test_connection_test_says_what_to_fix(page: Page, connection: None, cloud: C
         field(form, "password").fill(new)
         save(form)
 
-    def told(title: str) -> Locator:
+    def result_of_test(title: str) -> Locator:
         row.get_by_role("button", name="Test Connection").click()
         return page.get_by_role("status", name=title)
 
-    expect(told("Test Connection Successful")).to_contain_text("OceanBase Cloud accepts the AccessKey")
+    expect(result_of_test("Test Connection Successful")).to_contain_text(
+        "OceanBase Cloud accepts the AccessKey"
+    )
     assert cloud.requests[-1].headers["x-ob-project-id"] == "p-1"
     change_secret("not-the-secret")
-    expect(told("Test Connection Failed")).to_contain_text(
+    expect(result_of_test("Test Connection Failed")).to_contain_text(
         "The AccessKey is wrong or disabled: check login and password."
     )
     change_secret(secret)
-    expect(told("Test Connection Successful")).to_be_visible()
+    expect(result_of_test("Test Connection Successful")).to_be_visible()
 
 
 def test_secret_never_reaches_the_browser(page: Page, connection: None, cloud: CloudEmulator) -> None:
@@ -155,13 +157,13 @@ def test_example_dag(
     expect(graph.get_by_text("success", exact=True)).to_have_count(3)
     graph.get_by_role("button", name="Fit View").click()
     for task_id in ("wait_for_backup", "get_backup_set", f"process [{len(TENANTS)}]"):
-        # In its place, and not covered.
+        # Visible, and not covered.
         graph.get_by_role("link", name=task_id).click(trial=True)
     camera.take("dag-graph")
 
 
 def trigger(page: Page) -> None:
-    """Trigger the DAG with the parameters' form; the page then shows the run."""
+    """Trigger the DAG with the form of its parameters, then show the run."""
     page.get_by_role("button", name="Trigger Dag").click()
     form = page.get_by_role("dialog")
     expect(form.locator("[name=element_instance_id]")).to_have_value("ob-demo")
@@ -177,7 +179,7 @@ def open_task(page: Page, task_id: str, tab: str) -> None:
 
 
 def show_result(page: Page) -> Locator:
-    """Return the row of the operator's result under XCom, unfolded and above all others."""
+    """Return the row of the operator's result under XCom, expanded and above the others."""
     page.get_by_role("link", name="XCom").click()
     sort = page.get_by_role("columnheader").filter(has_text="Key").get_by_role("button")
     sort.click()
@@ -190,7 +192,7 @@ def show_result(page: Page) -> Locator:
 
 
 def copied(result: Locator) -> list[dict[str, Any]]:
-    """Return an XCom as its button copies it: whole, while only a part of it is in view."""
+    """Return an XCom as its button copies it: complete, although only a part is visible."""
     result.get_by_role("button", name="Copy").click()
     tenants: list[dict[str, Any]] = json.loads(result.page.evaluate("navigator.clipboard.readText()"))
     return tenants

@@ -15,7 +15,7 @@ from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
 from airflow_provider_oceanbase.waiting.wait import Wait
 
 MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
-LOG = logging.getLogger("tests.goals")
+LOG = logging.getLogger("tests.conditions")
 
 
 def at(hours: float) -> str:
@@ -23,7 +23,7 @@ def at(hours: float) -> str:
 
 
 def one(name: str = "bak-1", hours: float = 1, *, tenants: tuple[Any, ...] = (), **data: Any) -> Any:
-    """A set of the whole instance, begun an hour before its checkpoint, ended half an hour after it."""
+    """A set of the whole instance: starts an hour before its checkpoint, ends half an hour after it."""
     times = {"startTime": at(hours - 1), "checkpoint": at(hours), "endTime": at(hours + 0.5)}
     return backup_set(**{"backupSetId": name, "tenantBackupSetList": list(tenants)} | times | data)
 
@@ -65,18 +65,18 @@ def test_a_late_checkpoint_is_accepted() -> None:
         one(backupObjectType="TABLE"),
     ],
 )
-def test_anything_less_waits(backup_set: Any) -> None:
+def test_anything_else_keeps_waiting(backup_set: Any) -> None:
     assert accepted(backup_set) is None
 
 
-def test_no_set_waits() -> None:
+def test_no_set_keeps_waiting() -> None:
     assert condition().judge([], "r") == ("no backup set", None, None, None)
 
 
 def test_checkpoints_are_compared_as_times() -> None:
     assert accepted(one(checkpoint="2026-01-20T07:30:00+08:00")) is None
     assert accepted(one(checkpoint="2026-01-20T08:00:00+08:00")) == "bak-1"
-    # UTC, as the vendor says, where nothing is said.
+    # UTC if there is no time zone, as the vendor documents.
     assert accepted(one(checkpoint="2026-01-20T00:00:00")) == "bak-1"
     assert accepted(one(hours=1), min_checkpoint="2026-01-20 09:00:00+08:00") == "bak-1"
     assert accepted(one(hours=0.9), min_checkpoint="2026-01-20 09:00:00+08:00") is None
@@ -88,7 +88,7 @@ def test_the_newest_that_fits_is_accepted() -> None:
     assert accepted(*reversed(sets)) == "b"
 
 
-def test_validity_may_be_left_alone() -> None:
+def test_validity_may_be_ignored() -> None:
     assert accepted(one(validity="INVALID"), require_valid=False) == "bak-1"
 
 
@@ -100,7 +100,7 @@ def test_backup_mode() -> None:
 
 
 @pytest.mark.parametrize("wanted", [("orders",), ("id-of-orders",), ("orders", "billing"), ["billing"]])
-def test_tenants_that_are_in_it(wanted: Any) -> None:
+def test_included_tenants(wanted: Any) -> None:
     assert accepted(one(tenants=(tenant("orders"), tenant("billing"))), tenants=wanted) == "bak-1"
 
 
@@ -116,15 +116,15 @@ def test_tenants_that_are_in_it(wanted: Any) -> None:
         (tenant(tenantName=None, tenantId=["orders"]),),
     ],
 )
-def test_tenants_that_are_not(inside: tuple[Any, ...]) -> None:
+def test_missing_tenants(inside: tuple[Any, ...]) -> None:
     assert accepted(one(tenants=inside), tenants=("orders",)) is None
 
 
-def test_no_list_of_tenants_waits() -> None:
+def test_no_list_of_tenants_keeps_waiting() -> None:
     assert accepted(one(tenantBackupSetList=None), tenants=("orders",)) is None
 
 
-def test_a_backup_of_the_one_tenant_will_do() -> None:
+def test_a_backup_of_the_only_tenant_is_accepted() -> None:
     alone = one(backupObjectType="TENANT", tenantName="orders", tenantId="t1")
     assert accepted(alone, tenants=("orders",)) == "bak-1"
     assert accepted(alone, tenants=("orders", "billing")) is None
@@ -134,7 +134,7 @@ def test_a_backup_of_the_one_tenant_will_do() -> None:
 FAILED = one("bad", 2, status="FAILED", checkpoint=None)
 
 
-def test_a_failed_backup_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_backup_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     wait = Wait(condition(), LOG)
     for _ in range(3):
@@ -160,15 +160,15 @@ def test_a_failed_backup_may_fail_the_wait() -> None:
     ],
     ids=["one fits", "of before", "without times", "of another mode"],
 )
-def test_other_failures_do_not(others: list[Any]) -> None:
+def test_other_failures_do_not_fail_the_wait(others: list[Any]) -> None:
     options = {"fail_on_failed_backup": True, "backup_mode": "PHYSICAL_BACKUP"}
     assert condition(**options).judge(others, "r").failure is None
 
 
-def test_what_is_asked() -> None:
+def test_query() -> None:
     query = condition(min_checkpoint="2026-01-20T03:00:00+08:00").query
     assert query == BackupSetList("ob-1", start_time="2026-01-12T00:00:00Z")
-    # Waits for the same night ask the same.
+    # Waits for the same night have the same query.
     assert query.key == condition(min_checkpoint="2026-01-19T21:15:00Z").query.key
 
 
@@ -183,7 +183,7 @@ def test_what_is_asked() -> None:
         ({"tenants": (1,)}, "must be a list of names"),
     ],
 )
-def test_unusable_fields(options: dict[str, Any], says: str) -> None:
+def test_invalid_fields(options: dict[str, Any], says: str) -> None:
     with pytest.raises(OceanBaseInputError) as caught:
         _ = condition(**options).query
     assert says in str(caught.value)

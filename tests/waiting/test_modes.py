@@ -1,4 +1,4 @@
-"""One rule in three modes: each case has the same outcome, and the same requests, in all of them."""
+"""Each case has the same outcome and the same requests in all three modes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 
 
 def polls(cloud: CloudEmulator) -> list[int]:
-    """The answers, but for challenges."""
+    """HTTP statuses of the responses, without challenges."""
     return [request.status for request in cloud.requests if request.status != 401]
 
 
@@ -81,7 +81,7 @@ def test_outcome(case: str, mode: str, cloud: CloudEmulator) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_timeout_that_never_fails(mode: str, cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
-    # Airflow's own: never_fail covers a timeout only where a deferred task resumes, on newer versions.
+    # In Airflow, never_fail covers a timeout only when a deferred task resumes, on newer versions.
     covered = "never_fail" in inspect.getsource(BaseSensorOperator.resume_execution)
     expected = AirflowSkipException if mode == "deferrable" and covered else AirflowSensorTimeout
     with pytest.raises(expected):
@@ -116,7 +116,7 @@ def test_waits_no_shorter_than_the_interval(mode: str, cloud: CloudEmulator) -> 
     wait(mode, poke_interval=0.15)
     times = [request.at for request in cloud.requests if request.status == 200]
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-    # The first check in the triggerer comes at some moment within the interval.
+    # The first poll in the triggerer is at a random moment within the interval.
     assert all(pause >= 0.145 for pause in pauses[mode == "deferrable" :])
     assert len(times) == 5
 
@@ -147,7 +147,7 @@ def deferral(**options: Any) -> TaskDeferred:
 
 def test_what_is_deferred(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
-    put_off = deferral(
+    deferred = deferral(
         oceanbase_conn_id="oceanbase_default",
         success_statuses=["OK"],
         failure_statuses=["NO"],
@@ -157,7 +157,7 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
         max_wait=timedelta(minutes=2),
         timeout=600,
     )
-    _, arguments = put_off.trigger.serialize()
+    _, arguments = deferred.trigger.serialize()
     began = arguments.pop("began")
     assert arguments == {
         "condition": {
@@ -178,10 +178,10 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
         "status": "status DOING",
     }
     assert isinstance(began, float)
-    # One check was the worker's; Airflow's own timeout only comes after the trigger's.
+    # The worker polled once; Airflow's timeout is later than the trigger's.
     assert polls(cloud) == [200]
-    assert put_off.timeout is not None
-    assert 650 < put_off.timeout.total_seconds() <= 660
+    assert deferred.timeout is not None
+    assert 650 < deferred.timeout.total_seconds() <= 660
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,10 @@ def test_wait_that_is_deferred_again_keeps_its_beginning(cloud: CloudEmulator) -
     assert 100 < caught.value.timeout.total_seconds() < 165
 
 
-def test_default_is_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_is_that_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sensor().deferrable is False
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
-    # It is read where the modules are imported: they are once more, for this test.
+    # It is read when the modules are imported, so import them again.
     for package, name in ((waiting, "arguments"), (airflow_provider_oceanbase, "sensors")):
         monkeypatch.delitem(sys.modules, f"{package.__name__}.{name}")
         monkeypatch.delattr(package, name)

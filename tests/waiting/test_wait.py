@@ -33,11 +33,11 @@ def wait(*, first: bool = True, status: str | None = None, **options: Any) -> Wa
 @pytest.mark.parametrize(
     "status", ["DOING", "BEGINNING", "UNKNOWN", "done", "DONE ", "CANCELING", "something new"]
 )
-def test_any_other_status_waits(status: str) -> None:
+def test_any_other_status_keeps_waiting(status: str) -> None:
     assert wait().answered(backup_set(status=status), "r") is None
 
 
-def test_no_data_waits() -> None:
+def test_no_data_keeps_waiting() -> None:
     assert wait().answered(None, "r") is None
 
 
@@ -65,7 +65,7 @@ def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
     assert "is DONE, but its validity is INVALID, not VALID" in caplog.text
 
 
-def test_invalid_set_fails_where_validity_is_required() -> None:
+def test_invalid_set_fails_if_validity_is_required() -> None:
     strict = wait(require_valid=True)
     assert strict.answered(backup_set(status="DOING", validity="INVALID"), "r") is None
     assert strict.answered(backup_set(validity=None), "r") is not None
@@ -75,7 +75,7 @@ def test_invalid_set_fails_where_validity_is_required() -> None:
     assert caught.value.validity == "INVALID"
 
 
-def test_first_error_is_raised_later_ones_are_waited_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_an_error_of_the_first_poll_is_raised(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     error = OceanBaseUnavailableError("down")
     with pytest.raises(OceanBaseUnavailableError):
@@ -90,7 +90,7 @@ def test_first_error_is_raised_later_ones_are_waited_out(caplog: pytest.LogCaptu
     assert "answers again" in caplog.text
 
 
-def test_task_that_checked_before_waits_errors_out() -> None:
+def test_task_that_polled_before_survives_errors() -> None:
     wait(first=False).failed(OceanBaseUnavailableError("down"))
 
 
@@ -100,14 +100,14 @@ def test_final_error_is_raised_later_too() -> None:
         later.failed(OceanBaseNotFoundError("gone"))
 
 
-def test_fresh_connection_is_wanted_after_a_later_401() -> None:
+def test_connection_is_read_again_after_a_later_401() -> None:
     error = OceanBaseAuthenticationError("no")
     assert not wait().wants_fresh_connection(error)
     assert wait(first=False).wants_fresh_connection(error)
     assert not wait(first=False).wants_fresh_connection(OceanBaseNotFoundError("no"))
 
 
-def test_retry_after_lasts_until_the_next_answer() -> None:
+def test_retry_after_holds_until_the_next_response() -> None:
     later = wait(first=False)
     later.failed(OceanBaseThrottledError("slow down", retry_after=90))
     assert later.retry_after == 90
@@ -120,9 +120,9 @@ def test_retry_after_lasts_until_the_next_answer() -> None:
 
 def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    told = wait()
+    waiting = wait()
     for status in ("DOING", "DOING", "odd\nstatus", "odd\nstatus", "DONE"):
-        told.answered(backup_set(status=status), "r")
+        waiting.answered(backup_set(status=status), "r")
     subject = "Backup task 'bak-1' of instance 'ob-1': status "
     assert [record.getMessage().removeprefix(subject) for record in caplog.records] == [
         "DOING (requestId r).",
@@ -148,16 +148,14 @@ def test_not_found_may_be_not_registered_yet(
     assert [record.getMessage() for record in caplog.records] == [
         "Backup task 'bak-1' of instance 'ob-1': status not registered yet (requestId r-7)."
     ]
-    # No other failure is excused, and after an answer an outage is waited out.
+    # No other failure is ignored; after an answer, an outage does not end the wait.
     with pytest.raises(OceanBaseAuthenticationError):
         started.failed(OceanBaseAuthenticationError("no"))
     started.failed(OceanBaseUnavailableError("down"))
 
 
 @pytest.mark.parametrize("first_share", [0.0, 0.5, 1.0])
-def test_pauses_end_with_a_check_when_the_time_is_over(
-    first_share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_last_poll_is_at_the_timeout(first_share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.time", lambda: clock[0])
     monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.monotonic", lambda: clock[0])
@@ -172,7 +170,7 @@ def test_pauses_end_with_a_check_when_the_time_is_over(
     assert max(pauses) == 60
 
 
-def test_wait_that_is_late_checks_once_more() -> None:
+def test_wait_after_its_timeout_polls_once_more() -> None:
     assert list(wait().pauses(schedule(timeout=50), began=time.time() - 100, first_share=0.3)) == [(0, 0)]
 
 
@@ -197,7 +195,7 @@ def test_pause(options: dict[str, Any], seconds: float) -> None:
 
 
 @pytest.mark.parametrize("poke_interval", [0, 1, 60, 600.0])
-def test_backoff_doubles_and_needs_no_memory(poke_interval: float) -> None:
+def test_backoff_doubles_without_state(poke_interval: float) -> None:
     base = max(poke_interval / 2, 1)
     elapsed = 0.0
     for step in range(12):

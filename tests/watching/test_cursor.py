@@ -1,4 +1,4 @@
-"""Whatever order backup sets appear and end in, and whenever a watcher is killed: none is lost."""
+"""No backup set is lost, in whatever order they appear and end, and whenever the watcher is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_oceanbase.watching.cursor import MAX_REPORTED, Criteria, C
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CRITERIA = Criteria(("DONE",), require_valid=True)
 HOUR = timedelta(hours=1)
-#: Also of an idle month, or a triggerer that is down for one.
+#: Includes an idle month, or one without a triggerer.
 hours = st.integers(0, 24 * 30)
 
 
@@ -34,7 +34,7 @@ def done(name: str, began: datetime, ended: datetime | None = None) -> BackupSet
 
 @dataclass(frozen=True)
 class Planned:
-    """A backup set of the future: hours from ``BEGIN``, and hours from its start."""
+    """A backup set, with the times at which it begins, is listed and ends."""
 
     name: str
     began: datetime
@@ -60,7 +60,7 @@ class Planned:
 
 @st.composite
 def plans(draw: st.DrawFn) -> list[Planned]:
-    # No backup takes longer than what is documented.
+    # No backup takes longer than documented.
     longest = int(LOOKBACK / HOUR)
     drawn = draw(st.lists(st.tuples(hours, *[st.integers(0, longest)] * 2), max_size=12))
     return [
@@ -70,14 +70,14 @@ def plans(draw: st.DrawFn) -> list[Planned]:
 
 
 class Watch:
-    """A watcher, and the store that outlives it."""
+    """A watcher, and the store that survives it."""
 
     def __init__(self, world: list[Planned]) -> None:
         self.world = world
         self.stored: str | None = None
         self.cursor: Cursor | None = None
         self.fired: list[str] = []
-        #: What was done when the watch began.
+        #: Sets that were complete when the watch began.
         self.old: set[str] = set()
 
     def poll(self, now: datetime, *, killed: bool) -> None:
@@ -99,10 +99,10 @@ class Watch:
 
 
 @given(plans(), st.lists(st.tuples(hours, st.booleans(), st.booleans()), max_size=20))
-def test_each_set_is_told_of(world: list[Planned], polls: list[tuple[int, bool, bool]]) -> None:
+def test_each_set_is_reported(world: list[Planned], polls: list[tuple[int, bool, bool]]) -> None:
     watch = Watch(world)
     kills = 0
-    # The last poll is one that nobody kills, after everything.
+    # The last poll is after everything, and is not killed.
     for hour, killed, restarted in [*sorted(polls), (24 * 60, False, False)]:
         watch.poll(BEGIN + hour * HOUR, killed=killed)
         kills += killed
@@ -110,14 +110,14 @@ def test_each_set_is_told_of(world: list[Planned], polls: list[tuple[int, bool, 
             watch.cursor = None
     wanted = {one.name for one in world} - watch.old
     assert set(watch.fired) == wanted
-    # Twice only where it was killed before it had saved.
+    # A duplicate only if it was killed before it saved.
     assert len(watch.fired) <= len(wanted) * (1 + kills)
     if not kills:
         assert len(watch.fired) == len(wanted)
 
 
 @given(plans())
-def test_events_are_in_order_of_the_end(world: list[Planned]) -> None:
+def test_events_are_ordered_by_end(world: list[Planned]) -> None:
     listed = [found for one in world if (found := one.at(BEGIN + 24 * 60 * HOUR))]
     ends = [one["endTime"] or "" for one in CRITERIA.select(listed)]
     assert len(ends) == len(world)
@@ -126,18 +126,18 @@ def test_events_are_in_order_of_the_end(world: list[Planned]) -> None:
 
 @given(st.lists(st.integers(0, 20), max_size=30), st.integers(0, 20))
 @example([0] * 10, 5)
-def test_size_is_bounded_and_nothing_is_told_twice(starts: list[int], late: int) -> None:
+def test_size_is_bounded_and_nothing_is_reported_twice(starts: list[int], late: int) -> None:
     sets = [done(f"bak-{number}", BEGIN + start * HOUR) for number, start in enumerate(starts)]
     cursor = Cursor(BEGIN)
-    told: list[str] = []
+    reported: list[str] = []
     with patch("airflow_provider_oceanbase.watching.cursor.MAX_REPORTED", 8):
         for listed in (sets[: -late or None], sets, sets):
             new = cursor.new(CRITERIA.select(listed))
-            told += [one["backupSetId"] for one in new]
+            reported += [one["backupSetId"] for one in new]
             cursor = cursor.after(new, listed, BEGIN + LOOKBACK)
-            # Those that began at the same time stay together.
+            # Sets that began at the same time are kept together.
             assert len([began for began in cursor.reported.values() if began > cursor.since]) <= 8
-    assert len(told) == len(set(told))
+    assert len(reported) == len(set(reported))
 
 
 def test_cursor_of_a_week_is_small() -> None:
@@ -147,7 +147,7 @@ def test_cursor_of_a_week_is_small() -> None:
     assert len(json.dumps(cursor.to_json())) < 64 * 1024
 
 
-def test_list_that_is_empty_by_mistake_makes_nothing_new() -> None:
+def test_list_that_is_empty_by_mistake_reports_nothing_again() -> None:
     sets = [done("bak-1", BEGIN)]
     cursor = Cursor.start(BEGIN).after(sets, sets, BEGIN)
     cursor = cursor.after([], [], BEGIN + 2 * HOUR)
@@ -155,13 +155,13 @@ def test_list_that_is_empty_by_mistake_makes_nothing_new() -> None:
 
 
 @pytest.mark.parametrize("now", [BEGIN + timedelta(days=3650), BEGIN])
-def test_neither_clock_nor_set_from_the_future_ends_what_is_to_come(now: datetime) -> None:
+def test_clock_or_set_from_the_future_hides_no_later_set(now: datetime) -> None:
     future = done("bak-2", BEGIN + timedelta(days=3650)) if now == BEGIN else done("bak-2", BEGIN)
     cursor = Cursor.start(BEGIN).after([], [future], now)
     assert cursor.new([done("bak-1", BEGIN + HOUR)])
 
 
-def test_set_that_is_not_valid_yet_is_told_of_once_it_is() -> None:
+def test_set_is_reported_once_it_is_valid() -> None:
     unchecked = backup_set(backupSetId="bak-1", startTime=utc(BEGIN), validity=None)
     assert CRITERIA.select([unchecked]) == []
     assert Criteria(("DONE",), require_valid=False).select([unchecked]) == [unchecked]
@@ -170,7 +170,7 @@ def test_set_that_is_not_valid_yet_is_told_of_once_it_is() -> None:
 
 
 @pytest.mark.parametrize("times", [{}, {"startTime": None}, {"startTime": "soon", "endTime": 7}])
-def test_set_without_times_is_passed_over(times: dict[str, Any]) -> None:
+def test_set_without_times_is_ignored(times: dict[str, Any]) -> None:
     odd = backup_set(**{"startTime": None, "endTime": None} | times)
     cursor = Cursor.start(BEGIN)
     assert CRITERIA.select([odd]) == [odd]
@@ -182,8 +182,8 @@ moments = st.datetimes(timezones=st.just(UTC))
 
 
 @given(moments, st.dictionaries(st.text(), moments))
-def test_cursor_survives_json(since: datetime, told: dict[str, datetime]) -> None:
-    cursor = Cursor(since, told)
+def test_cursor_survives_json(since: datetime, reported: dict[str, datetime]) -> None:
+    cursor = Cursor(since, reported)
     assert Cursor.from_json(json.loads(json.dumps(cursor.to_json()))) == cursor
 
 
@@ -197,6 +197,6 @@ def test_cursor_survives_json(since: datetime, told: dict[str, datetime]) -> Non
         {"since": "2026-01-01T00:00:00Z", "reported": {"a": 1}},
     ],
 )
-def test_what_is_no_cursor_is_refused(data: object) -> None:
+def test_invalid_cursor_is_rejected(data: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         Cursor.from_json(data)

@@ -1,4 +1,4 @@
-"""Triggers that share a poll and keep account of it, as Airflow 3.3 runs them."""
+"""Triggers that share polls and store their state, as Airflow 3.3 runs them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 from airflow_provider_oceanbase.watching.cursor import Cursor
 
-# A skip of each test, not of the file: pytest fails where it has nothing to run. What only Airflow 3.3 has is
-# imported where it is used.
+# Skips each test, not the file: pytest fails if it has no tests. Imports that need Airflow 3.3 are where they
+# are used.
 pytestmark = pytest.mark.skipif(
     not find_spec("airflow.triggers.shared_stream"), reason="Airflow shares polls from 3.3 on"
 )
@@ -52,7 +52,7 @@ class Store:
 
 
 class Triggerer:
-    """What Airflow's triggerer does for triggers that share polls; its database takes events when told to."""
+    """Runs triggers that share polls as Airflow's triggerer does; tests decide when it persists events."""
 
     def __init__(self) -> None:
         from airflow.triggers.shared_stream import SharedStreamManager
@@ -65,7 +65,7 @@ class Triggerer:
         self._tasks: list[asyncio.Task[None]] = []
 
     def run(self, watch: BackupSetEventTrigger, store: Any) -> list[list[str]]:
-        """Run a trigger; return its events, which grow."""
+        """Run a trigger; return the growing list of its events."""
         number = len(self.fired)
         watch.asset_state_store = store
         self.fired[number] = []
@@ -92,7 +92,7 @@ class Triggerer:
         self.manager.confirm_persisted(confirmed)
 
     async def cancel(self) -> None:
-        """Cancel the triggers; others may run."""
+        """Cancel the triggers; others can run after that."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -116,7 +116,7 @@ async def running() -> AsyncIterator[Triggerer]:
 
 @pytest.fixture
 def cancelled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No trigger is cancelled here, which would have its time."""
+    """Shorten the time within which Airflow cancels replaced triggers."""
     monkeypatch.setattr("airflow_provider_oceanbase.watching.stream.CANCELLED_WITHIN", 0.05)
 
 
@@ -124,7 +124,7 @@ def listings(cloud: CloudEmulator) -> int:
     return sum(request.status == 200 and request.query["pageNumber"] == "1" for request in cloud.requests)
 
 
-def test_triggers_share_a_poll_and_judge_for_themselves(cloud: CloudEmulator) -> None:
+def test_triggers_share_a_poll_and_apply_their_own_criteria(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"), validity="INVALID")
     cloud.add_backup_set("ob-1", "bak-2", statuses=("DOING", "DOING", "DOING", "DONE"))
@@ -139,7 +139,7 @@ def test_triggers_share_a_poll_and_judge_for_themselves(cloud: CloudEmulator) ->
             for number, events in enumerate(fired):
                 assert events == ([["bak-2"]] if number % 2 else [["bak-1"], ["bak-2"]])
             assert len({trigger().shared_stream_key(), trigger(require_valid=False).shared_stream_key()}) == 1
-            # Each status of the sets was seen by a poll of its own, so that ten triggers took as many as one.
+            # Ten triggers send as many requests as one.
             assert cloud.polls("ob-1", "bak-2") == listings(cloud)
 
     asyncio.run(watch())
@@ -148,11 +148,11 @@ def test_triggers_share_a_poll_and_judge_for_themselves(cloud: CloudEmulator) ->
 @pytest.mark.parametrize(
     "other", [{"instance_id": "ob-2"}, {"oceanbase_conn_id": "other"}, {"poke_interval": 0.06}]
 )
-def test_what_differs_is_not_shared(other: dict[str, Any]) -> None:
+def test_different_triggers_share_no_poll(other: dict[str, Any]) -> None:
     assert trigger().shared_stream_key() != trigger(**other).shared_stream_key()
 
 
-def test_restart_tells_what_it_has_missed_and_nothing_twice(cloud: CloudEmulator) -> None:
+def test_restart_leaves_neither_gaps_nor_duplicates(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
     cloud.add_backup_set("ob-1", "bak-long", statuses=("DOING",), start_time=NOW - timedelta(days=5))
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
@@ -176,7 +176,7 @@ def test_first_start_is_saved_soon(cloud: CloudEmulator, cancelled_soon: None) -
 
     async def watch() -> None:
         async with running() as triggerer:
-            # Long before a second poll.
+            # Without a second poll.
             triggerer.run(trigger(poke_interval=1000), store)
             await until(lambda: store.reported == {"bak-old"})
 
@@ -207,7 +207,7 @@ def test_nothing_is_saved_before_the_event_is_in_the_database(cloud: CloudEmulat
     asyncio.run(restarted())
 
 
-def test_event_that_no_asset_has_got_is_not_saved(cloud: CloudEmulator) -> None:
+def test_event_that_no_asset_received_is_not_saved(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
     store = Store()
     store.values[KEY] = json.dumps(Cursor.start(datetime.now(UTC)).to_json())
@@ -217,8 +217,8 @@ def test_event_that_no_asset_has_got_is_not_saved(cloud: CloudEmulator) -> None:
             triggerer.persists = False
             fired = triggerer.run(trigger(poke_interval=1000), store)
             await until(lambda: fired == [["bak-1"]])
-            # The DAG has another trigger now; this one's event is confirmed, and dropped. Airflow makes the
-            # other one first, which takes as long as an import, and then cancels this one.
+            # The DAG has another trigger now: Airflow confirms this one's event, but drops it. It creates the
+            # other trigger first, which takes as long as an import, and then cancels this one.
             triggerer.persist()
             await asyncio.sleep(0.5)
             await triggerer.cancel()
@@ -234,7 +234,7 @@ def test_event_that_no_asset_has_got_is_not_saved(cloud: CloudEmulator) -> None:
     asyncio.run(other_trigger())
 
 
-def test_late_database_is_waited_for(cloud: CloudEmulator) -> None:
+def test_slow_database_delays_saving(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
     cloud.add_backup_set("ob-1", "bak-2", statuses=("DOING", "DOING", "DOING", "DONE"))
     store = Store()
@@ -251,7 +251,7 @@ def test_late_database_is_waited_for(cloud: CloudEmulator) -> None:
     asyncio.run(watch())
 
 
-def test_triggerer_that_was_down_for_weeks_looks_back(cloud: CloudEmulator, cancelled_soon: None) -> None:
+def test_triggerer_that_was_down_for_weeks_catches_up(cloud: CloudEmulator, cancelled_soon: None) -> None:
     began = datetime.now(UTC) - timedelta(days=30)
     store = Store()
     store.values[KEY] = json.dumps(Cursor(began, {"bak-known": began}).to_json())
@@ -261,7 +261,7 @@ def test_triggerer_that_was_down_for_weeks_looks_back(cloud: CloudEmulator, canc
 
     async def watch() -> None:
         async with running() as triggerer:
-            # Nobody waits an interval for what is long done.
+            # Completed sets are reported without a pause.
             fired = triggerer.run(trigger(poke_interval=1000), store)
             await until(lambda: "bak-2" in store.reported)
             assert fired == [["bak-1", "bak-2"]]
@@ -270,7 +270,7 @@ def test_triggerer_that_was_down_for_weeks_looks_back(cloud: CloudEmulator, canc
     asyncio.run(watch())
 
 
-def test_idle_instance_is_asked_for_all_since_its_last_backup(cloud: CloudEmulator) -> None:
+def test_idle_instance_is_listed_since_its_last_backup(cloud: CloudEmulator) -> None:
     store = Store()
     idle = datetime.now(UTC) - timedelta(days=90)
     store.values[KEY] = json.dumps(Cursor(idle).to_json())
@@ -285,7 +285,7 @@ def test_idle_instance_is_asked_for_all_since_its_last_backup(cloud: CloudEmulat
     assert since[1:] == [str(idle.date())] * (len(since) - 1)
 
 
-def test_store_that_cannot_be_read_is_waited_for(
+def test_store_that_cannot_be_read_is_read_again(
     cloud: CloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
@@ -300,13 +300,13 @@ def test_store_that_cannot_be_read_is_waited_for(
             assert fired == []
             store.error = None
             await until(lambda: store.reported == {"bak-1"})
-            # A first start would have taken it for known.
+            # A first start would not report it.
             assert fired == [["bak-1"]]
 
     asyncio.run(watch())
 
 
-def test_store_that_cannot_be_written_is_tried_again(cloud: CloudEmulator) -> None:
+def test_store_that_cannot_be_written_is_written_again(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
     store = Store()
 
@@ -339,7 +339,7 @@ def test_state_is_written_only_when_it_changes(cloud: CloudEmulator) -> None:
     assert store.calls == 2
 
 
-def test_unreadable_state_begins_anew(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+def test_unreadable_state_is_replaced(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
     store = Store()
     store.values[KEY] = '"nonsense"'
@@ -355,9 +355,9 @@ def test_unreadable_state_begins_anew(cloud: CloudEmulator, logged: Callable[[],
     assert "cannot be understood; the watch starts over" in logged()
 
 
-def test_assets_with_equal_triggers_are_told_of(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+def test_assets_with_equal_triggers_are_logged(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
-    # Airflow's own: it gives no way to one of several.
+    # The real class: it has no accessor for one of several assets.
     from airflow.sdk import Asset
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
