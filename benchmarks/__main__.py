@@ -1,4 +1,4 @@
-"""Measure, print the tables, and renew ``README.md`` and ``chart.svg`` here: ``python -m benchmarks``."""
+"""Measure, print the tables, and update ``README.md`` and ``chart.svg``: ``python -m benchmarks``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.measures import median
 from benchmarks.processes import BenchmarkError, Child, Server, client, make_certificates
 from benchmarks.results import Import, Polling, Refusals, Results, Waits
 
-#: A poll is on time when it comes no later than this after it was due.
+#: A poll is on time if it is at most this late.
 TOLERANCE_SECONDS = 1.0
 JITTER_SECONDS = 0.005
 IMPORTS = ("airflow_provider_oceanbase.sensors", "airflow.providers.http.sensors.http", "requests")
@@ -29,7 +29,7 @@ IMPORTS = ("airflow_provider_oceanbase.sensors", "airflow.providers.http.sensors
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured; seconds where no other unit is named."""
+    """The size of a run; durations are in seconds."""
 
     rounds: int
     poll_seconds: float
@@ -44,7 +44,7 @@ class Extent:
 
 FULL = Extent(
     rounds=7,
-    # In a shorter round the garbage collector looks through all of Airflow's objects, or does not.
+    # In shorter rounds, a full garbage collection occurs in some, but not in others.
     poll_seconds=3.0,
     clients=10,
     waits=10_000,
@@ -68,12 +68,12 @@ QUICK = Extent(
 
 
 def progress(what: str) -> None:
-    """Tell what is measured now."""
+    """Print what is measured now."""
     print(f"bench: {what}", flush=True)
 
 
 def measure_polling(folder: Path, extent: Extent) -> dict[str, Polling]:
-    """Let every client poll, in turns, so that a change of the machine's mood meets all of them."""
+    """Let the clients poll in turns, so that changes of the machine's load affect all of them."""
     with ExitStack() as stack:
         digest, without = (stack.enter_context(Server(kind, folder)) for kind in ("rising", "open"))
         servers = {name: without if name == "http_sensor" else digest for name in CONTENDERS}
@@ -82,7 +82,7 @@ def measure_polling(folder: Path, extent: Extent) -> dict[str, Polling]:
             for name, server in servers.items()
         }
         for _, child in pairs.values():
-            child.said()
+            child.receive()
         rounds = [
             {name: poll(server, child, extent.poll_seconds) for name, (server, child) in pairs.items()}
             for _ in range(extent.rounds)
@@ -91,67 +91,67 @@ def measure_polling(folder: Path, extent: Extent) -> dict[str, Polling]:
 
 
 def poll(server: Server, child: Child, seconds: float) -> dict[str, float]:
-    """Let one client poll; connections and nonces are there before the measured time begins."""
-    child.ask(str(seconds / 4))
-    server.ask("reset")
-    cpu = child.ask(str(seconds))["cpu"]
-    return {"cpu": cpu, **server.ask("report 0")}
+    """Let one client poll; it opens connections and gets nonces before the measurement."""
+    child.request(str(seconds / 4))
+    server.request("reset")
+    cpu = child.request(str(seconds))["cpu"]
+    return {"cpu": cpu, **server.request("report 0")}
 
 
 def measure_refusals(folder: Path, extent: Extent) -> dict[str, Refusals]:
-    """Count what a correct key is refused, by client and kind of server."""
+    """Count refused polls with a correct key, by client and kind of server."""
     counts = {}
-    for who in ("lanes", "shared"):
+    for name in ("lanes", "shared"):
         for kind in ("rising", "once"):
             with (
                 Server(kind, folder, JITTER_SECONDS) as server,
-                client(server, "benchmarks.refusals", who, str(extent.clients)) as child,
+                client(server, "benchmarks.refusals", name, str(extent.clients)) as child,
             ):
-                counts[f"{who} {kind}"] = Refusals(**child.said())
+                counts[f"{name} {kind}"] = Refusals(**child.receive())
     return counts
 
 
-def ask_http_sensor(folder: Path) -> str:
-    """Return what ``HttpSensor(deferrable=True)`` says to a server that wants digest."""
+def http_sensor_error(folder: Path) -> str:
+    """Return the error of ``HttpSensor(deferrable=True)`` with a server that requires digest."""
     with (
         Server("rising", folder) as server,
         client(server, "benchmarks.refusals", "http_sensor", "0") as child,
     ):
-        return str(child.said()["error"])
+        return str(child.receive()["error"])
 
 
 def measure_waits(folder: Path, extent: Extent, name: str, waits: int, window: float) -> Waits:
     """Run many waits in one loop."""
     arguments = map(str, (waits, extent.poke_interval, extent.settle, window))
     with Server("rising", folder) as server, client(server, "benchmarks.waits", name, *arguments) as child:
-        child.said()
-        server.ask("reset")
-        measured: dict[str, Any] = child.said()
-        seen = server.ask(f"report {extent.poke_interval + TOLERANCE_SECONDS}")
+        child.receive()
+        server.request("reset")
+        measured: dict[str, Any] = child.receive()
+        seen = server.request(f"report {extent.poke_interval + TOLERANCE_SECONDS}")
     return Waits.of(waits, extent.poke_interval, measured, seen)
 
 
 def measure_imports(folder: Path, extent: Extent) -> dict[str, Import]:
-    """Import each module in new processes; the first compiles, and does not count."""
+    """Import each module in new processes; the first one compiles it, and is not counted."""
     seconds: dict[str, list[float]] = {module: [] for module in IMPORTS}
     with Server("open", folder) as server:
         for turn in range(extent.rounds + 1):
             for module in IMPORTS:
                 with client(server, "benchmarks.imports", module) as child:
-                    said = child.said()["seconds"]
+                    measured = child.receive()["seconds"]
                 if turn:
-                    seconds[module].append(said)
+                    seconds[module].append(measured)
     return {module: Import(median(values), len(values)) for module, values in seconds.items()}
 
 
 def foreign_cores(began: float, busy: float) -> float:
-    """Return how many cores other processes kept busy since then."""
+    """Return how many cores other processes used since the start."""
     own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(busy_seconds() - busy - own, 0.0) / (time.monotonic() - began)
 
 
 def busy_seconds() -> float:
-    """Return the CPU seconds that the machine has spent on anything."""
+    """Return the CPU seconds of all processes of the machine."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system)
 
@@ -165,11 +165,11 @@ def run(extent: Extent) -> Results:
         progress(f"CPU and round trips per poll, {len(CONTENDERS)} clients in turns, {extent.rounds} rounds")
         polling = measure_polling(folder, extent)
         progress("401s with 40 polls in flight")
-        refusals, http_sensor = measure_refusals(folder, extent), ask_http_sensor(folder)
+        refusals, http_sensor = measure_refusals(folder, extent), http_sensor_error(folder)
         progress(f"{extent.waits} waits in one loop")
         waits = measure_waits(folder, extent, "triggers", extent.waits, extent.window)
         progress(f"{extent.session_waits} waits with a session each")
-        # Of them memory and connections count alone, and those stay as they are.
+        # Only their memory and connections are measured, which do not change.
         sessions = measure_waits(folder, extent, "sessions", extent.session_waits, extent.poke_interval)
         progress(f"{extent.shared_waits} waits for one backup set, {extent.shared_waits} on one instance")
         one_set, checkpoints = (
@@ -199,21 +199,21 @@ def run(extent: Extent) -> Results:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure little, and write no file")
+    parser.add_argument("--quick", action="store_true", help="a short run that writes no file")
     quick = parser.parse_args().quick
     results = run(QUICK if quick else FULL)
     text, picture = report.markdown(results), chart.svg(results)
     print(f"\n{text}")
     if quick:
-        print("bench: a quick run proves that the benchmark runs, not what it measures; no file was written")
+        print("bench: a quick run only tests the benchmark; its numbers mean little, and no file was written")
         return
-    report.renew_readme(text)
+    report.update_readme(text)
     chart.PATH.write_text(picture)
-    print(f"bench: renewed {report.README.name} and {chart.PATH.name} in {report.README.parent}")
+    print(f"bench: updated {report.README.name} and {chart.PATH.name} in {report.README.parent}")
 
 
 if __name__ == "__main__":
-    # Whoever ends it early gets the same clean-up.
+    # SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()

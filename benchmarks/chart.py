@@ -1,4 +1,4 @@
-"""Draws the chart: CPU per poll of each client, on a logarithmic scale."""
+"""Draw the chart: CPU per poll of each client, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _OURS, _OTHERS = "#0b6bcb", "#9aa5b1"
 
 
 def svg(results: Results) -> str:
-    """Return the chart; the same results give the same text."""
+    """Return the chart as SVG; equal results give equal text."""
     names = list(reversed(CLIENTS))
     cpu = [results.polling[name].cpu for name in names]
-    # Text stays text: small, and it can be found.
+    # Text instead of paths: smaller, and searchable.
     with mpl.rc_context({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.subplots()

@@ -1,7 +1,7 @@
-"""Polls with one of several clients, for as long as it is told: ``python -m benchmarks.contenders NAME``.
+"""Poll with one of several clients, on command: ``python -m benchmarks.contenders NAME``.
 
-It prints a line when it is ready, and then, for each number of seconds on stdin, polls for so long and prints
-the CPU seconds that the process took. The server knows how many polls that were.
+It prints a line when it is ready. Then, for each number of seconds on stdin, it polls for that time and
+prints the CPU seconds of the process. The server counts the polls.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import BaseTrigger
 
-    #: Polls for so many seconds.
+    #: Polls for that many seconds.
     Polling = Callable[[float], Awaitable[None]]
 
 
@@ -51,7 +51,7 @@ def path(index: int) -> str:
 
 
 def url(index: int) -> str:
-    """Return a URL to poll a backup set once: the API wants a requestId."""
+    """Return the URL of one poll of a backup set, with a new requestId."""
     query = f"requestId={uuid.uuid4()}&checkBackupSetDownloadEnable=false"
     return f"{origin()}{path(index)}?{query}"
 
@@ -68,7 +68,7 @@ def connector(**options: Any) -> aiohttp.TCPConnector:
 
 
 async def in_flight(seconds: float, poll: Callable[[int], Awaitable[object]]) -> None:
-    """Poll different sets, each one after another, for so many seconds."""
+    """Poll each of several sets in sequence, all of them concurrently, for that many seconds."""
     end = time.monotonic() + seconds
 
     async def one_after_another(index: int) -> None:
@@ -80,7 +80,7 @@ async def in_flight(seconds: float, poll: Callable[[int], Awaitable[object]]) ->
 
 @asynccontextmanager
 async def running(*triggers: BaseTrigger) -> AsyncIterator[Polling]:
-    """Run triggers as Airflow does; between measurements the loop stands still, and they with it."""
+    """Run triggers as Airflow does; between measurements the loop does not run."""
 
     async def run(trigger: BaseTrigger) -> None:
         async for event in trigger.run():
@@ -102,7 +102,7 @@ async def running(*triggers: BaseTrigger) -> AsyncIterator[Polling]:
 
 @asynccontextmanager
 async def trigger() -> AsyncIterator[Polling]:
-    """``BackupSetTrigger`` whole, without a pause between polls."""
+    """The complete ``BackupSetTrigger``, without a pause between polls."""
     from airflow_provider_oceanbase.triggers import BackupSetTrigger
 
     async with running(
@@ -136,7 +136,7 @@ async def client() -> AsyncIterator[Polling]:
 
 
 def endpoint() -> Any:
-    """Return the provider's view of the server."""
+    """Return the provider's endpoint of the server."""
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
     return Endpoint(
@@ -150,7 +150,7 @@ def endpoint() -> Any:
 
 @asynccontextmanager
 async def bare() -> AsyncIterator[Polling]:
-    """One aiohttp session, one digest state a coroutine, and JSON: the least that does the job."""
+    """One aiohttp session, one digest state per coroutine, and JSON: the minimum."""
     digests = [digest() for _ in range(IN_FLIGHT)]
     async with aiohttp.ClientSession(connector=connector(limit=IN_FLIGHT)) as session:
 
@@ -166,7 +166,7 @@ async def bare() -> AsyncIterator[Polling]:
 
 @asynccontextmanager
 async def hook() -> AsyncIterator[Polling]:
-    """``OceanBaseHook``, kept: what a sensor in poke mode does."""
+    """One ``OceanBaseHook`` for all polls, as in a sensor in poke mode."""
     from airflow_provider_oceanbase.hooks import OceanBaseHook
 
     kept = OceanBaseHook(CONN_ID)
@@ -181,7 +181,7 @@ async def hook() -> AsyncIterator[Polling]:
 
 
 def new_session(verify: str) -> Any:
-    """Return a contender that makes a requests session for each poll.
+    """Return a contender that creates a requests session for each poll.
 
     :param verify: path of the certificates to trust
     """
@@ -227,18 +227,18 @@ CONTENDERS = {
 
 
 def main(name: str) -> None:
-    """Poll on demand."""
-    say = take_stdout()
-    # HttpSensor's trigger warns at each poll; nobody pays for logging here.
+    """Poll on command."""
+    send = take_stdout()
+    # HttpSensor's trigger warns at each poll; do not measure its logging.
     logging.disable(logging.WARNING)
     with asyncio.Runner() as runner:
         contender = CONTENDERS[name]()
         polling: Polling = runner.run(contender.__aenter__())
-        say({})
+        send({})
         for line in sys.stdin:
             began = time.process_time()
             runner.run(polling(float(line)))  # type: ignore[arg-type]
-            say({"cpu": time.process_time() - began})
+            send({"cpu": time.process_time() - began})
         runner.run(contender.__aexit__(None, None, None))
 
 

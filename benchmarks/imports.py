@@ -1,4 +1,4 @@
-"""Time an import on top of what any DAG file with a sensor has: ``python -m benchmarks.imports MODULE``."""
+"""Time an import on top of those of any DAG file with a sensor: ``python -m benchmarks.imports MODULE``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from benchmarks.measures import take_stdout
 
 def main(module: str) -> None:
     """Print the seconds."""
-    say = take_stdout()
+    send = take_stdout()
     sdk = importlib.import_module("airflow.sdk")
-    # It imports these when they are asked for.
+    # It imports these lazily.
     assert sdk.DAG
     assert sdk.BaseSensorOperator
     began = time.perf_counter()
     importlib.import_module(module)
-    say({"seconds": time.perf_counter() - began})
+    send({"seconds": time.perf_counter() - began})
 
 
 if __name__ == "__main__":

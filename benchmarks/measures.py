@@ -1,4 +1,4 @@
-"""What the processes of a benchmark share: key, IDs and statistics. It imports next to nothing."""
+"""Key, IDs and statistics for all processes of a benchmark. Imports almost nothing."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ IN_FLIGHT = 32
 
 
 def median(values: Iterable[float]) -> float:
-    """Return the middle value, 0 where there is none."""
+    """Return the median, 0 if there are no values."""
     return quantile(values, 0.5)
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """Return the smallest value that at least ``share`` of all do not exceed, 0 where there is none."""
+    """Return the smallest value that at least ``share`` of all do not exceed, 0 if there are no values."""
     ordered = sorted(values)
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
 
 
 def take_stdout() -> Callable[[object], None]:
-    """Return a function that says something to the parent; whatever else is printed goes to stderr."""
+    """Return a function that sends a line of JSON to the parent process; redirect other output to stderr."""
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(sys.stderr.fileno(), 1)
 
-    def say(what: object) -> None:
-        print(json.dumps(what), file=stdout, flush=True)
+    def send(message: object) -> None:
+        print(json.dumps(message), file=stdout, flush=True)
 
-    return say
+    return send

@@ -1,4 +1,4 @@
-"""Starts the processes of a benchmark, each on its core and with a clean environment, and ends them."""
+"""Start and end the processes of a benchmark, each on its own core and with a clean environment."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Whatever of the environment could change where requests go, or whom they trust.
+#: Suffixes of environment variables that set proxies or CA bundles.
 _UNWANTED = ("_PROXY", "CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PATIENCE_SECONDS = 120.0
+_TIMEOUT_SECONDS = 120.0
 
 
 def cores() -> tuple[int, int] | None:
-    """Return a core for the client and another for the server, None where there are no two to pin to."""
+    """Return a core for the client and one for the server, None if processes cannot be pinned to two."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     usable = sorted(os.sched_getaffinity(0))
@@ -38,11 +38,11 @@ def cores() -> tuple[int, int] | None:
 
 
 class BenchmarkError(Exception):
-    """A process did not do its part."""
+    """A process failed."""
 
 
 class Child:
-    """A process ``python -m MODULE …`` that says things as lines of JSON on stdout.
+    """A process ``python -m MODULE …`` that sends lines of JSON on stdout.
 
     :param module: name of the module
     :param server: whether it runs on the server's core
@@ -73,43 +73,43 @@ class Child:
             self._process.kill()
             self._process.wait()
 
-    def said(self, patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
-        """Return the next thing that it says.
+    def receive(self, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
+        """Return the next message of the process.
 
-        :param patience: seconds to wait for it
+        :param timeout: seconds to wait for it
         """
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], patience)
+        ready, _, _ = select.select([self._process.stdout], [], [], timeout)
         line = self._process.stdout.readline() if ready else b""
         if not line:
-            why = "ended early" if ready else f"said nothing for {patience:.0f} s"
+            why = "ended early" if ready else f"sent nothing for {timeout:.0f} s"
             raise BenchmarkError(f"{self._name}: {why}")
-        said: dict[str, Any] = json.loads(line)
-        return said
+        message: dict[str, Any] = json.loads(line)
+        return message
 
-    def ask(self, command: str) -> dict[str, Any]:
-        """Send a line and return what it answers."""
+    def request(self, command: str) -> dict[str, Any]:
+        """Send a command and return the response."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n".encode())
-        return self.said()
+        return self.receive()
 
 
 class Server(Child):
-    """The server, as its client sees it.
+    """The process of the server.
 
     :param kind: see :mod:`benchmarks.server`
-    :param folder: where :func:`make_certificates` has written
-    :param jitter: most seconds that a request lies before it is looked at
+    :param folder: folder with the files of :func:`make_certificates`
+    :param jitter: longest random delay of a response, in seconds
     """
 
     def __init__(self, kind: str, folder: Path, jitter: float = 0.0) -> None:
         self._folder = folder
         arguments = (kind, str(folder / "server.pem"), str(jitter))
         super().__init__("benchmarks.server", *arguments, environ=dict(os.environ), server=True)
-        self.origin = f"https://127.0.0.1:{self.said()['port']}"
+        self.origin = f"https://127.0.0.1:{self.receive()['port']}"
 
     def environ(self) -> dict[str, str]:
-        """Return the environment of a client: a fresh Airflow, and connections to this server."""
+        """Return the environment of a client: a new Airflow home, and connections to this server."""
         bundle = str(self._folder / "bundle.pem")
         clean = {key: value for key, value in os.environ.items() if not key.upper().endswith(_UNWANTED)}
         login = {"login": ACCESS_KEY_ID, "password": ACCESS_KEY_SECRET, "host": self.origin}
@@ -121,7 +121,7 @@ class Server(Child):
                 {"conn_type": "oceanbase", **login, "extra": {"verify": bundle}}
             ),
             f"AIRFLOW_CONN_{HTTP_CONN_ID.upper()}": json.dumps({"conn_type": "http", **login}),
-            # What the context that aiohttp makes on its own trusts.
+            # For aiohttp's default TLS context.
             "SSL_CERT_FILE": bundle,
             "BENCHMARK_ORIGIN": self.origin,
             "BENCHMARK_BUNDLE": bundle,
@@ -139,7 +139,7 @@ def client(server: Server, module: str, *arguments: str) -> Iterator[Child]:
 def make_certificates(folder: Path) -> None:
     """Write ``server.pem`` (certificate for 127.0.0.1, and key), ``certificate.pem`` and ``bundle.pem``.
 
-    The bundle is the usual one and the certificate: that is what a client of a public API has to load.
+    The bundle is that of certifi with the certificate: clients of a public API load as much.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])

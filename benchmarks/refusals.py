@@ -1,8 +1,8 @@
-"""What a correct key is told when 40 polls are in flight: ``python -m benchmarks.refusals WHO CLIENTS``.
+"""Count refused polls with a correct key, 40 in flight: ``python -m benchmarks.refusals NAME CLIENTS``.
 
-Prints how many polls ended without an answer, of how many: one new client after another has 40 waits, each of
-which polls a few times, one after another. WHO is ``lanes`` (the provider's client), ``shared`` (aiohttp with
-one digest state for all) or ``http_sensor``, which says in words what its first check ends with.
+Prints how many polls failed, and the number of polls. Each of CLIENTS new clients has 40 waits, each of which
+polls a few times in sequence. NAME is ``lanes`` (the provider's client), ``shared`` (aiohttp with one digest
+state for all) or ``http_sensor``, which prints the error of its first poll.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.measures import HTTP_CONN_ID, INSTANCE_ID, take_stdout
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    #: Polls a set once, and says whether it got the answer.
+    #: Polls a set once, and returns whether it succeeded.
     Poll = Callable[[int], Awaitable[bool]]
 
 IN_FLIGHT = 40
@@ -50,7 +50,7 @@ async def lanes() -> AsyncIterator[Poll]:
 
 @asynccontextmanager
 async def shared() -> AsyncIterator[Poll]:
-    """One aiohttp session with one digest state, as its documentation shows it."""
+    """One aiohttp session with one digest state, as in its documentation."""
     async with aiohttp.ClientSession(connector=connector(), middlewares=(digest(),)) as session:
 
         async def poll(index: int) -> bool:
@@ -62,7 +62,7 @@ async def shared() -> AsyncIterator[Poll]:
 
 
 async def count(name: str, clients: int) -> dict[str, int]:
-    """Poll with one new client after another."""
+    """Poll with new clients, one after another."""
     failed = 0
     for _ in range(clients):
         async with {"lanes": lanes, "shared": shared}[name]() as poll:
@@ -71,12 +71,12 @@ async def count(name: str, clients: int) -> dict[str, int]:
 
 
 async def failures(poll: Poll, index: int) -> int:
-    """Poll a set a few times and return how often in vain."""
+    """Poll a set a few times and return the number of failures."""
     return [await poll(index) for _ in range(POLLS_OF_EACH)].count(False)
 
 
 def http_sensor() -> dict[str, str]:
-    """Check once as ``HttpSensor(deferrable=True)`` does before it defers."""
+    """Poll once as ``HttpSensor(deferrable=True)`` does before it defers."""
     from airflow.exceptions import AirflowException
     from airflow.providers.http.sensors.http import HttpSensor
 
@@ -95,10 +95,10 @@ def http_sensor() -> dict[str, str]:
 
 
 def main(name: str, clients: str) -> None:
-    """Say what came of it."""
-    say = take_stdout()
+    """Send the result."""
+    send = take_stdout()
     logging.disable(logging.ERROR)
-    say(http_sensor() if name == "http_sensor" else asyncio.run(count(name, int(clients))))
+    send(http_sensor() if name == "http_sensor" else asyncio.run(count(name, int(clients))))
 
 
 if __name__ == "__main__":

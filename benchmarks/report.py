@@ -1,4 +1,4 @@
-"""Writes down what was measured: the tables, and where they stand in the README."""
+"""Write the results as tables into the README."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 def rows(results: Results) -> list[Row]:
-    """Judge what was measured by the targets."""
+    """Compare the results with the targets."""
     return [
         *_polling_rows(results),
         *_refusal_rows(results),
@@ -142,7 +142,7 @@ def _shared_rows(results: Results) -> list[Row]:
             f"{waits.rate * waits.poke_interval:.2f} an interval, {waits.rate:.2f} a second "
             f"(latest {waits.latest - waits.poke_interval:.2f} s late; each for itself: "
             f"{waits.count / waits.poke_interval:,.0f} a second)",
-            # A window may begin just before a poll.
+            # The window may begin just before a poll.
             waits.rate * waits.poke_interval <= 1 + 1 / 6 and waits.on_time == 1 and not waits.ended,
         )
         for words, waits in kinds.items()
@@ -164,7 +164,7 @@ def _import_row(results: Results) -> Row:
 
 
 def markdown(results: Results) -> str:
-    """Return the tables and the circumstances."""
+    """Return the tables and the conditions of the run."""
     targets = (
         (row.what, row.target, row.measured, "yes" if row.holds else "**no**") for row in rows(results)
     )
@@ -191,14 +191,14 @@ def markdown(results: Results) -> str:
             "¹ Against a server without digest that answers 404. With digest its first check ends: "
             f"`{results.http_sensor}`.",
             "",
-            *(f"- {line}" for line in circumstances(results)),
+            *(f"- {line}" for line in conditions(results)),
             "",
         )
     )
 
 
-def circumstances(results: Results) -> list[str]:
-    """Return on what, with what and how often was measured."""
+def conditions(results: Results) -> list[str]:
+    """Return machine, versions and extent of the run."""
     pinned = cores()
     where = f"client on core {pinned[0]}, server on core {pinned[1]}" if pinned else "processes not pinned"
     packages = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES)
@@ -216,8 +216,8 @@ def circumstances(results: Results) -> list[str]:
     ]
 
 
-def renew_readme(text: str) -> None:
-    """Put the text in the place of the last run's."""
+def update_readme(text: str) -> None:
+    """Replace the text of the previous run."""
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
@@ -232,7 +232,7 @@ def _kib(waits: Waits) -> str:
 
 
 def _percent(share: float) -> str:
-    """Never round up to all."""
+    """Never round up to 100 %."""
     return "100 %" if share == 1 else f"{min(share, 0.9999):.2%}".replace("%", " %")
 
 

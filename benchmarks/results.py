@@ -1,4 +1,4 @@
-"""What a run of the benchmarks has measured."""
+"""The results of a run of the benchmarks."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Polling:
         return median(self.rounds)
 
     def times(self, other: Polling) -> float:
-        """Return how many times the CPU of another it takes: the median of the rounds' ratios."""
+        """Return the ratio of its CPU to that of another client: the median over the rounds."""
         return median(mine / its for mine, its in zip(self.rounds, other.rounds, strict=True))
 
 
 @dataclass(frozen=True)
 class Refusals:
-    """How many polls of a correct key ended without an answer."""
+    """How many polls with a correct key failed."""
 
     failed: int
     polls: int
@@ -53,17 +53,17 @@ class Refusals:
 
 @dataclass(frozen=True)
 class Waits:
-    """How many waits go on in one loop.
+    """Many waits in one loop.
 
-    :param count: how many
-    :param poke_interval: seconds between two polls of one
-    :param core: share of a core that the client took
+    :param count: number of waits
+    :param poke_interval: seconds between two polls of a wait
+    :param core: CPU of the client, as a share of a core
     :param rate: polls per second, as the server saw them
     :param on_time: share of the polls that were not late
     :param latest: the longest pause in seconds between two polls for a set
-    :param sets: for how many sets polls came
-    :param ended: waits that broke off
-    :param lag_p50: seconds that the loop woke a sleeper late: median; ``lag_p99`` and ``lag_max`` likewise
+    :param sets: number of sets that were polled
+    :param ended: waits that ended early
+    :param lag_p50: how many seconds late the loop wakes a sleeper: median; likewise ``lag_p99``, ``lag_max``
     :param memory: bytes per wait
     :param connections: most connections at once
     """
@@ -86,7 +86,7 @@ class Waits:
     def of(
         cls, count: int, poke_interval: float, measured: Mapping[str, float], seen: Mapping[str, float]
     ) -> Self:
-        """Put together what the client measured and what the server saw."""
+        """Combine the measurements of the client and of the server."""
         return cls(
             count=count,
             poke_interval=poke_interval,
@@ -111,7 +111,7 @@ class Waits:
 
 @dataclass(frozen=True)
 class Import:
-    """Seconds that an import takes: the median of so many processes."""
+    """Seconds of an import: the median of that many processes."""
 
     seconds: float
     processes: int
@@ -119,7 +119,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything; ``foreign_cores`` says how busy the machine was otherwise, plain numbers are seconds."""
+    """All results; numbers are seconds, but ``foreign_cores`` is the cores that other processes used."""
 
     polling: Mapping[str, Polling]
     refusals: Mapping[str, Refusals]

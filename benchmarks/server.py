@@ -1,12 +1,12 @@
-"""A cheap TLS server that answers polls and counts: ``python -m benchmarks.server KIND PEM JITTER``.
+"""A fast TLS server that answers and counts polls: ``python -m benchmarks.server KIND PEM JITTER``.
 
-It prints its port, and then answers each line on stdin by a line of JSON: ``reset`` begins to count anew,
-``report SECONDS`` gives the counts; a poll is late when it comes over SECONDS after the former for its path.
-It ends when stdin does, so that it cannot outlive who started it.
+It prints its port. Then it responds to each command on stdin with a line of JSON: ``reset`` sets the counts
+to zero, ``report SECONDS`` returns them. A poll is late if it is more than SECONDS after the previous one of
+its path. The server ends when stdin is closed, so that it never outlives its parent.
 
-KIND is ``rising`` (digest; the count of a nonce has to rise), ``once`` (digest; a nonce is good for one
-request) or ``open`` (no digest; 404 for everything). JITTER is the most seconds for which a request is left
-lying before it is looked at, at random: so requests overtake each other as they do on a network.
+KIND is ``rising`` (digest; the count of a nonce must rise), ``once`` (digest; a nonce is valid for one
+request) or ``open`` (no digest; 404 for everything). JITTER is the longest random delay of a request in
+seconds: requests overtake each other as on a network.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ _NOT_FOUND = _response(b"404 Not Found", _envelope(False, errorCode="E1", errorM
 
 
 class Site:
-    """What is served, and what of it has been asked for.
+    """The responses, and the counts of requests.
 
     :param kind: ``rising``, ``once`` or ``open``
-    :param jitter: most seconds that a request lies
+    :param jitter: longest random delay of a request, in seconds
     """
 
     def __init__(self, kind: str, jitter: float) -> None:
@@ -87,7 +87,7 @@ class Site:
         self.reset()
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Set the counts to zero."""
         self.requests = self.refused = self.connections = 0
         self.most_connections = self.open_connections
         self._pauses = array("d")
@@ -95,7 +95,7 @@ class Site:
     def report(self, late: float) -> dict[str, float]:
         """Return the counts.
 
-        :param late: seconds; a path whose next poll took longer, or is missing for longer, counts as late
+        :param late: seconds; a path without a poll for longer counts as late
         """
         now = time.monotonic()
         return {
@@ -144,7 +144,7 @@ class Site:
         self._last[path] = now
 
     def _refusal(self, head: bytes, target: bytes) -> bytes | None:
-        """Return a challenge, None where the request proves to know the secret."""
+        """Return a challenge, None if the request proves knowledge of the secret."""
         if not (match := _AUTHORIZATION.search(head)):
             return self._challenge()
         given = dict(_PARAMETER.findall(match[1]))
@@ -186,13 +186,13 @@ class Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._site.connected()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it off."""
+        """Count a connection that closes."""
         self._site.open_connections -= 1
 
     def data_received(self, data: bytes) -> None:
@@ -210,8 +210,8 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(kind: str, certificate: str, jitter: str) -> None:
-    """Serve until stdin ends."""
-    say = take_stdout()
+    """Serve until stdin is closed."""
+    send = take_stdout()
     site, loop, ended = Site(kind, float(jitter)), asyncio.get_running_loop(), asyncio.Event()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
@@ -223,17 +223,17 @@ async def serve(kind: str, certificate: str, jitter: str) -> None:
             ended.set()
         elif line.startswith("reset"):
             site.reset()
-            say({})
+            send({})
         else:
-            say(site.report(float(line.split()[1])))
+            send(site.report(float(line.split()[1])))
 
     loop.add_reader(sys.stdin, command)
-    say({"port": server.sockets[0].getsockname()[1]})
+    send({"port": server.sockets[0].getsockname()[1]})
     await ended.wait()
     server.close()
 
 
 if __name__ == "__main__":
-    # Ctrl-C goes to the whole group; who started this one closes stdin.
+    # Ctrl-C reaches the whole process group; the parent closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(serve(*sys.argv[1:]))

@@ -20,7 +20,7 @@ SAMPLE_SECONDS = 1.0
 
 
 async def wait(number: int, poke_interval: float, timeout: float, events: list[dict[str, Any]]) -> None:
-    """Run one trigger, and note how it ends."""
+    """Run one trigger, and record how it ends."""
     backup_task_id = f"bak-{number}"
     trigger = BackupSetTrigger(
         condition={"instance_id": INSTANCE_ID, "backup_task_id": backup_task_id},
@@ -35,28 +35,28 @@ async def wait(number: int, poke_interval: float, timeout: float, events: list[d
 
 
 async def watch(process: psutil.Process, samples: list[int], connections: list[int]) -> None:
-    """Note memory and connections, again and again."""
+    """Sample memory and connections."""
     while True:
         samples.append(process.memory_info().rss)
         connections.append(len(process.net_connections("tcp")))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-async def soak(waits: int, poke_interval: float, seconds: float, say: Callable[[object], None]) -> None:
-    """Run the waits to their end; say so when they begin, and what was seen when they end."""
+async def soak(waits: int, poke_interval: float, seconds: float, send: Callable[[object], None]) -> None:
+    """Run the waits to their end; send a message when they begin, and a report when they end."""
     process = psutil.Process()
     files_before = process.num_fds()
     events: list[dict[str, Any]] = []
     samples: list[int] = []
     connections: list[int] = []
-    say({})
+    send({})
     watching = asyncio.create_task(watch(process, samples, connections))
     await asyncio.gather(*(wait(number, poke_interval, 2 * seconds, events) for number in range(waits)))
     watching.cancel()
-    # What closes, closes in the next turns of the loop.
+    # Connections close in the next iterations of the loop.
     for _ in range(10):
         await asyncio.sleep(0)
-    say(
+    send(
         {
             "events": events,
             "samples": samples,

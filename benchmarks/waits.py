@@ -1,9 +1,9 @@
-"""Many waits in one event loop: ``python -m benchmarks.waits WHO WAITS POKE_INTERVAL SETTLE WINDOW``.
+"""Many waits in one event loop: ``python -m benchmarks.waits NAME WAITS POKE_INTERVAL SETTLE WINDOW``.
 
-WHO is ``triggers`` (``BackupSetTrigger``, as Airflow's triggerer would run it), ``one_set`` (the same, all
-for one set), ``checkpoints`` (``BackupCheckpointTrigger``, all on one instance, each for a time of its own)
-or ``sessions`` (an aiohttp session a wait). It prints a line when the measured window begins, and one with
-the measures when it ends.
+NAME is ``triggers`` (``BackupSetTrigger``, as Airflow's triggerer runs it), ``one_set`` (the same, all for
+one set), ``checkpoints`` (``BackupCheckpointTrigger``, all on one instance, each with its own time) or
+``sessions`` (an aiohttp session per wait). It prints a line when the measured window begins, and one with the
+results when it ends.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
 
-    #: Waits, by its number, polling every so many seconds.
+    #: From the number of a wait and its interval in seconds to the wait.
     Wait = Callable[[int, float], Coroutine[object, object, None]]
 
 LAG_PROBE_SECONDS = 0.01
-#: Waits are begun so many at a time, with as many seconds between.
+#: Waits start in batches of that size, with a pause of that many seconds.
 BATCH, BATCH_SECONDS = 20, 0.04
 
 
 async def trigger_wait(index: int, poke_interval: float) -> None:
-    """Wait with the provider's trigger, each for a set of its own."""
+    """Wait with the provider's trigger, each for its own set."""
     await _run(BackupSetTrigger, {"backup_task_id": f"bak-{index}"}, poke_interval)
 
 
@@ -51,7 +51,7 @@ async def one_set_wait(_index: int, poke_interval: float) -> None:
 
 
 async def checkpoint_wait(index: int, poke_interval: float) -> None:
-    """Wait for any backup of one instance, each from another second of the same day on."""
+    """Wait for any backup of one instance, each from a different second of the same day on."""
     earliest = datetime(2026, 1, 20, tzinfo=UTC) + timedelta(seconds=index)
     await _run(BackupCheckpointTrigger, {"min_checkpoint": earliest.isoformat()}, poke_interval)
 
@@ -80,7 +80,7 @@ WAITS: dict[str, Wait] = {
 
 
 def session_wait() -> Wait:
-    """Return a wait that has a session of its own; the TLS context is one for all, which is kind to it."""
+    """Return a wait with its own session; all share one TLS context, which favours them."""
     context = ssl.create_default_context(cafile=os.environ["BENCHMARK_BUNDLE"])
 
     async def wait(index: int, poke_interval: float) -> None:
@@ -99,7 +99,7 @@ def session_wait() -> Wait:
 async def running(
     wait: Wait, indexes: range, poke_interval: float
 ) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run waits, each as a task; they begin one batch after another."""
+    """Run waits as tasks; start them in batches."""
     tasks = []
     for index in indexes:
         tasks.append(asyncio.create_task(wait(index, poke_interval)))
@@ -112,7 +112,7 @@ async def running(
 
 
 async def probe(lags: array[float]) -> None:
-    """Note how late the loop wakes a sleeper."""
+    """Record how late the loop wakes a sleeper."""
     while True:
         due = time.perf_counter() + LAG_PROBE_SECONDS
         await asyncio.sleep(LAG_PROBE_SECONDS)
@@ -120,7 +120,7 @@ async def probe(lags: array[float]) -> None:
 
 
 async def idle_memory(wait: Wait) -> int:
-    """Return the bytes that the process takes with one wait, which has polled."""
+    """Return the memory of the process in bytes with one wait that has polled."""
     async with running(wait, range(1), poke_interval=0.2) as (task,):
         await asyncio.sleep(2)
         assert not task.done(), task.exception()
@@ -128,26 +128,26 @@ async def idle_memory(wait: Wait) -> int:
 
 
 def memory() -> int:
-    """Return the bytes of the process that lie in memory."""
+    """Return the resident memory of the process in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 async def measure(
-    name: str, waits: int, poke_interval: float, settle: float, window: float, say: Callable[[object], None]
+    name: str, waits: int, poke_interval: float, settle: float, window: float, send: Callable[[object], None]
 ) -> None:
-    """Run the waits and measure, once all have begun."""
+    """Run the waits, and measure once all have begun."""
     wait = WAITS[name] if name in WAITS else session_wait()
     idle = await idle_memory(wait)
     lags = array("d")
     async with running(wait, range(waits), poke_interval) as tasks:
         await asyncio.sleep(settle)
         probing = asyncio.create_task(probe(lags))
-        say({})
+        send({})
         began, cpu = time.perf_counter(), time.process_time()
         await asyncio.sleep(window)
         passed, cpu, grown = time.perf_counter() - began, time.process_time() - cpu, memory() - idle
         probing.cancel()
-        say(
+        send(
             {
                 "cpu": cpu,
                 "seconds": passed,
@@ -161,7 +161,7 @@ async def measure(
 
 
 def main(name: str, waits: str, *seconds: str) -> None:
-    """Measure, and say what came of it."""
+    """Measure, and send the results."""
     poke_interval, settle, window = map(float, seconds)
     asyncio.run(measure(name, int(waits), poke_interval, settle, window, take_stdout()))
 
