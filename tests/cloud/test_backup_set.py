@@ -30,7 +30,7 @@ def test_ids_become_one_path_segment(instance_id: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", " ", ".", "..", "None", None, 7, "\ud800"])
-def test_bad_ids_are_refused(bad: str) -> None:
+def test_invalid_ids_are_rejected(bad: str) -> None:
     with pytest.raises(OceanBaseInputError, match="instance_id is "):
         backup_set_request(bad, "bak-1")
     with pytest.raises(OceanBaseInputError, match="backup_task_id is "):

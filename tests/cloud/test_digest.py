@@ -32,7 +32,7 @@ def statuses(cloud: CloudEmulator) -> list[int]:
 
 
 @pytest.mark.parametrize("algorithms", [["MD5"], ["SHA-256"], ["SHA-256", "MD5"]])
-def test_one_round_trip_a_poll(algorithms: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_round_trip_per_poll(algorithms: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with CloudEmulator(algorithms=algorithms) as cloud:
         hook = connect(monkeypatch, cloud)
         assert read(hook, 4) == ["BEGINNING", "DOING", "DONE", "DONE"]

@@ -57,7 +57,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
-def test_one_round_trip_a_poll(algorithm: str) -> None:
+def test_one_round_trip_per_poll(algorithm: str) -> None:
     with CloudEmulator(algorithms=[algorithm]) as cloud:
         cloud.add_backup_set("ob-1", "bak-1")
         answers = run(send(endpoint(cloud.url, project_id="p-1"), 4))
