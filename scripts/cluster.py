@@ -8,133 +8,177 @@ idle then: a deferred wait needs none. All waits must end well, and none by a re
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from airflow_home import AIRFLOW
-from cluster_airflow import INSTANCE_ID, SLOTS, TRIGGERERS, WORKERS, Cluster, started
-from processes import RunError, run_script, say
+import redis
+from harness.cluster import DAGS, INSTANCE_ID, SLOTS, WORKERS, Cluster, started
+from harness.command import DONE, RunError, aligned, cluster_options, run, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
+TRIGGERERS = ("triggerer-1", "triggerer-2")
+BAD_STATES = {"failed", "up_for_retry", "upstream_failed", "skipped"}
+PROGRESS_SECONDS = 10.0
 #: Long enough for the answers to requests whose sender has just been killed.
 IN_FLIGHT_SECONDS = 2.0
 
 
 @dataclass
-class Loss:
-    """What the kill of a triggerer did.
+class Waits:
+    """The waits, as Airflow's database has them.
 
-    :param triggers: how many triggers it had
-    :param moved_after: seconds until the other triggerer had them all
-    :param checked_after: seconds until each of their waits had been checked again
+    :param cluster: Airflow
+    :param ids: IDs of the backup tasks, one a wait, in the order of ``map_index``
     """
 
-    triggers: int
-    moved_after: float
-    checked_after: float
+    cluster: Cluster
+    ids: list[str]
+    _shown: Counter[str] = field(default_factory=Counter, init=False)
+    _shown_at: float = field(default=0.0, init=False)
+
+    def states(self) -> Counter[str]:
+        """Return how many waits are in which state, and show it now and then."""
+        rows = self.cluster.database.rows(
+            "SELECT coalesce(state, 'none') AS state, count(*) AS n, min(map_index) AS first"
+            " FROM task_instance WHERE dag_id = 'waits' AND map_index >= 0 GROUP BY 1 ORDER BY 1"
+        )
+        states = Counter({row.state: row.n for row in rows})
+        if states != self._shown and time.monotonic() - self._shown_at >= PROGRESS_SECONDS:
+            self._shown, self._shown_at = states, time.monotonic()
+            say("waits: " + ", ".join(f"{number} {state}" for state, number in states.items()))
+        for row in rows:
+            if row.state in BAD_STATES:
+                raise RunError(
+                    f"{self.cluster.task_logs('deferred', row.first)}\n{row.n} waits are {row.state}"
+                )
+        return states
+
+    def shares(self) -> dict[int, int]:
+        """Return how many triggers each triggerer has."""
+        query = "SELECT triggerer_id, count(*) AS n FROM trigger WHERE triggerer_id IS NOT NULL GROUP BY 1"
+        return {row.triggerer_id: row.n for row in self.cluster.database.rows(query)}
+
+    def all_deferred(self) -> bool:
+        """Whether all waits are deferred, each with a triggerer, and no worker has anything to do."""
+        if min(self.states()["deferred"], sum(self.shares().values())) < len(self.ids):
+            return False
+        if self.cluster.broker is None:
+            return True
+        with redis.from_url(self.cluster.broker) as queue:
+            return not (queue.hlen("unacked") or queue.llen("default"))
 
 
-def defer_all(cluster: Cluster) -> None:
+def defer_all(waits: Waits) -> None:
     """Start the waits, and wait until the triggerers share them."""
-    cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
-    cluster.processes.wait_for("all waits are deferred", 400, cluster.all_wait)
-    shares = cluster.shares()
-    say(f"all {len(cluster.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
+    waits.cluster.start_dags()
+    waits.cluster.wait_for("all waits are deferred", 400, waits.all_deferred)
+    shares = waits.shares()
+    say(f"all {len(waits.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
     if len(shares) != len(TRIGGERERS):
-        raise cluster.error("not every triggerer got a share of the triggers")
+        raise waits.cluster.error("not every triggerer got a share of the triggers")
 
 
-def lose_triggerer(cluster: Cluster) -> Loss:
-    """Kill the triggerer with the most triggers, and wait until the other one has taken over."""
-    shares = cluster.shares()
+def lose_triggerer(waits: Waits) -> dict[str, str]:
+    """Kill the triggerer with the most triggers, wait until the other one has taken over, and return when."""
+    cluster, shares = waits.cluster, waits.shares()
     job = max(shares, key=lambda job: shares[job])
-    orphans = cluster.waits_of(job)
-    name = TRIGGERERS[cluster.jobs().index(job)]
-    cluster.processes.kill(name)
+    query = (
+        "SELECT map_index FROM task_instance JOIN trigger t ON t.id = trigger_id WHERE triggerer_id = :job"
+    )
+    orphans = {waits.ids[row.map_index] for row in cluster.database.rows(query, job=job)}
+    name = TRIGGERERS[cluster.triggerer_jobs().index(job)]
+    cluster.kill(name)
     killed = time.monotonic()
     say(f"{name} is killed with its {len(orphans)} triggers")
-    if cluster.broker is not None:
-        cluster.processes.kill(WORKERS[-1])
+    if cluster.broker:
+        cluster.kill(WORKERS[-1])
         say(f"{WORKERS[-1]} is killed too; no slot of it was in use, as deferred waits need none")
+    cluster.wait_for("the other triggerer takes over", 120, lambda: job not in waits.shares())
+    moved = f"after {time.monotonic() - killed:.1f} s"
+    say(f"the other triggerer has them {moved}")
 
-    def is_checked() -> bool:
-        return orphans <= cluster.checked_since(killed + IN_FLIGHT_SECONDS)
+    def all_polled() -> bool:
+        since, requests = killed + IN_FLIGHT_SECONDS, cluster.cloud.requests
+        polled = (seen.path for seen in requests if seen.at > since and seen.status == 200)
+        return orphans <= {path.rpartition("/")[2] for path in polled}
 
-    wait_for = cluster.processes.wait_for
-    wait_for("the other triggerer takes over", 120, lambda: job not in cluster.shares())
-    moved = time.monotonic()
-    say(f"the other triggerer has them after {moved - killed:.1f} s")
-    wait_for("each of these waits is checked again", 90, is_checked)
-    checked = time.monotonic()
-    say(f"each of these waits has been checked again after {checked - killed:.1f} s")
-    return Loss(len(orphans), moved - killed, checked - killed)
+    cluster.wait_for("each of these waits polls again", 90, all_polled)
+    polled = f"after {time.monotonic() - killed:.1f} s"
+    say(f"each of these waits has polled again {polled}")
+    idle = ", an idle worker" if cluster.broker else ""
+    return {
+        "killed": f"a triggerer with {len(orphans)} triggers{idle}",
+        "triggers moved": moved,
+        "all polled again": polled,
+    }
 
 
-def finish(cluster: Cluster) -> None:
-    """Let the backups be done, wait for the end of the DAG run, and check how it went."""
-    for backup_task_id in cluster.ids:
-        cluster.cloud.set_status(INSTANCE_ID, backup_task_id, "DONE")
+def finish(waits: Waits) -> None:
+    """Let the backups complete, wait for the end of the DAG run, and check how it went."""
+    database, number = waits.cluster.database, len(waits.ids)
+    for backup_task_id in waits.ids:
+        waits.cluster.cloud.set_status(INSTANCE_ID, backup_task_id, "DONE")
     say("all backups are DONE")
-
-    def run_state() -> str | None:
-        cluster.states()
-        states = [row.state for row in cluster.rows("SELECT state FROM dag_run WHERE dag_id = 'waits'")]
-        return str(states[0]) if states[0] in ("success", "failed") else None
-
-    state = cluster.processes.wait_for("the DAG run ends", 400, run_state)
+    # Their states first: they are shown, and say which wait has failed.
+    ends = waits.cluster.wait_for("the DAG run ends", 400, lambda: waits.states() and database.ends("waits"))
     query = "SELECT state, try_number, count(*) AS n FROM task_instance WHERE dag_id = 'waits' GROUP BY 1, 2"
-    waits = [(row.state, row.try_number, row.n) for row in cluster.rows(query)]
-    retries = cluster.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n
-    if state != "success" or waits != [("success", 1, len(cluster.ids))] or retries:
-        raise RunError(f"DAG run {state}, (state, try, waits) {waits}, {retries} former tries")
-    say(f"the DAG run has succeeded, and all {len(cluster.ids)} waits at their first try")
+    tries = [(row.state, row.try_number, row.n) for row in database.rows(query)]
+    retries = database.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n
+    if ends != {"success"} or tries != [("success", 1, number)] or retries:
+        raise RunError(f"DAG run {ends}, (state, try, waits) {tries}, {retries} former tries")
+    say(f"the DAG run has succeeded, and all {number} waits at their first try")
 
 
-def table(cluster: Cluster, loss: Loss, seconds: float) -> str:
+def table(waits: Waits, loss: dict[str, str], seconds: float) -> str:
     """Return the results as a table of text."""
-    seen = Counter(request.status for request in cluster.cloud.requests)
+    requests = waits.cluster.cloud.requests
+    seen = Counter(request.status for request in requests)
     polls, challenges = seen.pop(200), seen.pop(401, 0)
     kinds = [f"{polls:,} polls", f"{challenges:,} challenges"]
     kinds += [f"{number:,} answered by HTTP {status}" for status, number in seen.items()]
-    with_celery = cluster.broker is not None
-    rows = {
-        "executor": f"CeleryExecutor, {len(WORKERS)} workers" if with_celery else "LocalExecutor",
-        "task slots": f"{SLOTS}, then {SLOTS // len(WORKERS)}" if with_celery else f"{SLOTS}",
-        "waits": f"{len(cluster.ids)}, all succeeded",
-        "task retries": "0",
-        "killed": f"a triggerer with {loss.triggers} triggers" + (", an idle worker" if with_celery else ""),
-        "triggers moved": f"after {loss.moved_after:.1f} s",
-        "all checked again": f"after {loss.checked_after:.1f} s",
-        "requests": f"{len(cluster.cloud.requests):,}: {', '.join(kinds)}",
-        "wall time": f"{seconds:.0f} s",
-    }
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
+    celery = waits.cluster.broker is not None
+    return aligned(
+        {
+            "executor": f"CeleryExecutor, {len(WORKERS)} workers" if celery else "LocalExecutor",
+            "task slots": f"{SLOTS}, then {SLOTS // len(WORKERS)}" if celery else f"{SLOTS}",
+            "waits": f"{len(waits.ids)}, all succeeded",
+            "task retries": "0",
+            **loss,
+            "requests": f"{len(requests):,}: {', '.join(kinds)}",
+            "wall time": f"{seconds:.0f} s",
+        }
+    )
 
 
-def main() -> None:
+def main() -> str:
     """Run it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = cluster_options(__doc__)
     parser.add_argument("--executor", choices=("local", "celery"), default="local")
     parser.add_argument("--waits", type=int, default=200, help="how many (default: %(default)s)")
-    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep all logs in a new folder")
     options = parser.parse_args()
     began = time.monotonic()
-    ids = [f"bak-{number:03}" for number in range(options.waits)]
-    celery = options.executor == "celery"
+    ids = [f"deferred-{number:03}" for number in range(options.waits)]
     with (
         CloudEmulator() as cloud,
-        started("waits", cloud, ids, celery=celery, keep_logs=options.logs) as cluster,
+        started(
+            cloud,
+            DAGS / "waits.py",
+            backup_task_ids=ids,
+            poke_interval=10,
+            triggerers=TRIGGERERS,
+            celery=options.executor == "celery",
+            keep_logs=options.logs,
+        ) as cluster,
     ):
-        defer_all(cluster)
-        loss = lose_triggerer(cluster)
-        finish(cluster)
-    print(f"\n{table(cluster, loss, time.monotonic() - began)}\n")
+        waits = Waits(cluster, ids)
+        defer_all(waits)
+        loss = lose_triggerer(waits)
+        finish(waits)
+    print(f"\n{table(waits, loss, time.monotonic() - began)}\n")
+    return DONE
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run(main)

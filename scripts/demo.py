@@ -1,4 +1,4 @@
-"""Run an example DAG on real Airflow and show the tenants that lie in XCom.
+"""Run an example DAG on real Airflow and show the tenants that are stored in XCom.
 
 Against an emulator of the API, or, where the environment has an AccessKey, against OceanBase Cloud:
 OCEANBASE_ACCESS_KEY_ID, OCEANBASE_ACCESS_KEY_SECRET (or AIRFLOW_CONN_OCEANBASE_DEFAULT instead of both),
@@ -12,19 +12,32 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
-import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import demo_on_backup
-from airflow_home import AIRFLOW, DAG_ID, EXAMPLE_DAGS, hasten_tasks
-from processes import HOST, RunError
+from harness.command import RunError, run, say
+from harness.database import Database
+from harness.network import listings
+from harness.processes import Processes
+from harness.settings import (
+    AIRFLOW,
+    DAG_ID,
+    EXAMPLE_DAGS,
+    WATCH_SOON,
+    base_settings,
+    clean_environ,
+    hasten_tasks,
+    standalone_settings,
+)
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+from tabulate import tabulate
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -34,50 +47,57 @@ PROGRESS = re.compile(
     r"\[(?P<level>info|warning|error) *\] (?P<text>.*?) +\[(airflow\.task\.\S*)?airflow_provider_oceanbase"
     r"|\[DAG TEST\] (?P<mark>starting task_id=\S+|running trigger)"
 )
-
-
+ON_BACKUP = "oceanbase_on_backup"
 #: The example DAGs, and the parameters of each.
 PARAMETERS = {
     DAG_ID: ("instance_id", "backup_task_id"),
     "oceanbase_nightly_etl": ("instance_id",),
     "oceanbase_backup_and_verify": ("instance_id", "tenant_id"),
-    demo_on_backup.DAG_ID: (),
+    ON_BACKUP: (),
 }
 VALUES = {"instance_id": "ob-demo", "backup_task_id": "bak-demo", "tenant_id": "t1002"}
 TENANTS = ("orders", "billing", "analytics")
+COLUMNS = ("tenantName", "tenantId", "backupSetId", "status", "validity", "dataBackupSize", "checkpoint")
 
 
-def real_connection(environ: dict[str, str]) -> str | None:
+def real_connection() -> str | None:
     """Return the connection to OceanBase Cloud that the environment describes, None for the emulator."""
-    if environ.get(CONNECTION):
-        return environ[CONNECTION]
-    if not environ.get("OCEANBASE_ACCESS_KEY_ID"):
+    if os.environ.get(CONNECTION):
+        return os.environ[CONNECTION]
+    if not os.environ.get("OCEANBASE_ACCESS_KEY_ID"):
         return None
-    extra = {"project_id": environ["OCEANBASE_PROJECT_ID"]} if environ.get("OCEANBASE_PROJECT_ID") else {}
+    project = os.environ.get("OCEANBASE_PROJECT_ID")
     return json.dumps(
         {
             "conn_type": "oceanbase",
-            "login": environ["OCEANBASE_ACCESS_KEY_ID"],
-            "password": wanted(environ, "OCEANBASE_ACCESS_KEY_SECRET"),
-            "host": environ.get("OCEANBASE_HOST", ""),
-            "extra": extra,
+            "login": wanted("OCEANBASE_ACCESS_KEY_ID"),
+            "password": wanted("OCEANBASE_ACCESS_KEY_SECRET"),
+            "host": os.environ.get("OCEANBASE_HOST", ""),
+            "extra": {"project_id": project} if project else {},
         }
     )
 
 
-def wanted(environ: dict[str, str], name: str) -> str:
+def wanted(name: str) -> str:
     """Return a variable of the environment that must be there."""
-    if not environ.get(name):
+    if not os.environ.get(name):
         raise RunError(f"{name} is not set; for OceanBase Cloud the demo needs it beside the AccessKey")
-    return environ[name]
+    return os.environ[name]
+
+
+def emulator(stack: ExitStack, **options: Any) -> CloudEmulator:
+    """Start the emulator, with one backup set."""
+    cloud = stack.enter_context(CloudEmulator())
+    cloud.add_backup_set(VALUES["instance_id"], VALUES["backup_task_id"], tenants=TENANTS, **options)
+    print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
+    return cloud
 
 
 def airflow(environ: dict[str, str], *arguments: str) -> None:
     """Run an airflow command; show its progress, or, if it fails, all that it printed."""
-    command = [str(AIRFLOW), *arguments]
     printed = []
     with subprocess.Popen(
-        command,
+        [AIRFLOW, *arguments],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,59 +117,15 @@ def airflow(environ: dict[str, str], *arguments: str) -> None:
         raise RunError(f"{''.join(printed)}\nairflow {' '.join(arguments)} failed; what it printed is above")
 
 
-def tenants_in_xcom(dag_id: str, database: Path) -> list[dict[str, object]]:
-    """Read the operator's XCom as Airflow stored it."""
-    query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'get_backup_set' AND key = 'return_value'"
-    with closing(sqlite3.connect(database)) as connection:
-        row = connection.execute(query, (dag_id,)).fetchone()
-    if row is None:
-        raise RunError("the run ended without the tenants in XCom: a task failed, as the lines above say")
-    tenants = json.loads(row[0])
-    return tenants if isinstance(tenants, list) else json.loads(tenants)
-
-
-def table(tenants: list[dict[str, object]]) -> str:
-    """Return the tenants as a table of text."""
-    columns = ("tenantName", "tenantId", "backupSetId", "status", "validity", "dataBackupSize", "checkpoint")
-    rows = [columns, *(tuple(str(tenant.get(column, "")) for column in columns) for tenant in tenants)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
-def wanted_dag() -> str:
-    """Return the DAG that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dag", choices=PARAMETERS, default=DAG_ID, help="default: %(default)s")
-    dag_id: str = parser.parse_args().dag
-    return dag_id
-
-
-def emulator(stack: ExitStack, **options: Any) -> CloudEmulator:
-    """Start the emulator, with one backup set."""
-    cloud = stack.enter_context(CloudEmulator())
-    cloud.add_backup_set(VALUES["instance_id"], VALUES["backup_task_id"], tenants=TENANTS, **options)
-    print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
-    return cloud
-
-
-def run_by_itself(stack: ExitStack, home: Path, dag_id: str) -> None:
+def test_dag(stack: ExitStack, home: Path, dag_id: str) -> None:
     """Run a DAG by ``airflow dags test``."""
-    environ = os.environ | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-    }
+    environ = os.environ | base_settings(home, EXAMPLE_DAGS)
     parameters = {name: VALUES[name] for name in PARAMETERS[dag_id]}
-    if connection := real_connection(dict(os.environ)):
-        parameters = {name: wanted(environ, f"OCEANBASE_{name.upper()}") for name in parameters}
+    if connection := real_connection():
+        parameters = {name: wanted(f"OCEANBASE_{name.upper()}") for name in parameters}
         print("demo: against OceanBase Cloud")
     else:
         connection = emulator(stack, polls_per_status=2).connection_uri
-        environ["NO_PROXY"] = environ["no_proxy"] = HOST
         hasten_tasks(home)
     environ[CONNECTION] = connection
     print("demo: airflow db migrate (SQLite, in a temporary folder)", flush=True)
@@ -158,22 +134,72 @@ def run_by_itself(stack: ExitStack, home: Path, dag_id: str) -> None:
     airflow(environ, "dags", "test", dag_id, "--conf", json.dumps(parameters))
 
 
-def main(dag_id: str) -> None:
+def run_on_backup(cloud: CloudEmulator, home: Path, database: Database) -> None:
+    """Start a whole Airflow, let a backup complete once its instance is watched; nobody triggers the DAG."""
+    instance_id, backup_task_id = VALUES["instance_id"], VALUES["backup_task_id"]
+    dags, logs = home / "dags", home / "printed"
+    for folder in (dags, logs):
+        folder.mkdir()
+    shutil.copy(EXAMPLE_DAGS / f"{ON_BACKUP}.py", dags)
+    environ = clean_environ() | base_settings(home, dags) | standalone_settings() | WATCH_SOON
+    environ[CONNECTION] = cloud.connection_uri
+    with Processes(environ, logs) as processes:
+        say("airflow standalone: scheduler, DAG processor, triggerer and API server, from a temporary folder")
+        processes.start("standalone", AIRFLOW, "standalone")
+        processes.wait_for(
+            f"{ON_BACKUP} is read, and the instance is watched", 180, lambda: listings(cloud, instance_id)
+        )
+        say(f"the triggerer watches the backup sets of {instance_id}; it polls once a minute")
+        cloud.set_status(instance_id, backup_task_id, "DONE")
+        say(f"backup {backup_task_id} is DONE; nobody triggers the DAG")
+        shown: set[str] = set()
+
+        def ends() -> set[str]:
+            query = "SELECT DISTINCT task_id, state FROM task_instance ORDER BY 1, 2"
+            lines = [f"{row.task_id}: {row.state}" for row in database.rows(query)]
+            for line in lines:
+                if line not in shown and line.endswith((": running", ": success", ": failed")):
+                    say(line)
+                    shown.add(line)
+            return database.ends(ON_BACKUP)
+
+        # Airflow may be making the database, or writing into it.
+        found = processes.wait_for("the DAG run ends", 240, ends, ignored=(OperationalError,))
+        if found != {"success"}:
+            raise processes.error(f"the DAG run ended with {', '.join(found)}")
+        say("the DAG run has ended with success")
+
+
+def tenants_in_xcom(dag_id: str, database: Database) -> str:
+    """Return the operator's XCom, as Airflow stored it, as a table of text."""
+    xcoms = database.xcoms(dag_id, "get_backup_set")
+    if not xcoms:
+        raise RunError("the run ended without the tenants in XCom: a task failed, as the lines above say")
+    rows = [[tenant.get(column, "") for column in COLUMNS] for tenant in xcoms[0]]
+    return tabulate(rows, COLUMNS, "simple", disable_numparse=True)
+
+
+def main() -> str:
     """Run the demo."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dag", choices=PARAMETERS, default=DAG_ID, help="default: %(default)s")
+    dag_id: str = parser.parse_args().dag
     began = time.monotonic()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oceanbase-demo-")))
-        if dag_id == demo_on_backup.DAG_ID:
-            cloud = emulator(stack, statuses=("DOING",))
-            demo_on_backup.run_on_backup(home, cloud, VALUES["instance_id"], VALUES["backup_task_id"])
+        database = Database(create_engine(f"sqlite:///{home / 'airflow.db'}"))
+        if dag_id == ON_BACKUP:
+            run_on_backup(emulator(stack, statuses=("DOING",)), home, database)
         else:
-            run_by_itself(stack, home, dag_id)
-        tenants = tenants_in_xcom(dag_id, home / "airflow.db")
-        print(f"\nXCom of get_backup_set, as it lies in Airflow's database:\n\n{table(tenants)}")
-    print(f"\ndemo: done in {time.monotonic() - began:.0f} s; nothing is left running.")
+            test_dag(stack, home, dag_id)
+        table = tenants_in_xcom(dag_id, database)
+        print(f"\nXCom of get_backup_set, as it is stored in Airflow's database:\n\n{table}\n")
     others = " ".join(name for name in PARAMETERS if name != dag_id)
-    print(f"Other examples: make demo DAG=…, one of {others}.")
-    print(
+    return (
+        f"done in {time.monotonic() - began:.0f} s; nothing is left running.\n"
+        f"Other examples: make demo DAG=…, one of {others}.\n"
         "Against the real service: OCEANBASE_ACCESS_KEY_ID=… OCEANBASE_ACCESS_KEY_SECRET=… "
         "OCEANBASE_INSTANCE_ID=… OCEANBASE_BACKUP_TASK_ID=… make demo\n"
         f"(or the connection as {CONNECTION}='oceanbase://KEY:SECRET@HOST' with the two IDs)."
@@ -181,11 +207,4 @@ def main(dag_id: str) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever ends it early gets the same clean-up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        main(wanted_dag())
-    except RunError as error:
-        sys.exit(f"demo: {error}")
-    except KeyboardInterrupt:
-        sys.exit("demo: stopped")
+    run(main)

@@ -8,24 +8,20 @@ the sensor's goes on, and nobody hears it), or both. Half of the backups end DON
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_home import AIRFLOW
-from cluster_airflow import Cluster, started
-from kills_plan import Kind, Moment, Target, plans
-from kills_run import Kills, Victim
-from processes import run_script
+from harness.cluster import DAGS, Cluster, started
+from harness.command import DONE, aligned, cluster_options, run
+from harness.database import decoded
+from killing.kills import Kills
+from killing.waits import Kind, Moment, Target, Wait, draw, name_of
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from sqlalchemy import Row
 
 SPARES = 10
 DEADLINE_SECONDS = 420
@@ -39,95 +35,73 @@ SETTINGS = {
 }
 
 
-@dataclass
-class End:
-    """How a wait has ended, as Airflow's database has it.
-
-    :param state: state of the task
-    :param try_number: its last try
-    :param at: when it ended
-    :param former: tries and states of the former tries
-    :param status: status in its XCom
-    """
-
-    state: str
-    try_number: int
-    at: datetime
-    former: list[tuple[int, str]]
-    status: str | None
+def ends_of(cluster: Cluster) -> dict[str, Row[Any]]:
+    """Return how the waits have ended, as Airflow's database has it, by their names."""
+    same = "task_id = wait.task_id AND map_index = wait.map_index"
+    former = f"FROM task_instance_history WHERE {same} ORDER BY try_number"
+    rows = cluster.database.rows(
+        "SELECT task_id, map_index, state, try_number, end_date,"
+        f" ARRAY(SELECT try_number {former}) AS former_tries, ARRAY(SELECT state {former}) AS former_states,"
+        f" (SELECT value FROM xcom WHERE {same} AND key = 'return_value') AS xcom"
+        " FROM task_instance AS wait WHERE map_index >= 0"
+    )
+    return {name_of(row.task_id, row.map_index): row for row in rows}
 
 
-def end_of(cluster: Cluster, victim: Victim) -> End:
-    """Ask how a wait has ended."""
-    where = "dag_id = :dag_id AND task_id = :task_id AND map_index = :map_index"
-    key = {"dag_id": cluster.dag_id, "task_id": victim.plan.task_id, "map_index": victim.plan.map_index}
-    row = cluster.rows(f"SELECT state, try_number, end_date FROM task_instance WHERE {where}", **key)[0]
-    query = f"SELECT try_number, state FROM task_instance_history WHERE {where} ORDER BY try_number"
-    former = [(row.try_number, row.state) for row in cluster.rows(query, **key)]
-    xcoms = cluster.rows(f"SELECT value FROM xcom WHERE key = 'return_value' AND {where}", **key)
-    return End(row.state, row.try_number, row.end_date, former, _status(xcoms[0].value) if xcoms else None)
-
-
-def _status(value: Any) -> str:
-    summary = json.loads(value) if isinstance(value, str) else value
-    return str(summary["status"])
-
-
-def problems(cluster: Cluster, victim: Victim, end: End) -> list[str]:
+def problems(wait: Wait, end: Row[Any], logs: str) -> list[str]:
     """Return what is wrong with the end of a wait."""
-    is_done = victim.plan.end == "DONE"
-    tries = 2 if victim.wanted else 1
+    is_done = wait.end == "DONE"
+    tries = 2 if wait.wanted else 1
     expected = "success" if is_done else "failed"
+    status = decoded(end.xcom)["status"] if end.xcom else None
     found = {
         f"it is {end.state}, not {expected}": end.state != expected,
-        f"the status in its XCom is {end.status}": end.status != ("DONE" if is_done else None),
-        "it ended before its backup set": victim.turned is None or end.at < victim.turned,
+        f"the status in its XCom is {status}": status != ("DONE" if is_done else None),
+        "it ended before its backup set": wait.turned is None or end.end_date < wait.turned,
         f"it ended at try {end.try_number}, not {tries}": end.try_number != tries,
-        f"its former tries: {end.former}": [number for number, _ in end.former] != list(range(1, tries)),
-        "a former try succeeded": any(state == "success" for _, state in end.former),
-        "it was never killed": victim.wanted and victim.killed_at is None,
-        "its log does not tell of a BackupSetFailedError": not is_done
-        and "BackupSetFailedError" not in cluster.logs_of(victim.plan.task_id, victim.plan.map_index),
+        f"its former tries: {end.former_tries}": end.former_tries != list(range(1, tries)),
+        "a former try succeeded": "success" in end.former_states,
+        "it was never killed": wait.wanted and wait.killed_at is None,
+        "its log has no BackupSetFailedError": not is_done and "BackupSetFailedError" not in logs,
     }
-    return [f"{victim.plan.backup_task_id}: {what}" for what, is_wrong in found.items() if is_wrong]
+    return [f"{wait.name}: {what}" for what, is_wrong in found.items() if is_wrong]
 
 
-def check(cluster: Cluster, kills: Kills, wanted: int) -> dict[str, End]:
-    """Return how the waits have ended, all of them as they should."""
-    ends = {name: end_of(cluster, victim) for name, victim in kills.victims.items()}
+def check(kills: Kills, ends: dict[str, Row[Any]], wanted: int) -> None:
+    """Check that all waits have ended as they should, so many of them killed."""
     wrong = []
-    for name, victim in kills.victims.items():
-        if found := problems(cluster, victim, ends[name]):
-            wrong += [cluster.logs_of(victim.plan.task_id, victim.plan.map_index), *found]
-    killed = sum(victim.killed_at is not None for victim in kills.victims.values())
+    for name, wait in kills.waits.items():
+        logs = kills.cluster.task_logs(wait.task_id, wait.map_index)
+        if found := problems(wait, ends[name], logs):
+            wrong += [logs, *found]
+    killed = sum(wait.killed_at is not None for wait in kills.waits.values())
     if killed != wanted:
         wrong.append(f"{killed} waits were killed, not {wanted}")
     if wrong:
-        raise cluster.error("\n".join(wrong))
-    return ends
+        raise kills.cluster.error("\n".join(wrong))
 
 
-def moment_of(victim: Victim) -> str:
+def moment_of(wait: Wait) -> str:
     """Return when a wait was killed."""
-    if victim.kind is Kind.AFTER:
+    if wait.kind is Kind.AFTER:
         return "going on with an event"
-    if victim.moment is Moment.CHECK:
+    if wait.moment is Moment.REQUEST:
         return "amid a request"
-    return "between requests" if victim.requests else "before the first request"
+    return "between requests" if wait.requests else "before the first request"
 
 
-def table(kills: Kills, ends: dict[str, End], seconds: float) -> str:
+def table(kills: Kills, ends: dict[str, Row[Any]], seconds: float) -> str:
     """Return the results as a table of text."""
-    killed = {name: victim for name, victim in kills.victims.items() if victim.killed_at is not None}
+    killed = [wait for wait in kills.waits.values() if wait.killed_at is not None]
     lines = [f"  {'wait':<29}{'kills':>7}{'success':>9}{'failed':>8}  tries"]
     for kind in Kind:
-        of_kind = [ends[name] for name, victim in killed.items() if victim.kind is kind]
+        of_kind = [ends[wait.name] for wait in killed if wait.kind is kind]
         states = Counter(end.state for end in of_kind)
         tries = ", ".join(str(number) for number in sorted({end.try_number for end in of_kind}))
         lines.append(f"  {kind:<29}{len(of_kind):>7}{states['success']:>9}{states['failed']:>8}  {tries}")
-    targets = Counter(victim.plan.target for victim in killed.values())
-    moments = Counter(moment_of(victim) for victim in killed.values())
-    unheard = sum(victim.unheard for victim in killed.values() if victim.plan.target is Target.WORKER)
+    targets = Counter(wait.target for wait in killed)
+    moments = Counter(moment_of(wait) for wait in killed)
+    unheard = sum(wait.unheard for wait in killed if wait.target is Target.WORKER)
     rows = {
         "right ends": f"{len(ends)} of {len(ends)}, {len(ends) - len(killed)} of them without a kill",
         "killed": ", ".join(f"{targets[target]} {target}" for target in Target),
@@ -136,36 +110,32 @@ def table(kills: Kills, ends: dict[str, End], seconds: float) -> str:
         "came too late": f"{kills.missed} more kills",
         "wall time": f"{seconds:.0f} s",
     }
-    return "\n".join([*lines, "", *(f"  {name:<15}{value}" for name, value in rows.items())])
+    return "\n".join([*lines, "", aligned(rows)])
 
 
-def main() -> None:
+def main() -> str:
     """Run it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = cluster_options(__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of all that is random (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="how many (default: %(default)s)")
-    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep all logs in a new folder")
     options = parser.parse_args()
     began = time.monotonic()
-    drawn = plans(options.seed, options.kills, SPARES)
-    victims = {
-        plan.backup_task_id: Victim(plan, plan.kind, wanted=index < options.kills)
-        for index, plan in enumerate(drawn)
-    }
-    kills = Kills(victims)
+    waits = draw(options.seed, options.kills, SPARES)
     with (
-        CloudEmulator(on_request=kills.on_request) as cloud,
+        # The first request comes from the DAG, which starts last.
+        CloudEmulator(on_request=lambda seen: kills.on_request(seen)) as cloud,
         started(
-            "kills", cloud, list(victims), triggerers=["triggerer"], changed=SETTINGS, keep_logs=options.logs
+            cloud, DAGS / "waits.py", backup_task_ids=[*waits], changed=SETTINGS, keep_logs=options.logs
         ) as cluster,
     ):
-        cluster.processes.start("dag-processor", AIRFLOW, "dag-processor")
-        cluster.processes.wait_for(
-            "all waits end", DEADLINE_SECONDS, lambda: kills.go_on(cluster), pause=WATCH_SECONDS
-        )
-        ends = check(cluster, kills, options.kills)
+        kills = Kills(cluster, waits)
+        cluster.start_dags()
+        cluster.wait_for("all waits end", DEADLINE_SECONDS, kills.go_on, pause=WATCH_SECONDS)
+        ends = ends_of(cluster)
+        check(kills, ends, options.kills)
     print(f"\n{table(kills, ends, time.monotonic() - began)}\n")
+    return DONE
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run(main)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from airflow_home import (
+from harness.debian import program
+from harness.network import fetch
+from harness.processes import Processes
+from harness.settings import (
     AIRFLOW,
     EXAMPLE_DAGS,
     base_settings,
@@ -17,10 +20,8 @@ from airflow_home import (
     hasten_tasks,
     standalone_settings,
 )
-from debian import program
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
-from processes import Processes, fetch
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 

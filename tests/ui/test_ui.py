@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from airflow_home import DAG_ID
 from conftest import Airflow, Camera
+from harness.settings import DAG_ID
 from playwright.sync_api import Locator, Page, expect
 
 from airflow_provider_oceanbase import get_provider_info

@@ -1,4 +1,4 @@
-"""Waits of both kinds, to be killed: the DAG that ``scripts/kills.py`` runs."""
+"""Waits that lose their triggerer, or are killed: the DAG of ``make cluster`` and ``make kills``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_oceanbase.sensors import BackupSetSensor
 IDS = os.environ["CLUSTER_BACKUP_TASK_IDS"].split()
 
 # It starts by itself, once: as soon as Airflow has read this file.
-with DAG("kills", schedule="@once", is_paused_upon_creation=False):
-    for task_id in ("poke", "deferred"):
+with DAG("waits", schedule="@once", is_paused_upon_creation=False):
+    for task_id in sorted({name.partition("-")[0] for name in IDS}):
         BackupSetSensor.partial(
             task_id=task_id,
             instance_id=os.environ["CLUSTER_INSTANCE_ID"],
             deferrable=task_id == "deferred",
-            poke_interval=2,
+            poke_interval=int(os.environ["CLUSTER_POKE_INTERVAL"]),
             timeout=1800,
             retries=3,
             retry_delay=timedelta(seconds=1),

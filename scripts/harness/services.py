@@ -1,29 +1,31 @@
-"""What the cluster runs on: PostgreSQL and Redis from Debian."""
+"""What a cluster runs on: PostgreSQL and Redis from Debian."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
-import socket
 from typing import TYPE_CHECKING
 
-from debian import program
-from processes import HOST, Processes, free_port
-from sqlalchemy import create_engine, text
+import redis
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
+
+from harness.database import Database
+from harness.debian import program
+from harness.network import HOST, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from harness.processes import Processes
 
 #: The system user that Debian's package makes; PostgreSQL refuses to run as root.
 POSTGRES_USER = "postgres"
 
 
-def start_postgres(processes: Processes, folder: Path) -> Engine:
-    """Start a PostgreSQL of its own in a new folder, and return the way to its database."""
+def start_postgres(processes: Processes, folder: Path) -> Database:
+    """Start a PostgreSQL of its own in a new folder, and return its database."""
     server = program("postgres", "postgresql")
     user = POSTGRES_USER if os.geteuid() == 0 else None
     folder.mkdir()
@@ -43,31 +45,20 @@ def start_postgres(processes: Processes, folder: Path) -> Engine:
     flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     processes.start("postgres", server, "-D", data, *flags, user=user)
     url = f"postgresql+psycopg2://{POSTGRES_USER}:{password}@{HOST}:{port}/postgres"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    processes.wait_for("PostgreSQL answers", 60, lambda: _answers(engine))
-    return engine
+    database = Database(create_engine(url, isolation_level="AUTOCOMMIT"))
+    processes.wait_for(
+        "PostgreSQL answers", 60, lambda: database.rows("SELECT 1"), ignored=(OperationalError,)
+    )
+    return database
 
 
-def _answers(engine: Engine) -> bool:
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-    except OperationalError:
-        return False
-    return True
-
-
-def start_redis(processes: Processes, folder: Path) -> int:
-    """Start a Redis of its own that keeps nothing on disk, and return its port."""
+def start_redis(processes: Processes, folder: Path) -> str:
+    """Start a Redis of its own that keeps nothing on disk, and return its URL."""
     server = program("redis-server", "redis-server")
     folder.mkdir()
     port = free_port()
     flags = ["--bind", HOST, "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no"]
     processes.start("redis", server, *flags)
-    processes.wait_for("Redis listens", 30, lambda: _listens(port))
-    return port
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+    url = f"redis://{HOST}:{port}/0"
+    processes.wait_for("Redis answers", 30, redis.from_url(url).ping, ignored=(redis.ConnectionError,))
+    return url

@@ -1,4 +1,4 @@
-"""DAGs that run when a backup gets done: those that ``scripts/events.py`` runs."""
+"""DAGs that run when a backup completes: those of ``make events``."""
 
 from __future__ import annotations
 

@@ -6,12 +6,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from processes import RunError, say
+from harness.command import RunError, say
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+_ENVIRON = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
 
 
 def program(binary: str, *packages: str) -> Path:
@@ -24,25 +22,16 @@ def program(binary: str, *packages: str) -> Path:
             f"{binary} is missing; on Debian, as root: apt-get install --no-install-recommends {names}"
         )
     say(f"apt-get install {names}")
-    environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
-    for command in (("apt-get", "update", "-q"), install):
-        problem = _problem(command, environ)
-        if problem:
-            raise RunError(f"{binary} is missing, and `{' '.join(command)}` failed: {problem}")
+    for arguments in ("update -q", f"install -y -q --no-install-recommends {names}"):
+        command = f"apt-get {arguments}"
+        try:
+            subprocess.run(command.split(), env=_ENVIRON, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            reason = (getattr(error, "stderr", "").strip() or str(error)).splitlines()[-1]
+            raise RunError(f"{binary} is missing, and `{command}` failed: {reason}") from None
     if found := _find(binary):
         return found
     raise RunError(f"{names} is installed, but its program {binary} is not to be found")
-
-
-def _problem(command: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
-    try:
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return str(error)
-    if not done.returncode:
-        return None
-    return (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
 
 
 def _find(binary: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""An Airflow of its own: what every one here is set to, and how the example DAG ends soon in it."""
+"""The settings of an Airflow of its own, and of one whose DAGs end soon."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from processes import HOST, free_port
+from harness.network import HOST, free_port
 
 AIRFLOW = Path(sys.executable).with_name("airflow")
-EXAMPLE_DAGS = Path(__file__).resolve().parent.parent / "example_dags"
-#: The one DAG in it.
+EXAMPLE_DAGS = Path(__file__).resolve().parents[2] / "example_dags"
+#: The first of them.
 DAG_ID = "oceanbase_backup_etl"
 #: Where a DAG that is scheduled on an asset is to run soon after its file is there.
 WATCH_SOON = {
@@ -19,8 +19,7 @@ WATCH_SOON = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
 }
-# The example checks once a minute, and tries again after five; against the emulator nobody wants to wait
-# for that.
+# The example polls once a minute, and retries after five; against the emulator nobody wants to wait for that.
 _LOCAL_SETTINGS = """
 from datetime import timedelta
 
@@ -40,6 +39,8 @@ def clean_environ() -> dict[str, str]:
 def base_settings(home: Path, dags: Path) -> dict[str, str]:
     """Return the configuration of an Airflow that serves a free port of this machine, for everybody on it."""
     port = free_port()
+    # Requests to this machine go through no proxy.
+    direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST)))
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__API__BASE_URL": f"http://{HOST}:{port}",
@@ -50,9 +51,8 @@ def base_settings(home: Path, dags: Path) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-        # Nothing leaves the machine.
-        "NO_PROXY": HOST,
-        "no_proxy": HOST,
+        "NO_PROXY": direct,
+        "no_proxy": direct,
     }
 
 
@@ -68,7 +68,7 @@ def standalone_settings() -> dict[str, str]:
 
 
 def hasten_tasks(home: Path) -> None:
-    """Let all tasks of an Airflow check, and try again, every two seconds."""
+    """Let all tasks of an Airflow poll, and retry, every two seconds."""
     folder = home / "config"
     folder.mkdir()
     (folder / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS)

@@ -1,0 +1,1 @@
+"""The parts of ``make kills``: the waits that are drawn, and their kills."""
