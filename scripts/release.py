@@ -9,17 +9,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import NoReturn
 
 import requests
+from harness.command import RunError, run
 
 ROOT = Path(__file__).parent.parent
 VERSION_FILE = "airflow_provider_oceanbase/__init__.py"
-BIN = Path(sys.executable).parent
 ADDRESS_TIMEOUT = 30
 
 
-def main() -> None:
+def main() -> str:
     """Release, or say why not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="neither tag nor upload")
@@ -27,48 +26,38 @@ def main() -> None:
     version: str = runpy.run_path(str(ROOT / VERSION_FILE))["__version__"]
     tag = f"v{version}"
 
-    refuse_uncommitted_changes()
-    refuse_undescribed(version)
-    tagged = refuse_tag_of_another_commit(tag)
+    tagged = check_tree(version, tag)
     if not dry_run:
-        refuse_unanswered_addresses()
+        check_addresses()
     command("make", "build")
     if dry_run:
-        print(f"release: {version} can be released; nothing was tagged or uploaded")
-        return
+        return f"{version} can be released; nothing was tagged or uploaded"
     if not tagged:
         command("git", "tag", "--annotate", tag, "--message", f"Version {version}")
-    command(BIN / "twine", "upload", "--non-interactive", *sorted((ROOT / "dist").iterdir()))
-    print(f"release: {version} is uploaded and tagged here; push the tag: git push origin {tag}")
+    twine = Path(sys.executable).with_name("twine")
+    command(twine, "upload", "--non-interactive", *sorted((ROOT / "dist").iterdir()))
+    return f"{version} is uploaded and tagged here; push the tag: git push origin {tag}"
 
 
-def refuse_uncommitted_changes() -> None:
-    """What is uploaded is what the tag names."""
+def check_tree(version: str, tag: str) -> bool:
+    """Check what is to be released; return whether it has its tag already, as after an upload that failed."""
     if changes := git("status", "--porcelain"):
-        refuse(f"the tree has changes that are not committed; commit or remove them:\n{changes}")
-
-
-def refuse_undescribed(version: str) -> None:
-    """A version has a dated section in the changelog."""
+        raise RunError(f"the tree has changes that are not committed; commit or remove them:\n{changes}")
     changelog = (ROOT / "CHANGELOG.md").read_text()
     if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
-        refuse(
+        raise RunError(
             f"CHANGELOG.md has no section '## [{version}] - <year>-<month>-<day>'; "
-            f"move what stands under Unreleased into it, or mend the version in {VERSION_FILE}"
+            f"move what stands under Unreleased into it, or fix the version in {VERSION_FILE}"
         )
-
-
-def refuse_tag_of_another_commit(tag: str) -> bool:
-    """Return whether this commit has the tag already, as after an upload that failed."""
     if not git("tag", "--list", tag):
         return False
     if git("rev-list", "-1", tag) != git("rev-parse", "HEAD"):
-        refuse(f"{tag} is the tag of another commit; raise the version in {VERSION_FILE}")
+        raise RunError(f"{tag} is the tag of another commit; raise the version in {VERSION_FILE}")
     return True
 
 
-def refuse_unanswered_addresses() -> None:
-    """What the package index will link to is there."""
+def check_addresses() -> None:
+    """Check that what the package index will link to is there."""
     urls: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
     for name, url in urls.items():
         try:
@@ -76,32 +65,25 @@ def refuse_unanswered_addresses() -> None:
         except requests.RequestException as error:
             answer = type(error).__name__
         if answer != "HTTP 200":
-            refuse(
+            raise RunError(
                 f"{name}, {url}, does not answer ({answer}); claim the address and publish there first, "
-                "or mend it in pyproject.toml under [project.urls]"
+                "or fix it in pyproject.toml under [project.urls]"
             )
-
-
-def refuse(why: str) -> NoReturn:
-    """Stop, with a sentence."""
-    sys.exit(f"release: {why}")
 
 
 def git(*arguments: str) -> str:
     """Return what git says."""
     done = subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        refuse(f"git {' '.join(arguments)} failed; a release is made from a clone")
+        raise RunError(f"git {' '.join(arguments)} failed; a release is made from a clone")
     return done.stdout.rstrip()
 
 
 def command(*words: str | Path) -> None:
     """Run a step of the release; its failure ends it."""
-    try:
-        subprocess.run(words, cwd=ROOT, check=True)
-    except subprocess.CalledProcessError:
-        refuse(f"{Path(words[0]).name} {words[1]} failed; mend what it says above, and run again")
+    if subprocess.run(words, cwd=ROOT, check=False).returncode:
+        raise RunError(f"{Path(words[0]).name} {words[1]} failed; fix what it says above, and run again")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
