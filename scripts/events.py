@@ -10,6 +10,7 @@ that they had been reported. The example DAG runs beside them, on a backup of an
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,8 +27,6 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 DAG_IDS = ("valid", "everything")
 EXAMPLE = "oceanbase_on_backup"
 EXAMPLE_INSTANCE_ID, EXAMPLE_BACKUP = "ob-demo", "bak-demo"
-#: What the triggerer logs of a poll that failed.
-FAILURE = "The check failed; the wait goes on"
 #: Where the triggerer notes which backup sets it has reported.
 NOTE = "told"
 #: From the answer that has a new backup set to the note of it takes three to seven.
@@ -84,16 +83,14 @@ class Watch:
 
     def wait_for_runs(self, what: str) -> None:
         """Wait until the DAGs have run for all there is, and a kill can make none of it come twice."""
-
-        def all_read() -> bool:
-            return all(self.expected[dag_id] <= self.counts(dag_id).keys() for dag_id in DAG_IDS)
-
-        def all_noted() -> bool:
-            return all(self.expected["valid"] <= noted for noted in self.noted())
-
-        self.cluster.wait_for(what, 120, all_read)
+        wanted = self.expected
+        self.cluster.wait_for(
+            what, 120, lambda: all(wanted[dag_id] <= self.counts(dag_id).keys() for dag_id in DAG_IDS)
+        )
         say(what)
-        self.cluster.wait_for("it is noted", 60, all_noted)
+        self.cluster.wait_for(
+            "it is noted", 60, lambda: all(wanted["valid"] <= noted for noted in self.noted())
+        )
 
     def wait_for_polls(self, count: int) -> None:
         """Wait until the instance has been listed so often again."""
@@ -115,11 +112,10 @@ class Watch:
 def begin(watch: Watch) -> None:
     """Wait until the instances are watched: what completes before is nothing new."""
     watch.cluster.start_dags()
-
-    def all_watched() -> bool:
-        return watch.noted() == [{"bak-old"}, {"bak-old"}] and watch.noted(EXAMPLE_INSTANCE_ID) == [set()]
-
-    watch.cluster.wait_for("the assets are watched", 180, all_watched)
+    old = [{"bak-old"}, {"bak-old"}, set()]
+    watch.cluster.wait_for(
+        "the assets are watched", 180, lambda: [*watch.noted(), *watch.noted(EXAMPLE_INSTANCE_ID)] == old
+    )
     say("the assets are watched; bak-old was complete before")
     watch.complete("bak-1")
     watch.wait_for_runs("the DAGs have run for bak-1")
@@ -128,15 +124,12 @@ def begin(watch: Watch) -> None:
 def outlast_failures(watch: Watch) -> None:
     """Let requests fail for a while, and then in a way that would end a wait."""
     log = watch.cluster.logs / "triggerer-1.log"
-    for status, level in ((503, "[warning"), (403, "[error")):
-        parts = (level, FAILURE, f"HTTP status {status}")
-
-        def is_logged(parts: tuple[str, ...] = parts) -> bool:
-            lines = log.read_text(errors="replace").splitlines()
-            return any(all(part in line for part in parts) for line in lines)
-
+    for status, level in ((503, "warning"), (403, "error")):
+        line = re.compile(rf"\[{level}.*HTTP status {status}".encode())
         watch.cluster.cloud.fail(status=status, times=4)
-        watch.cluster.wait_for(f"the log reports HTTP {status}", 60, is_logged)
+        watch.cluster.wait_for(
+            f"the log reports HTTP {status}", 60, lambda line=line: line.search(log.read_bytes())
+        )
         watch.wait_for_polls(1)
         say(f"the watch keeps polling after HTTP {status}")
 
