@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import tabulate
 from harness.command import RunError, run, say
 from harness.database import Database
 from harness.network import listings
@@ -37,7 +38,6 @@ from harness.settings import (
 )
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
-from tabulate import tabulate
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -176,7 +176,9 @@ def tenants_in_xcom(dag_id: str, database: Database) -> str:
     if not xcoms:
         raise RunError("the run ended without the tenants in XCom: a task failed, as the lines above say")
     rows = [[tenant.get(column, "") for column in COLUMNS] for tenant in xcoms[0]]
-    return tabulate(rows, COLUMNS, "simple", disable_numparse=True)
+    # A column is as wide as its widest cell.
+    tabulate.MIN_PADDING = 0
+    return tabulate.tabulate(rows, COLUMNS, "simple", disable_numparse=True)
 
 
 def main() -> str:
