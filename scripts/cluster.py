@@ -66,7 +66,7 @@ class Waits:
             return False
         if self.cluster.broker is None:
             return True
-        with redis.from_url(self.cluster.broker) as queue:
+        with redis.Redis.from_url(self.cluster.broker) as queue:
             return not (queue.hlen("unacked") or queue.llen("default"))
 
 

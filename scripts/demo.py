@@ -178,7 +178,7 @@ def tenants_in_xcom(dag_id: str, database: Database) -> str:
     rows = [[tenant.get(column, "") for column in COLUMNS] for tenant in xcoms[0]]
     # A column is as wide as its widest cell.
     tabulate.MIN_PADDING = 0
-    return tabulate.tabulate(rows, COLUMNS, "simple", disable_numparse=True)
+    return str(tabulate.tabulate(rows, COLUMNS, "simple", disable_numparse=True))
 
 
 def main() -> str:

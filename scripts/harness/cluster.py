@@ -54,19 +54,19 @@ class Cluster(Processes):
         for name in workers:
             options = ("--skip-serve-logs", "--celery-hostname", name, "--pid", self.logs / f"{name}.pid")
             self.start(name, AIRFLOW, "celery", "worker", *options)
-        for count, name in enumerate(triggerers, 1):
+        # One after the other, so that the order of their jobs says which is which.
+        for name in triggerers:
             self.start_triggerer(name)
-            # One after the other, so that the order of their jobs says which is which.
-            self.wait_for(f"{name} works", 120, lambda count=count: len(self.triggerer_jobs()) == count)
         url = f"{self.environ['AIRFLOW__API__BASE_URL']}/api/v2/monitor/health"
         self.wait_for("the API server answers", 120, lambda: fetch(url))
-        for name in workers:
-            log = self.logs / f"{name}.log"
-            self.wait_for(f"{name} listens", 120, lambda log=log: b" ready." in log.read_bytes())
+        logs = [self.logs / f"{name}.log" for name in workers]
+        self.wait_for("workers listen", 120, lambda: all(b" ready." in log.read_bytes() for log in logs))
 
     def start_triggerer(self, name: str) -> None:
-        """Start a triggerer."""
+        """Start a triggerer, and wait until it works."""
+        before = len(self.triggerer_jobs())
         self.start(name, AIRFLOW, "triggerer", "--skip-serve-logs")
+        self.wait_for(f"{name} works", 120, lambda: len(self.triggerer_jobs()) > before)
 
     def start_dags(self) -> None:
         """Start the DAG processor: a DAG starts as soon as it is read."""

@@ -36,7 +36,16 @@ def start_postgres(processes: Processes, folder: Path) -> Database:
     if user:
         for path in (folder, password_file):
             shutil.chown(path, user)
-    initdb = [server.with_name("initdb"), "-D", data, "-U", POSTGRES_USER, "-E", "UTF8", "--locale=C.UTF-8"]
+    initdb: list[str | Path] = [
+        server.with_name("initdb"),
+        "-D",
+        data,
+        "-U",
+        POSTGRES_USER,
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+    ]
     initdb += ["-A", "scram-sha-256", "--no-sync"]
     processes.run("initdb", 60, *initdb, f"--pwfile={password_file}", user=user)
     port = free_port()
@@ -57,8 +66,19 @@ def start_redis(processes: Processes, folder: Path) -> str:
     server = program("redis-server", "redis-server")
     folder.mkdir()
     port = free_port()
-    flags = ["--bind", HOST, "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no"]
+    flags: list[str | Path] = [
+        "--bind",
+        HOST,
+        "--port",
+        str(port),
+        "--dir",
+        folder,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     processes.start("redis", server, *flags)
     url = f"redis://{HOST}:{port}/0"
-    processes.wait_for("Redis answers", 30, redis.from_url(url).ping, ignored=(redis.ConnectionError,))
+    processes.wait_for("Redis answers", 30, redis.Redis.from_url(url).ping, ignored=(redis.ConnectionError,))
     return url
