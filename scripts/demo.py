@@ -110,7 +110,7 @@ def airflow(environ: dict[str, str], *arguments: str) -> None:
                 if match := PROGRESS.search(line):
                     print(f"  {time.strftime('%H:%M:%S')}  {match['text'] or match['mark']}", flush=True)
         except BaseException:
-            # Ctrl-C above all, which does not reach a process group of its own; it goes on from here.
+            # Ctrl-C above all: it does not reach a process group of its own, and is passed on.
             os.killpg(process.pid, signal.SIGTERM)
             raise
     if process.returncode:

@@ -1,9 +1,9 @@
 """Kill waits by SIGKILL at random moments on a whole Airflow: none may succeed too early, or end wrongly.
 
 PostgreSQL, an API server, a scheduler with LocalExecutor, a DAG processor and a triggerer. Half of the waits
-poke; the others are deferrable, and are killed before they defer, or when they go on with the trigger's
+poke; the others are deferrable, and are killed before they defer, or when they resume after the trigger's
 event. What gets the SIGKILL is the process that runs the sensor, the worker process that supervises it (then
-the sensor's goes on, and nobody hears it), or both. Half of the backups end DONE, half FAILED.
+the sensor's keeps polling, unheard), or both. Half of the backups end DONE, half FAILED.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SPARES = 10
 DEADLINE_SECONDS = 420
-#: What goes on with an event lives for about 0.15 seconds.
+#: A task that resumes after the event lives for about 0.15 seconds.
 WATCH_SECONDS = 0.01
 SETTINGS = {
     # Nobody reports the end of a task whose worker process is killed: Airflow has to notice that no heartbeat
@@ -84,7 +84,7 @@ def check(kills: Kills, ends: dict[str, Row[Any]], wanted: int) -> None:
 def moment_of(wait: Wait) -> str:
     """Return when a wait was killed."""
     if wait.kind is Kind.AFTER:
-        return "going on with an event"
+        return "resuming after an event"
     if wait.moment is Moment.REQUEST:
         return "amid a request"
     return "between requests" if wait.requests else "before the first request"
@@ -130,7 +130,7 @@ def main() -> str:
     ):
         kills = Kills(cluster, waits)
         cluster.start_dags()
-        cluster.wait_for("all waits end", DEADLINE_SECONDS, kills.go_on, pause=WATCH_SECONDS)
+        cluster.wait_for("all waits end", DEADLINE_SECONDS, kills.step, pause=WATCH_SECONDS)
         ends = ends_of(cluster)
         check(kills, ends, options.kills)
     print(f"\n{table(kills, ends, time.monotonic() - began)}\n")

@@ -54,7 +54,7 @@ class Kills:
             if wait.moment is Moment.REQUEST and wait.requests >= wait.request:
                 self._strike(wait)
 
-    def go_on(self) -> bool:
+    def step(self) -> bool:
         """Do what is due, and return whether every wait has ended."""
         query = "SELECT task_id, map_index, state, try_number, pid FROM task_instance WHERE map_index >= 0"
         with self._lock:
@@ -107,7 +107,7 @@ class Kills:
         spare.wanted = True
 
     def _is_due(self, wait: Wait) -> bool:
-        # What runs once the backup set has ended is what goes on with the trigger's event.
+        # What runs once the backup set has ended has resumed after the trigger's event.
         if not wait.wanted or (wait.kind is Kind.AFTER and wait.turned is None):
             return False
         since = {Moment.START: wait.since, Moment.PAUSE: wait.polled_at}.get(wait.moment)
@@ -115,7 +115,7 @@ class Kills:
 
     def _is_turn(self, wait: Wait) -> bool:
         # Airflow may learn five seconds late that a process has ended. A trigger that fires after the
-        # deferral, but before that, makes Airflow take the going on for a killed task, and retry it.
+        # deferral, but before that, makes Airflow take the resumed task for a killed one, and retry it.
         age = time.monotonic() - wait.since
         settles = wait.state == "running" or (wait.state == "deferred" and age < _SETTLED_SECONDS)
         if wait.turned is not None or (wait.kind is not Kind.POKE and settles):

@@ -16,8 +16,8 @@ T = TypeVar("T")
 POLL_SECONDS = 2.0
 #: From the start of a process to a kill: most waits have not polled by then.
 _START_SECONDS = 1.0
-#: The same for what goes on with an event, and mostly takes longer than that.
-_GOING_ON_SECONDS = 0.1
+#: The same for a task that resumes after the event, and mostly takes longer than that.
+_RESUMED_SECONDS = 0.1
 
 
 class Kind(StrEnum):
@@ -123,7 +123,7 @@ def _draw(rng: random.Random, task_id: str, first: int, kind: Kind, number: int)
         # It polls no more.
         Kind.AFTER: (Moment.START,),
     }
-    start_seconds = _GOING_ON_SECONDS if kind is Kind.AFTER else _START_SECONDS
+    start_seconds = _RESUMED_SECONDS if kind is Kind.AFTER else _START_SECONDS
     ends = _deal(rng, ("DONE", "FAILED"), number)
     dealt = _deal(rng, moments[kind], number)
     targets = _deal(rng, (Target.TASK, Target.WORKER, Target.TASK, Target.BOTH, Target.TASK), number)
