@@ -36,18 +36,9 @@ def start_postgres(processes: Processes, folder: Path) -> Database:
     if user:
         for path in (folder, password_file):
             shutil.chown(path, user)
-    initdb: list[str | Path] = [
-        server.with_name("initdb"),
-        "-D",
-        data,
-        "-U",
-        POSTGRES_USER,
-        "-E",
-        "UTF8",
-        "--locale=C.UTF-8",
-    ]
-    initdb += ["-A", "scram-sha-256", "--no-sync"]
-    processes.run("initdb", 60, *initdb, f"--pwfile={password_file}", user=user)
+    flags = ["-D", str(data), "-U", POSTGRES_USER, "-E", "UTF8", "--locale=C.UTF-8"]
+    flags += ["-A", "scram-sha-256", f"--pwfile={password_file}", "--no-sync"]
+    processes.run("initdb", 60, server.with_name("initdb"), *flags, user=user)
     port = free_port()
     # The data is thrown away in the end: nothing is gained by waiting for the disk.
     options = {"listen_addresses": HOST, "port": port, "unix_socket_directories": "", "fsync": "off"}
@@ -66,18 +57,7 @@ def start_redis(processes: Processes, folder: Path) -> str:
     server = program("redis-server", "redis-server")
     folder.mkdir()
     port = free_port()
-    flags: list[str | Path] = [
-        "--bind",
-        HOST,
-        "--port",
-        str(port),
-        "--dir",
-        folder,
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-    ]
+    flags = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
     processes.start("redis", server, *flags)
     url = f"redis://{HOST}:{port}/0"
     processes.wait_for("Redis answers", 30, redis.Redis.from_url(url).ping, ignored=(redis.ConnectionError,))
