@@ -71,6 +71,7 @@ class GetBackupSetOperator(BaseOperator):
     def execute(self, context: Context) -> list[TenantBackupSet]:
         """Read the backup set, push its summary, and return its tenants."""
         from airflow_provider_oceanbase.cloud.backup_set import summary, tenants_of
+        from airflow_provider_oceanbase.exceptions import shown
 
         hook = self._hook()
         try:
@@ -93,7 +94,7 @@ class GetBackupSetOperator(BaseOperator):
             self.log.warning(
                 "The backup set is %r, not DONE: the list of tenants may be incomplete. Put a "
                 "BackupSetSensor before this task.",
-                backup_set["status"],
+                shown(backup_set["status"]),
             )
         self._summary = summary(backup_set)
         context["ti"].xcom_push(key="backup_set", value=dict(self._summary))

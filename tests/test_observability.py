@@ -126,3 +126,24 @@ def test_checkpoint_sensor_reports_the_set_that_it_accepted(cloud: CloudEmulator
     (dataset,) = lineage.inputs
     assert (dataset.namespace, dataset.name) == (cloud.url.replace("http", "oceanbase-cloud"), "ob-1/bak-1")
     assert set(dataset.facets or ()) == {"version"}
+
+
+@pytest.mark.parametrize(
+    ("size", "size_in_bytes"),
+    [
+        ("0.06", 60_000_000),
+        (2, 2 * 10**9),
+        (1e308, None),
+        (-1.0, None),
+        ("12 GB", None),
+        ("nan", None),
+        (True, 10**9),
+    ],
+)
+def test_only_a_size_is_a_size(size: Any, size_in_bytes: int | None) -> None:
+    from airflow_provider_oceanbase.compat.openlineage import backup_set_lineage
+
+    summary = {"checkpoint": None, "dataBackupSize": size}
+    (dataset,) = backup_set_lineage("https://api.example", "ob-1", "bak-1", summary).inputs
+    metrics = (dataset.inputFacets or {}).get("dataQualityMetrics")
+    assert (metrics and metrics.bytes) == size_in_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeGuard, cast
 
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import shown
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 #: The one value of ``validity`` that is known to be good.
 VALID = "VALID"
 _SUMMARY_VALUE_BYTES = 160
+#: Statuses and IDs are far shorter; logs, errors and XComs hold them whole.
+_MAX_WORD_CHARACTERS = 200
+#: The documented data have three levels.
+_MAX_DEPTH = 16
 _WITH_CHECK, _WITHOUT_CHECK = (f"checkBackupSetDownloadEnable={value}" for value in ("true", "false"))
 
 
@@ -122,19 +126,36 @@ def read_backup_set(data: object) -> BackupSet | None:
     return cast("BackupSet", data)
 
 
+def is_word(value: object) -> TypeGuard[str]:
+    """Return whether a value is text that can be a status or an ID: not empty, and not longer than any."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_WORD_CHARACTERS
+
+
 def _problem(data: object) -> str | None:
     if not isinstance(data, dict):
         return "data are no object"
-    if not isinstance(data.get("status"), str) or not data["status"]:
+    if not is_word(data.get("status")):
         return "data have no status"
-    if not isinstance(data.get("validity"), str | None):
+    if data.get("validity") is not None and not isinstance(data["validity"], str):
         return "validity is no text"
+    if len(data.get("validity") or "") > _MAX_WORD_CHARACTERS:
+        return "validity is too long"
+    if not _is_shallow(data):
+        return f"data are nested deeper than {_MAX_DEPTH} levels"
     tenants = data.get("tenantBackupSetList")
     if not isinstance(tenants, list | None):
         return "tenantBackupSetList is no list"
     if not all(isinstance(tenant, dict) for tenant in tenants or ()):
         return "tenantBackupSetList has an entry that is no object"
     return None
+
+
+def _is_shallow(value: object, levels: int = _MAX_DEPTH) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return True
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in value)
 
 
 def tenants_of(backup_set: BackupSet) -> list[TenantBackupSet]:

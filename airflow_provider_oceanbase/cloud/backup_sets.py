@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from airflow_provider_oceanbase.cloud.backup_set import read_backup_set
+from airflow_provider_oceanbase.cloud.backup_set import is_word, read_backup_set
 from airflow_provider_oceanbase.cloud.query import Answer, Request, path_segment
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
@@ -179,7 +179,7 @@ def read_backup_set_page(data: object) -> BackupSetPage:
 
 def _read_listed(item: object) -> BackupSet:
     backup_set = read_backup_set(item)
-    if backup_set is None or not isinstance(backup_set.get("backupSetId"), str):
+    if backup_set is None or not is_word(backup_set.get("backupSetId")):
         raise ValueError("dataList has an entry without backupSetId")
     return backup_set
 

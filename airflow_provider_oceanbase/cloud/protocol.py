@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from codecs import BOM_UTF8
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,6 +43,8 @@ MAX_CHALLENGE_BODY_BYTES = 64 * 1024
 MAX_RETRY_AFTER_SECONDS = 3600.0
 #: Headers that :func:`read_response` uses.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
+_MAX_INT_CHARACTERS = 18
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 def list_instances_request(*, page_size: int) -> Request[object]:
@@ -184,11 +187,36 @@ def _text(envelope: dict[str, Any] | None, key: str) -> str | None:
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a body, with only what databases and msgpack can carry; None if it is none.
+
+    What leaves a trigger is encoded by msgpack, outside any handler: a value that it refuses would end the
+    triggerer. XCom and asset state have the same limits.
+    """
     try:
-        value = _JSON.decode(body.removeprefix(BOM_UTF8).decode())
+        text = body.removeprefix(BOM_UTF8).decode()
+        value = _JSON.decode(text)
+        # NUL and half a surrogate pair can only come as escapes.
+        if "\\u" in text:
+            value = _well_formed(value)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _well_formed(value: Any) -> Any:
+    match value:
+        case str():
+            return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)
+        case dict():
+            return {_well_formed(name): _well_formed(item) for name, item in value.items()}
+        case list():
+            return [_well_formed(item) for item in value]
+    return value
+
+
+def _small_int(literal: str) -> int | str:
+    # msgpack has 64 bits: a longer number stays text.
+    return int(literal) if len(literal) <= _MAX_INT_CHARACTERS else literal
 
 
 def _finite(literal: str) -> float:
@@ -200,4 +228,4 @@ def _not_json(literal: str) -> float:
     raise ValueError(f"{literal} is not a number of JSON")
 
 
-_JSON = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite)
+_JSON = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite, parse_int=_small_int)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase.cloud.backup_set import is_word
 from airflow_provider_oceanbase.cloud.query import Request, checked_id, path_segment
 from airflow_provider_oceanbase.exceptions import (
     NATIVE_HINT,
@@ -72,7 +73,7 @@ def read_backup_task_id(data: object) -> str:
     """
     backup_task_id = data.get("backupTaskId") if isinstance(data, dict) else None
     # It is stored, and some databases refuse a NUL or half a surrogate pair.
-    if not isinstance(backup_task_id, str) or not backup_task_id.strip() or not backup_task_id.isprintable():
+    if not is_word(backup_task_id) or not backup_task_id.strip() or not backup_task_id.isprintable():
         raise ValueError("data have no backupTaskId")
     return backup_task_id
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BYTES_PER_GB = 10**9
+_MAX_GB = 10**9
 
 
 def backup_set_lineage(
@@ -32,9 +33,9 @@ def backup_set_lineage(
     input_facets: dict[str, InputDatasetFacet] = {}
     if summary and (checkpoint := summary["checkpoint"]):
         facets["version"] = version.DatasetVersionDatasetFacet(checkpoint)
-    if summary and (size := summary["dataBackupSize"]) is not None:
+    if summary and (size := _bytes(summary["dataBackupSize"])) is not None:
         input_facets["dataQualityMetrics"] = metrics.DataQualityMetricsInputDatasetFacet(
-            columnMetrics={}, bytes=round(size * _BYTES_PER_GB)
+            columnMetrics={}, bytes=size
         )
     dataset = InputDataset(
         namespace=f"oceanbase-cloud://{urlsplit(origin).netloc}",
@@ -43,3 +44,12 @@ def backup_set_lineage(
         inputFacets=input_facets,
     )
     return OperatorLineage(inputs=[dataset])
+
+
+def _bytes(size: object) -> int | None:
+    """Return a size in GB as bytes, None if it is no size; an API may write a number as text."""
+    try:
+        gigabytes = float(size) if isinstance(size, int | float | str) else -1.0
+    except ValueError:
+        return None
+    return round(gigabytes * _BYTES_PER_GB) if 0 <= gigabytes < _MAX_GB else None

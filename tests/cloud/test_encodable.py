@@ -1,0 +1,111 @@
+"""What an answer brings in can leave: msgpack, on the way out of a triggerer, and databases take it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+from strategies import json_values
+
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request, summary, tenants_of
+from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList
+from airflow_provider_oceanbase.cloud.protocol import read_response
+from airflow_provider_oceanbase.cloud.query import Request
+from airflow_provider_oceanbase.cloud.start_backup import start_backup_request
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseMalformedResponseError
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+
+msgpack = pytest.importorskip("msgspec.msgpack", reason="Airflow 2 encodes nothing by msgpack")
+
+BACKUP_SET = backup_set_request("ob-1", "bak-1")
+LISTING = BackupSetList("ob-1").page(1)
+START = start_backup_request("ob-1", backup_object_type="tenant")
+any_text = st.text(st.characters(exclude_categories=()))
+anything = json_values | any_text | st.integers()
+known = {
+    "backupSetId": anything,
+    "checkpoint": anything,
+    "dataBackupSize": anything,
+    "dataVersion": anything,
+    "tenantBackupSetList": st.lists(st.dictionaries(any_text, anything, max_size=3), max_size=3),
+    "validity": any_text,
+}
+backup_sets = st.fixed_dictionaries(
+    {"status": st.sampled_from(["DONE", "FAILED", "DOING"]) | any_text}, optional=known
+)
+
+
+def read(request: Request[Any], data: object) -> Any:
+    body = json.dumps({"success": True, "data": data, "requestId": "r"}).encode()
+    return read_response(request, "mine", 200, CaseInsensitiveDict(), body).data
+
+
+def leave(value: Any) -> None:
+    """Encode a value as Airflow does, and as a database takes it."""
+    assert len(msgpack.encode(value)) < 10**6
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    assert b"\\u0000" not in text
+
+
+@given(data=backup_sets)
+@example(data={"status": "DONE", "dataVersion": 2**64, "tenantBackupSetList": [{"x": -(2**63) - 1}]})
+@example(data={"status": "DONE", "validity": "\ud800"})
+@example(data={"status": "FAILED", "validity": "a\x00b"})
+def test_backup_set_can_leave(data: dict[str, Any]) -> None:
+    try:
+        backup_set = read(BACKUP_SET, data)
+    except OceanBaseMalformedResponseError as error:
+        leave(error.to_dict())
+        return
+    leave(dict(summary(backup_set)))
+    leave(tenants_of(backup_set))
+    verdict = BackupSetCondition("ob-1", "bak-1", require_valid=True).judge(backup_set, "r")
+    leave([verdict.status, verdict.warning, verdict.failure and verdict.failure.to_dict()])
+
+
+@given(data=st.fixed_dictionaries({"dataList": st.lists(backup_sets, max_size=3)}))
+def test_list_can_leave(data: dict[str, Any]) -> None:
+    try:
+        page = read(LISTING, data)
+    except OceanBaseMalformedResponseError as error:
+        leave(error.to_dict())
+        return
+    condition = CheckpointCondition("ob-1", "2026-01-01T00:00:00Z", fail_on_failed_backup=True)
+    verdict = condition.judge(page.backup_sets, "r")
+    leave([verdict.status, verdict.warning, verdict.failure and verdict.failure.to_dict()])
+    leave([one["backupSetId"] for one in page.backup_sets])
+
+
+@given(backup_task_id=anything)
+@example(backup_task_id="b" * 10**6)
+def test_id_of_a_start_can_leave(backup_task_id: object) -> None:
+    try:
+        leave(read(START, {"backupTaskId": backup_task_id}))
+    except OceanBaseCloudError as error:
+        assert error.may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"status": "D" * 10**6}, "data have no status"),
+        ({"status": "DONE", "validity": "V" * 10**5}, "validity is too long"),
+        ({"status": "DONE", "x": json.loads("[" * 500 + "]" * 500)}, "nested deeper than 16 levels"),
+    ],
+)
+def test_what_is_out_of_bounds_is_malformed(data: object, says: str) -> None:
+    with pytest.raises(OceanBaseMalformedResponseError, match=says):
+        read(BACKUP_SET, data)
+
+
+def test_long_numbers_and_halves_of_characters_are_kept_as_text() -> None:
+    backup_set = read(
+        BACKUP_SET, {"status": "DONE", "dataVersion": 2**64, "x": 2**31, "y": "\ud83d\ude00\ud800"}
+    )
+    assert backup_set["dataVersion"] == str(2**64)
+    assert backup_set["x"] == 2**31
+    assert backup_set["y"] == "\N{GRINNING FACE}\N{REPLACEMENT CHARACTER}"
