@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from requests.utils import get_environ_proxies, select_proxy
-
-from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+from airflow_provider_oceanbase.cloud.proxy import environment_proxy, is_proxy_url
+from airflow_provider_oceanbase.exceptions import OceanBaseInputError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ class ConnectionLike(Protocol):
     host: Any
     schema: Any
     port: Any
+    extra: Any
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Endpoint:
         :param extra: the connection's extra as a dict
         :raises OceanBaseInputError: a field is missing or unusable; the message names connection and field
         """
-        fields = _Fields(str(connection.conn_id), extra)
+        fields = _Fields(str(connection.conn_id), extra or {})
+        fields.check_extra(connection.extra)
         origin = fields.origin(connection.host, connection.schema, connection.port)
         return cls(
             conn_id=fields.conn_id,
@@ -99,6 +102,14 @@ class _Fields:
             f"Connection {self.conn_id!r}: {name} {problem}",
             hint="Nothing was sent. Edit the connection under Admin > Connections, or where it is defined.",
         )
+
+    def check_extra(self, text: str | None) -> None:
+        # Airflow takes text that is no JSON for an empty extra.
+        extra: object = None
+        with suppress(ValueError):
+            extra = json.loads(text or "{}") or {}
+        if not isinstance(extra, dict):
+            self.bad("extra", "is not a JSON object")
 
     def access_key_id(self, login: str | None) -> str:
         if not login:
@@ -141,38 +152,26 @@ class _Fields:
         if text.lower() == "false":
             return False
         if text.lower() not in ("", "true"):
-            if not Path(text).exists():
-                self.bad(
-                    "extra.verify",
-                    f"is {verify!r}, which is neither true nor false nor a file on this machine",
-                )
+            if not _exists(text):
+                what = f"is {shown(repr(verify))}, which is neither true nor false nor a file on this machine"
+                self.bad("extra.verify", what)
             return text
         for variable in _CA_VARIABLES:
             if path := os.environ.get(variable):
-                if not Path(path).exists():
-                    self.bad(
-                        "extra.verify", f"is not set, and {variable} of the environment is no file: {path!r}"
-                    )
+                if not _exists(path):
+                    what = f"is not set, and {variable} of the environment is no file: {shown(repr(path))}"
+                    self.bad("extra.verify", what)
                 return path
         return True
 
     def proxy(self, origin: str) -> str | None:
-        proxy = self.extra.get("proxy")
-        if proxy:
-            return self._proxy_url("extra.proxy", proxy)
-        from_environment = select_proxy(origin, get_environ_proxies(origin, no_proxy=None))
-        if not from_environment:
-            return None
-        if "://" not in from_environment:
-            from_environment = f"http://{from_environment}"
-        return self._proxy_url("extra.proxy is not set, and the environment's proxy", from_environment)
-
-    def _proxy_url(self, name: str, proxy: object) -> str:
+        name, proxy = "extra.proxy", self.extra.get("proxy")
+        if not proxy:
+            name, proxy = "extra.proxy is not set, and the environment's proxy", environment_proxy(origin)
         # The URL may hold a password: it is never shown.
-        parts = self._split(name, str(proxy))
-        if not isinstance(proxy, str) or parts.scheme not in ("http", "https") or not parts.hostname:
-            self.bad(name, "is not a URL such as http://proxy:3128")
-        return proxy
+        if proxy and not is_proxy_url(proxy):
+            self.bad(name, "is not a URL such as http://proxy:3128, with user and password percent-encoded")
+        return proxy or None
 
     def origin(self, host: str | None, schema: str | None, port: int | None) -> str:
         text = (host or DEFAULT_HOST).strip()
@@ -201,12 +200,23 @@ class _Fields:
         return wanted
 
     def _split(self, name: str, url: str) -> SplitResult:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
+        parts = None
+        # Not raised within: the error of urlsplit quotes what may be secret.
+        with suppress(ValueError):
+            split = urlsplit(url)
+            _ = split.port
+            parts = split
+        if parts is None:
             self.bad(name, "is not a valid URL or host name")
         return parts
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        # Too long for a path, or with a NUL.
+        return False
 
 
 def _is_header_text(text: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,10 @@ def test_origin(fields: dict[str, Any], origin: str) -> None:
         ({}, {"verify": "/no/such/bundle"}, "extra.verify is '/no/such/bundle'"),
         ({}, {"proxy": "proxy:3128"}, "extra.proxy is not a URL"),
         ({}, {"proxy": "socks5://proxy:3128"}, "extra.proxy is not a URL"),
-        ({}, {"proxy": "http://proxy:many"}, "extra.proxy is not a valid URL"),
+        ({}, {"proxy": "http://proxy:many"}, "extra.proxy is not a URL"),
+        ({}, {"verify": "x" * 5000}, "extra.verify is 'xxx"),
+        ({}, {"verify": "a\0b"}, "extra.verify is"),
+        ({"host": "http://[::1"}, {}, "host is not a valid URL"),
         ({}, {"proxy": 3128}, "extra.proxy is not a URL"),
     ],
 )
@@ -175,6 +179,26 @@ def test_proxy_of_environment(
         monkeypatch.setenv(name, value)
     assert endpoint().proxy == proxy
     assert endpoint({"proxy": "http://own:1"}).proxy == "http://own:1"
+
+
+@pytest.mark.parametrize("extra", ["text", '"text"', '["a"]', "17", "{"])
+def test_extra_that_is_no_object_is_refused(extra: str) -> None:
+    connection = Connection(conn_id="ob", login="k", password="s", extra=extra)
+    with pytest.raises(OceanBaseInputError, match="Connection 'ob': extra is not a JSON object"):
+        Endpoint.from_connection(connection, connection.extra_dejson)
+
+
+@pytest.mark.parametrize("character", "/#?\\ ")
+@pytest.mark.parametrize("variable", [None, "HTTPS_PROXY"])
+def test_password_of_a_proxy_stays_out_of_tracebacks(
+    character: str, variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = f"http://user:hush{character}hush@proxy:3128"
+    if variable:
+        monkeypatch.setenv(variable, proxy)
+    with pytest.raises(OceanBaseInputError, match="percent-encoded") as caught:
+        endpoint({} if variable else {"proxy": proxy})
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_repr_shows_no_secret() -> None:
