@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_oceanbase import __version__
 from airflow_provider_oceanbase.cloud.body import ACCEPTED_ENCODING
 from airflow_provider_oceanbase.cloud.digest import digest_parameters, offered_challenges
+from airflow_provider_oceanbase.cloud.failures import refused_by_proxy
 from airflow_provider_oceanbase.cloud.query import Answer, Request, T
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
@@ -113,8 +114,7 @@ def _refusal(
     if status == 404:
         return request.error(OceanBaseNotFoundError, "not found", **known)
     if status == 407:
-        hint = "Put the proxy's user and password into proxy of the connection."
-        return request.error(OceanBaseRefusedError, "the proxy wants a password", hint=hint, **known)
+        return refused_by_proxy(request, status, **known)
     known["retry_after"] = retry_after(headers.get("Retry-After"))
     if status == 429:
         return request.error(OceanBaseThrottledError, "too many requests", **known)
@@ -139,29 +139,6 @@ def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any])
     if parameters.get("stale", "").lower() == "true":
         return request.error(OceanBaseUnavailableError, "the server calls a fresh nonce stale", **known)
     return request.error(OceanBaseAuthenticationError, "the AccessKey was not accepted", **known)
-
-
-def unreachable(
-    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception, *, sent: bool = True
-) -> OceanBaseCloudError:
-    """Return the error for a request without a complete response.
-
-    :param sent: whether the server may have received the request
-    """
-    root: BaseException = error
-    while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
-        root = deeper
-    if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
-        what = f"no complete response from {endpoint.origin} in time (timeout {endpoint.timeout:g} s)"
-    else:
-        what = f"no complete response from {endpoint.origin} ({type(root).__name__}: {shown(str(root))})"
-    return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
-
-
-def too_large(request: Request[Any], request_id: str) -> OceanBaseCloudError:
-    """Return the error for a response of over ``MAX_BODY_BYTES``."""
-    what = f"the response is larger than {MAX_BODY_BYTES // 2**20} MiB"
-    return request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, request_id=request_id)
 
 
 def retry_after(header: str | None) -> float | None:

@@ -72,9 +72,11 @@ def read_backup_task_id(data: object) -> str:
     :raises ValueError: there is none
     """
     backup_task_id = data.get("backupTaskId") if isinstance(data, dict) else None
-    # It is stored, and some databases refuse a NUL or half a surrogate pair.
-    if not is_word(backup_task_id) or not backup_task_id.strip() or not backup_task_id.isprintable():
+    # A replacement character is what was left of another.
+    if not is_word(backup_task_id) or not backup_task_id.isprintable() or "\ufffd" in backup_task_id:
         raise ValueError("data have no backupTaskId")
+    if not backup_task_id.strip():
+        raise ValueError("data have a blank backupTaskId")
     return backup_task_id
 
 

@@ -11,7 +11,7 @@ import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from yarl import URL
 
-from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.query import Request, new_request_id, run_exchange_async
 from airflow_provider_oceanbase.transport.lanes import Lane, joined_header, read_body
 
@@ -64,7 +64,7 @@ class AiohttpClient:
             finally:
                 self._lanes.put_nowait(lane)
         except (aiohttp.ClientError, OSError) as error:
-            raise protocol.unreachable(request, request_id, self.endpoint, error) from None
+            raise failures.unreachable(request, request_id, self.endpoint, error) from None
         return protocol.read_response(request, request_id, status, headers, body)
 
     async def _send_once(
@@ -82,7 +82,7 @@ class AiohttpClient:
             elif (complete := await read_body(response, protocol.MAX_BODY_BYTES)) is not None:
                 body = complete
             else:
-                raise protocol.too_large(request, request_id)
+                raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
             headers = {
                 name: value for name in protocol.HEADERS_READ if (value := joined_header(response, name))
             }

@@ -12,7 +12,7 @@ import tenacity
 import urllib3
 from requests.auth import HTTPDigestAuth
 
-from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.digest import digest_challenge
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
@@ -79,7 +79,7 @@ class RequestsClient:
             # A file shows whether any of it was read to be sent. A body goes out last, is rewound for the
             # answer to a challenge, and a request without it is none.
             sent = body_sent is None or body_sent.tell() > 0
-            raise protocol.unreachable(request, request_id, self.endpoint, error, sent=sent) from None
+            raise failures.unreachable(request, request_id, self.endpoint, error, sent=sent) from None
         return protocol.read_response(request, request_id, response.status_code, response.headers, body)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
@@ -119,7 +119,7 @@ def _read(response: requests.Response, request: Request[Any], request_id: str, d
     body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
         if not body.fits(chunk):
-            raise protocol.too_large(request, request_id)
+            raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
         if time.monotonic() > deadline:
             raise TimeoutError
     return body.complete()

@@ -8,7 +8,7 @@ import pytest
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_oceanbase import __version__
-from airflow_provider_oceanbase.cloud import protocol
+from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.digest import digest_challenge
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
@@ -202,8 +202,8 @@ def test_unreachable_names_the_root_cause() -> None:
         except OSError as cause:
             raise RuntimeError("wrapped") from cause
     except RuntimeError as error:
-        mapped = protocol.unreachable(REQUEST, "mine", ENDPOINT, error)
+        mapped = failures.unreachable(REQUEST, "mine", ENDPOINT, error)
     assert isinstance(mapped, OceanBaseUnavailableError)
     assert "no complete response from https://api.example (ConnectionRefusedError: [Errno 111]" in str(mapped)
     assert mapped.request_id == "mine"
-    assert "in time (timeout 30 s)" in str(protocol.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))
+    assert "in time (timeout 30 s)" in str(failures.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))

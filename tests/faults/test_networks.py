@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from modes import MODES, fire, trigger, wait
 
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
+    OceanBaseCloudError,
     OceanBaseRefusedError,
     OceanBaseUnavailableError,
 )
@@ -119,11 +121,34 @@ def test_proxy_requires_a_password(mode: str, monkeypatch: pytest.MonkeyPatch) -
     assert proxy.requests[0][1].startswith("GET http://api.example/api/v2/instances/ob-1/")
 
 
-def test_proxy_refuses_a_tunnel(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
-    with serve(answer(b"", 407)) as proxy:
-        proxied(monkeypatch, proxy, "https://api.example")
-        assert_unreachable("407", logged)
+@pytest.mark.parametrize(
+    ("status", "error", "says"),
+    [
+        (407, OceanBaseRefusedError, "the proxy wants a password"),
+        (403, OceanBaseRefusedError, "the proxy refuses to connect to the API host"),
+        (502, OceanBaseUnavailableError, "the proxy cannot reach the API host"),
+    ],
+)
+def test_proxy_opens_no_tunnel(
+    status: int,
+    error: type[OceanBaseCloudError],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+) -> None:
+    with serve(answer(b"", status)) as proxy:
+        secret = proxy.origin.replace("//", "//user:hush%2Fhush@")
+        set_connection(monkeypatch, host="https://api.example", extra={"proxy": secret, "timeout": 2})
+        for mode in MODES:
+            with pytest.raises(error, match=f"{says}.*HTTP status {status}") as caught:
+                wait(mode)
+            assert "hush" not in "".join(traceback.format_exception(caught.value))
+        event = asyncio.run(fire(trigger(timeout=0.2)))
+    assert "hush" not in f"{event}{logged()}"
+    assert ("error" in event) == (error is OceanBaseRefusedError)
     assert {head.partition(" HTTP")[0] for _, head in proxy.requests} == {"CONNECT api.example:443"}
+    # A refusal is not tried again: a wrong password might lock an account.
+    assert error is OceanBaseUnavailableError or len(proxy.requests) == len(MODES) + 1
 
 
 def test_proxy_dies(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:

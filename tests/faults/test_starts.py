@@ -74,7 +74,7 @@ UNKNOWN: dict[str, tuple[Behaviour, str]] = {
     "success missing": (answer({"data": {"backupTaskId": "bak-new"}}), "no field success"),
     "no data": (answer({"success": True, "data": None}), "data have no backupTaskId"),
     "an ID that is no text": (answer({"success": True, "data": {"backupTaskId": 7}}), "no backupTaskId"),
-    "a blank ID": (answer({"success": True, "data": {"backupTaskId": " "}}), "no backupTaskId"),
+    "a blank ID": (answer({"success": True, "data": {"backupTaskId": " "}}), "a blank backupTaskId"),
     "NUL": (answer({"success": True, "data": {"backupTaskId": "bak\0"}}), "no backupTaskId"),
     "huge": (bomb(2000), "larger than"),
 }
@@ -235,11 +235,11 @@ def test_kept_connection_that_was_closed_is_replaced(
     assert posts(server) == 1
 
 
-def assert_never_sent(hook: OceanBaseHook) -> None:
+def assert_never_sent(hook: OceanBaseHook, says: str = "no complete response from") -> None:
     attempts: list[Any] = []
     send = hook._client._send
     hook._client._send = lambda request: (attempts.append(request), send(request))[1]  # type: ignore[method-assign]
-    with pytest.raises(OceanBaseUnavailableError, match="no complete response from") as caught:
+    with pytest.raises(OceanBaseUnavailableError, match=says) as caught:
         start(hook)
     assert not caught.value.may_have_acted
     assert len(attempts) == RETRY_ATTEMPTS
@@ -278,17 +278,27 @@ def test_certificate(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("behaviour", [answer(b"", 407), answer(b"", 502), reset(), hang])
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [(answer(b"", 502), "the proxy cannot reach"), (reset(), "no complete response"), (hang, "in time")],
+)
 def test_tunnel(
-    behaviour: Behaviour,
-    hook: OceanBaseHook,
-    monkeypatch: pytest.MonkeyPatch,
+    behaviour: Behaviour, says: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(behaviour) as proxy:
         set_connection(monkeypatch, host="https://api.example", extra={"proxy": proxy.origin, "timeout": 0.3})
-        assert_never_sent(hook)
+        assert_never_sent(hook, says)
     assert len(proxy.requests) == RETRY_ATTEMPTS
     assert posts(proxy) == 0
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_refused_tunnel(status: int, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(answer(b"", status)) as proxy:
+        set_connection(monkeypatch, host="https://api.example", extra={"proxy": proxy.origin})
+        with pytest.raises(OceanBaseRefusedError, match="the proxy"):
+            start(hook)
+    assert len(proxy.requests) == 1
 
 
 def test_handshake_that_is_reset(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""Requests without a complete response of the API: their errors.
+
+The messages are made of what is known to hold no secret. The texts of HTTP libraries quote URLs, and with
+them the password of a proxy.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseMalformedResponseError,
+    OceanBaseRefusedError,
+    OceanBaseUnavailableError,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+    from airflow_provider_oceanbase.cloud.query import Request
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
+
+
+def unreachable(
+    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception, *, sent: bool = True
+) -> OceanBaseCloudError:
+    """Return the error for a request without a complete response.
+
+    :param sent: whether the server may have received the request
+    """
+    root: BaseException = error
+    while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
+        root = deeper
+    if status := _status_of_tunnel(root):
+        return refused_by_proxy(request, status, status_code=status, request_id=request_id)
+    if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
+        reason = f" in time (timeout {endpoint.timeout:g} s)"
+    else:
+        reason = f" ({_described(root)})"
+    what = f"no complete response from {endpoint.origin}{reason}"
+    return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
+
+
+def refused_by_proxy(request: Request[Any], status: int, **known: Any) -> OceanBaseCloudError:
+    """Return the error for a proxy that serves no request itself, or opens no tunnel to the API host."""
+    if status == 407:
+        hint = "Put the proxy's user and password into proxy of the connection."
+        return request.error(OceanBaseRefusedError, "the proxy wants a password", hint=hint, **known)
+    if status >= 500:
+        return request.error(OceanBaseUnavailableError, "the proxy cannot reach the API host", **known)
+    hint = "Check proxy and host of the connection, and what the proxy allows."
+    return request.error(
+        OceanBaseRefusedError, "the proxy refuses to connect to the API host", hint=hint, **known
+    )
+
+
+def too_large(request: Request[Any], request_id: str, limit: int) -> OceanBaseCloudError:
+    """Return the error for a response of over ``limit`` bytes."""
+    what = f"the response is larger than {limit // 2**20} MiB"
+    return request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, request_id=request_id)
+
+
+def _status_of_tunnel(error: BaseException) -> int | None:
+    """Return the HTTP status of a proxy's answer to CONNECT, None for any other error."""
+    # aiohttp has it as an attribute, the standard library in its text.
+    if type(error).__name__ == "ClientHttpProxyError":
+        return int(getattr(error, "status", 0)) or None
+    match = _REFUSED_TUNNEL.match(str(error)) if isinstance(error, OSError) else None
+    return int(match[1]) if match else None
+
+
+def _described(error: BaseException) -> str:
+    """Return the class of an error, and what the operating system or OpenSSL says of it."""
+    name = type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        details = (error.reason, getattr(error, "verify_message", None))
+        return ": ".join((name, *(shown(detail) for detail in details if detail)))
+    if isinstance(error, gzip.BadGzipFile):
+        # The text is Body's own.
+        return f"{name}: {error}"
+    if not isinstance(error, OSError) or not error.errno:
+        return name
+    says = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
+    return f"{name}: [Errno {error.errno}] {says}"
