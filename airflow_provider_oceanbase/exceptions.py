@@ -7,6 +7,7 @@ it is not known whether there is one.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -100,12 +101,18 @@ class OceanBaseCloudError(Exception):
 
 
 def unexpected(activity: str, error: Exception, *, hint: str) -> OceanBaseCloudError:
-    """Return the error for a missing connection or a bug, in the triggerer.
+    """Return the error for a bug, in the triggerer.
 
     :param activity: what it stopped, such as ``wait``
     """
-    reason = f"{type(error).__name__}: {shown(str(error))}"
-    return OceanBaseCloudError(f"the {activity} stopped unexpectedly in the triggerer ({reason})", hint=hint)
+    # Not the error's own text, which may hold a secret.
+    what = f"the {activity} stopped unexpectedly in the triggerer ({type(error).__name__})"
+    return OceanBaseCloudError(what, hint=hint)
+
+
+def frames(error: Exception) -> str:
+    """Return where an error was raised, for a log: the lines of code, without the texts of errors."""
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()
 
 
 def _in_brackets(details: Mapping[str, object]) -> str:

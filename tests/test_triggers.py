@@ -39,9 +39,9 @@ def test_constructor_validates_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"nonsense": 1}, "TypeError: "),
+        ({"nonsense": 1}, "the wait stopped unexpectedly in the triggerer (TypeError)"),
         ({"instance_id": ".."}, "instance_id is '..', which is no ID"),
-        ({"oceanbase_conn_id": "no_such_connection"}, "no_such_connection"),
+        ({"oceanbase_conn_id": "no_such_connection"}, "Connection 'no_such_connection' does not exist"),
     ],
 )
 def test_any_error_becomes_the_event(options: dict[str, Any], says: str) -> None:

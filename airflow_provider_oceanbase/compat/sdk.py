@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ResumableJobMixin as ResumableJobMixin
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
+    from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
     from airflow.sdk.observability.stats import Stats as Stats
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "AdvanceItem": ("airflow.triggers.shared_stream",),
     "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowNotFoundException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowSensorTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowTaskTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk",),

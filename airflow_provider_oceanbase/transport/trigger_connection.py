@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
-from airflow_provider_oceanbase.compat.sdk import read_connection
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, read_connection
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseInputError
 from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class TriggerConnection:
         """Send a query and return the answer; send it once more where the AccessKey may have been rotated.
 
         :param max_age: age in seconds up to which the answer to another wait will do
-        :raises OceanBaseCloudError: what failed
+        :raises OceanBaseInputError: the connection is missing, or a field of it is unusable
+        :raises OceanBaseCloudError: any other failure, by its subclass
         """
         poll: SharedPoll[T] | None = self._poll
         if poll is None:
@@ -62,7 +63,12 @@ class TriggerConnection:
         return await poll.fetch()
 
     async def _endpoint(self) -> Endpoint:
-        return Endpoint.from_connection(*await read_connection(self._conn_id))
+        try:
+            return Endpoint.from_connection(*await read_connection(self._conn_id))
+        except AirflowNotFoundException:
+            what = f"Connection {self._conn_id!r} does not exist"
+            hint = "Nothing was sent. Create it under Admin > Connections, or where connections are defined."
+            raise OceanBaseInputError(what, hint=hint) from None
 
     async def _join(self, endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
         poll = join(endpoint, query)

@@ -76,6 +76,7 @@ class WaitTrigger(BaseTrigger):
         from airflow_provider_oceanbase.exceptions import (
             BackupSetFailedError,
             OceanBaseCloudError,
+            frames,
             unexpected,
         )
 
@@ -87,7 +88,7 @@ class WaitTrigger(BaseTrigger):
             outcome = {"error": error.to_dict()}
         except Exception as error:
             # The task has to receive any error: a trigger that dies leaves no reason behind.
-            self.log.exception("The wait stopped unexpectedly.")
+            self.log.error("The wait stopped unexpectedly (%s):\n%s", type(error).__name__, frames(error))
             hint = "The triggerer's log has the details. A retry of the task begins the wait again."
             outcome = {"error": unexpected("wait", error, hint=hint).to_dict()}
         event = {"began": self.began, "condition": self.condition, **outcome}

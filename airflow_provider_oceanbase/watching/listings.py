@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, day_of
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, unexpected
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, frames, unexpected
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
 from airflow_provider_oceanbase.waiting.conditions import LOOKBACK
@@ -102,9 +102,9 @@ class BackupSetLister:
         except OceanBaseCloudError:
             raise
         except Exception as error:
-            # A missing connection, or a bug: the other triggers of this triggerer are not affected.
-            log.debug("The poll stopped unexpectedly.", exc_info=True)
-            hint = "Check that the connection exists; the triggerer's log has the details at level DEBUG."
+            # A bug: the other triggers of this triggerer are not affected.
+            log.debug("The poll stopped unexpectedly (%s):\n%s", type(error).__name__, frames(error))
+            hint = "The triggerer's log has the details at level DEBUG."
             raise unexpected("poll", error, hint=hint) from None
         self._since, self._wanted = datetime.fromisoformat(day), earliest
         return Listing(backup_sets, self._since, self._want)
