@@ -60,12 +60,8 @@ class OceanBaseHook(BaseHook):
         """
         connection = self.get_connection(self.oceanbase_conn_id)
         endpoint = Endpoint.from_connection(connection, connection.extra_dejson)
-        if endpoint.exposes_traffic:
-            self.log.warning(
-                "Connection %r uses http: answers from %s can be changed in transit. Use https.",
-                self.oceanbase_conn_id,
-                endpoint.origin,
-            )
+        if endpoint.warning:
+            self.log.warning("%s", endpoint.warning)
         return endpoint
 
     @cached_property

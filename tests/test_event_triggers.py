@@ -264,3 +264,25 @@ def test_events_arguments_and_logs_contain_no_secret(cloud: CloudEmulator, logge
     assert "bak-1" in text
     for secret in (cloud.connection["password"], "Authorization", *cloud.seen_digest_responses):
         assert secret not in text
+
+
+def test_unencrypted_watch_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_connection(monkeypatch, host="http://no-such-host.invalid")
+
+    async def watch() -> None:
+        async with BackupSetLister(
+            instance_id="ob-1", oceanbase_conn_id="oceanbase_default", poke_interval=0.01
+        ) as lister:
+            listing = asyncio.create_task(lister.next())
+            await until(lambda: lister.due > asyncio.get_running_loop().time() - 1 and bool(reports(caplog)))
+            await asyncio.sleep(0.05)
+            listing.cancel()
+            await asyncio.gather(listing, return_exceptions=True)
+
+    asyncio.run(watch())
+    warnings = [
+        line for line in caplog.messages if "uses http: answers from http://no-such-host.invalid" in line
+    ]
+    assert len(warnings) == 1

@@ -84,10 +84,15 @@ class Endpoint:
         )
 
     @property
-    def exposes_traffic(self) -> bool:
-        """Whether requests cross a network unencrypted."""
+    def warning(self) -> str | None:
+        """What to warn of: requests that cross a network unencrypted; None if there is nothing."""
         parts = urlsplit(self.origin)
-        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
+            return None
+        return (
+            f"Connection {self.conn_id!r} uses http: answers from {self.origin} can be changed in transit. "
+            "Use https."
+        )
 
 
 class _Fields:

@@ -10,6 +10,8 @@ from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBase
 from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
+    import logging
+
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
 
 
@@ -19,13 +21,15 @@ class TriggerConnection:
     Use it with ``async with``.
 
     :param conn_id: ID of a connection of type ``oceanbase``
+    :param log: where to warn of an unencrypted connection; None: a task has warned already
     """
 
     # A wait keeps one for hours.
-    __slots__ = ("_conn_id", "_poll", "_query")
+    __slots__ = ("_conn_id", "_log", "_poll", "_query")
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, log: logging.Logger | None = None) -> None:
         self._conn_id = conn_id
+        self._log = log
         self._poll: SharedPoll[Any] | None = None
         self._query: Query[Any] | None = None
 
@@ -64,11 +68,14 @@ class TriggerConnection:
 
     async def _endpoint(self) -> Endpoint:
         try:
-            return Endpoint.from_connection(*await read_connection(self._conn_id))
+            endpoint = Endpoint.from_connection(*await read_connection(self._conn_id))
         except AirflowNotFoundException:
             what = f"Connection {self._conn_id!r} does not exist"
             hint = "Nothing was sent. Create it under Admin > Connections, or where connections are defined."
             raise OceanBaseInputError(what, hint=hint) from None
+        if self._log and self._poll is None and endpoint.warning:
+            self._log.warning("%s", endpoint.warning)
+        return endpoint
 
     async def _join(self, endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
         poll = join(endpoint, query)

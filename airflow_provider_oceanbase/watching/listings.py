@@ -59,7 +59,7 @@ class BackupSetLister:
 
     def __init__(self, *, instance_id: str, oceanbase_conn_id: str, poke_interval: float) -> None:
         self._instance_id = instance_id
-        self._connection = TriggerConnection(oceanbase_conn_id)
+        self._connection = TriggerConnection(oceanbase_conn_id, log)
         self._schedule = PollSchedule(_usable(poke_interval), timeout=math.inf)
         self._outage = Outage(log)
         self._query: BackupSetList | None = None

@@ -217,5 +217,7 @@ def test_repr_shows_no_secret() -> None:
         ("https://api.example", False),
     ],
 )
-def test_exposes_traffic(host: str, exposes: bool) -> None:
-    assert endpoint(host=host).exposes_traffic is exposes
+def test_unencrypted_traffic_is_warned_of(host: str, exposes: bool) -> None:
+    warning = endpoint(host=host).warning
+    assert (warning is not None) is exposes
+    assert not exposes or f"Connection 'ob' uses http: answers from {host}" in str(warning)
