@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: A response is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+#: A line of a response's head, status line or header, may have this many bytes.
+MAX_HEADER_BYTES = 64 * 1024
 #: A body may trickle in for this many timeouts.
 BODY_TIMEOUTS = 10
 #: The longest body of a 401 that is read to keep its connection; with a longer one the connection is closed.

@@ -113,6 +113,9 @@ class AiohttpClient:
             ),
             headers=protocol.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # As long as the standard library reads them in a task.
+            max_line_size=protocol.MAX_HEADER_BYTES,
+            max_field_size=protocol.MAX_HEADER_BYTES,
             # Body unpacks, within bounds.
             auto_decompress=False,
             # netrc and proxy of the environment: Endpoint has decided what counts.

@@ -17,6 +17,7 @@ from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.digest import digest_challenge
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.requests_adapter import Adapter
 
 if TYPE_CHECKING:
     import logging
@@ -105,6 +106,8 @@ def _retry_pause(state: tenacity.RetryCallState) -> float:
 
 def _session(endpoint: Endpoint) -> requests.Session:
     session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, Adapter())
     # netrc, proxy and CA bundle of the environment: Endpoint has decided what counts.
     session.trust_env = False
     session.auth = _Digest(endpoint.access_key_id, endpoint.access_key_secret)
