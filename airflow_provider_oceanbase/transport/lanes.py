@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.digest import DigestAuth
+from airflow_provider_oceanbase.transport.cookies import cookie_header
 
 if TYPE_CHECKING:
     import aiohttp
@@ -37,6 +38,9 @@ class Lane:
                 # A complete body has given its connection back already; any other closes it.
                 response.close()
             self._sign(request)
+            cookies = cookie_header(str(request.url), response.headers.getall("Set-Cookie", ()))
+            if cookies is not None:
+                request.headers["Cookie"] = cookies
             response = await handler(request)
         if response.status != 401 and (info := response.headers.get("Authentication-Info")):
             self._digest.next_nonce(info)

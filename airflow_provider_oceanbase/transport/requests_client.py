@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -20,6 +21,7 @@ from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.cookies import cookie_header
 
 if TYPE_CHECKING:
     import logging
@@ -114,6 +116,8 @@ def _session(endpoint: Endpoint) -> requests.Session:
     # netrc, proxy and CA bundle of the environment: Endpoint has decided what counts.
     session.trust_env = False
     session.auth = _Digest(endpoint)
+    # Nothing is kept: the cookies of a challenge go out with the answer to it.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     session.headers.update(protocol.request_headers(endpoint, f"requests/{requests.__version__}"))
     if endpoint.proxy:
         session.proxies = {"http": endpoint.proxy, "https": endpoint.proxy}
@@ -187,6 +191,10 @@ class _Digest(AuthBase):
         if hasattr(request.body, "seek"):
             rewind_body(request)
         self._sign(request)
+        cookies = cookie_header(str(request.url), response.raw.headers.getlist("Set-Cookie"))
+        if cookies is not None:
+            own = request.headers.get("Cookie")
+            request.headers["Cookie"] = f"{own}; {cookies}" if own else cookies
         repeated: requests.Response = response.connection.send(request, **options)
         repeated.history.append(response)
         return repeated

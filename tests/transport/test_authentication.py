@@ -7,6 +7,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import answer
 from digest_server import KEY, SECRET, Digest, guard, refuse
-from faults.server import Behaviour, Exchange, hang, serve
+from faults.server import DONE, Behaviour, Exchange, hang, serve
 from faults.server import answer as respond
 
 from airflow_provider_oceanbase.cloud import protocol
@@ -287,6 +288,38 @@ def test_where_md5_is_forbidden(algorithms: list[str], connect: Any, monkeypatch
             assert statuses(cloud) == [401, 200, 200]
 
 
+def sticky(seen: list[str | None]) -> Behaviour:
+    """Two servers, each with nonces of its own; a cookie leads to the one that set it, chance to either."""
+    turns = itertools.cycle((0, 1))
+
+    def behave(exchange: Exchange) -> bool:
+        _, head = exchange.server.requests[-1]
+        cookie = re.search(r"(?mi)^cookie: (.*)\r$", head)
+        seen.append(cookie and cookie[1])
+        node = int(cookie[1].removeprefix("NODE=")) if cookie else next(turns)
+        if Digest(nonce=str(node)).accepts(head):
+            return DONE(exchange)
+        challenge = f'Digest realm="r", nonce="{node}", qop="auth"'
+        cookies = (f"NODE={node}; Path=/", "gone=x; Max-Age=0", "other=1; Path=/elsewhere")
+        return refuse(challenge, Set_Cookie="\r\nSet-Cookie: ".join(cookies))(exchange)
+
+    return behave
+
+
+def test_cookies_of_a_challenge_come_with_the_answer_only(connect: Any) -> None:
+    seen: list[str | None] = []
+    with serve(sticky(seen)) as server, connect(endpoint(server.origin)) as fetch:
+        assert [fetch()["status"] for _ in range(3)] == ["DONE"] * 3
+    assert seen == [None, "NODE=0", None, "NODE=1", None, "NODE=0"]
+
+
+def test_cookie_that_no_header_may_hold_is_not_sent(connect: Any) -> None:
+    odd = refuse(PLAIN, Set_Cookie="a=\u00e9\r\nSet-Cookie: b=\udce9\r\nSet-Cookie: c\r\nSet-Cookie: ;;=")
+    with serve(odd, guard(Digest(), PLAIN)) as server, connect(endpoint(server.origin)) as fetch:
+        assert fetch()["status"] == "DONE"
+    assert "\u00e9" not in server.requests[1][1]
+
+
 def test_connection_of_a_challenge_is_used_again(connect: Any) -> None:
     connections = set()
     right = guard(Digest(), PLAIN)
@@ -396,6 +429,13 @@ def test_session_authenticates_at_its_endpoint_only() -> None:
         assert session.get(elsewhere.origin + "/b", timeout=5).status_code == 401
     assert [head.partition(" HTTP")[0] for _, head in elsewhere.requests] == ["GET /x", "GET /b"]
     assert not any("authorization" in head.lower() for _, head in elsewhere.requests)
+
+
+def test_session_keeps_own_cookies_beside_those_of_a_challenge() -> None:
+    replies = [refuse(PLAIN, Set_Cookie="b=2"), guard(Digest(), PLAIN)]
+    with serve(*replies) as server, session_of(endpoint(server.origin)) as session:
+        assert session.get(server.origin + "/a", cookies={"a": "1"}, timeout=5).status_code == 200
+    assert "Cookie: a=1; b=2" in server.requests[1][1].splitlines()
 
 
 def test_threads_share_a_session() -> None:
