@@ -71,7 +71,8 @@ class OceanBaseHook(BaseHook):
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
 
-        It neither retries nor limits anything: give each request a ``timeout`` and ``allow_redirects=False``.
+        It authenticates at the connection's host only, and keeps no cookies. It neither retries nor limits
+        anything: give each request a ``timeout`` and ``allow_redirects=False``.
 
         :return: the hook's own session; :meth:`close` closes it
         :raises OceanBaseInputError: a field of the connection is missing or unusable

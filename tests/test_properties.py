@@ -20,7 +20,6 @@ from airflow_provider_oceanbase.cloud.backup_set import (
     read_backup_set,
     summary,
 )
-from airflow_provider_oceanbase.cloud.digest import digest_challenge
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseCloudError,
@@ -136,12 +135,6 @@ def test_an_id_is_one_path_segment_or_rejected(instance_id: str, backup_task_id:
     assert segments[:4] == ["", "api", "v2", "instances"]
     assert segments[5:8] == ["backup", "data", "sets"]
     assert [unquote(segment) for segment in (segments[4], *segments[8:])] == [instance_id, backup_task_id]
-
-
-@given(st.text())
-def test_any_challenge_is_normalized_or_ignored(header: str) -> None:
-    challenge = digest_challenge(header)
-    assert challenge is None or digest_challenge(challenge) == challenge
 
 
 @given(st.none() | st.text() | st.floats().map(str) | st.integers().map(str))

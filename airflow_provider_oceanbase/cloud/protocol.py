@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase import __version__
 from airflow_provider_oceanbase.cloud.body import ACCEPTED_ENCODING
-from airflow_provider_oceanbase.cloud.digest import digest_parameters, offered_challenges
+from airflow_provider_oceanbase.cloud.digest import answerable_challenge, read_challenges
 from airflow_provider_oceanbase.cloud.failures import refused_by_proxy
 from airflow_provider_oceanbase.cloud.query import Answer, Request, T
 from airflow_provider_oceanbase.exceptions import (
@@ -32,6 +32,7 @@ from airflow_provider_oceanbase.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_oceanbase.cloud.digest import Challenge
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
 #: A response is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
@@ -129,18 +130,23 @@ def _refusal(
 
 
 def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
-    parameters = digest_parameters(challenges)
-    if parameters is None:
-        offered = ", ".join(scheme for scheme, _ in offered_challenges(challenges)) or "nothing"
+    challenge = answerable_challenge(challenges)
+    if challenge is None:
+        offered = ", ".join(map(_offer, read_challenges(challenges))) or "nothing"
         what = (
             f"the server offers no digest authentication that this client knows (offered: {shown(offered)})"
         )
         hint = "Check host and proxy of the connection: another server may answer in the API's place."
         return request.error(OceanBaseAuthenticationError, what, hint=hint, **known)
     # The nonce was fresh, so this says nothing about the key.
-    if parameters.get("stale", "").lower() == "true":
+    if challenge.parameters.get("stale", "").lower() == "true":
         return request.error(OceanBaseUnavailableError, "the server calls a fresh nonce stale", **known)
     return request.error(OceanBaseAuthenticationError, "the AccessKey was not accepted", **known)
+
+
+def _offer(challenge: Challenge) -> str:
+    algorithm = challenge.parameters.get("algorithm")
+    return f"{challenge.scheme} {algorithm}" if algorithm else challenge.scheme
 
 
 def retry_after(header: str | None) -> float | None:

@@ -12,8 +12,9 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from yarl import URL
 
 from airflow_provider_oceanbase.cloud import failures, protocol
+from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.query import Request, new_request_id, run_exchange_async
-from airflow_provider_oceanbase.transport.lanes import Lane, joined_header, read_body
+from airflow_provider_oceanbase.transport.lanes import Lane, joined_header
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -77,16 +78,15 @@ class AiohttpClient:
             allow_redirects=False,
             proxy=self.endpoint.proxy,
         ) as response:
-            if response.status == 401:
-                body = lane.refusal
-            elif (complete := await read_body(response, protocol.MAX_BODY_BYTES)) is not None:
-                body = complete
-            else:
-                raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
             headers = {
                 name: value for name in protocol.HEADERS_READ if (value := joined_header(response, name))
             }
-            return response.status, headers, body
+            body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
+            async for chunk in response.content.iter_any():
+                if not body.fits(chunk):
+                    response.close()
+                    raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
+            return response.status, headers, body.complete()
 
     async def _free_lane(self) -> Lane:
         if not self._lanes.empty():

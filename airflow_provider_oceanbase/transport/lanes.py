@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
-
-import aiohttp
-from yarl import URL
+from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase.cloud import protocol
-from airflow_provider_oceanbase.cloud.body import Body
-from airflow_provider_oceanbase.cloud.digest import digest_challenge
+from airflow_provider_oceanbase.cloud.digest import DigestAuth
+from airflow_provider_oceanbase.transport.cookies import cookie_header
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
 
@@ -24,51 +22,43 @@ class Lane:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._digest = _Digest(endpoint.access_key_id, endpoint.access_key_secret)
-        #: The body of the last 401, read to free the connection for the answer to the challenge.
-        self.refusal = b""
+        self._digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send a request, and answer the challenge to it: a middleware of aiohttp."""
-        responses: list[aiohttp.ClientResponse] = []
-
-        async def send(request: aiohttp.ClientRequest) -> aiohttp.ClientResponse:
+        """Send a request, and repeat it once if it is challenged: a middleware of aiohttp."""
+        # Not around aiohttp: it repeats a request whose connection breaks, which is another use of the nonce.
+        self._sign(request)
+        response = await handler(request)
+        if response.status == 401 and self._digest.challenged(joined_header(response, "WWW-Authenticate")):
+            try:
+                await _discard_body(response)
+            finally:
+                # A complete body has given its connection back already; any other closes it.
+                response.close()
+            self._sign(request)
+            cookies = cookie_header(str(request.url), response.headers.getall("Set-Cookie", ()))
+            if cookies is not None:
+                request.headers["Cookie"] = cookies
             response = await handler(request)
-            responses.append(response)
-            if response.status != 401:
-                return response
-            complete = await read_body(response, protocol.MAX_CHALLENGE_BODY_BYTES)
-            self.refusal = complete or b""
-            challenge = digest_challenge(joined_header(response, "WWW-Authenticate")) or ""
-            # All that the middleware uses; of several challenges it would read only the first.
-            view = SimpleNamespace(status=401, url=response.url, headers={"www-authenticate": challenge})
-            return cast("aiohttp.ClientResponse", view)
+        if response.status != 401 and (info := response.headers.get("Authentication-Info")):
+            self._digest.next_nonce(info)
+        return response
 
-        await self._digest(request, send)
-        return responses[-1]
+    def _sign(self, request: aiohttp.ClientRequest) -> None:
+        header = self._digest.authorization(request.method, request.url.raw_path_qs)
+        if header is not None:
+            request.headers["Authorization"] = header
 
 
-class _Digest(aiohttp.DigestAuthMiddleware):
-    """aiohttp's digest authentication, for the path as it is sent: before 3.14 it signs the decoded one."""
-
-    async def _encode(self, method: str, url: URL, body: Any) -> str:
-        header = await super()._encode(method, url, body)
-        if f'uri="{url.raw_path_qs}"' in header:
-            return header
-        escaped = URL(str(url).replace("%", "%25"), encoded=True)
-        return await super()._encode(method, escaped, body)
-
-
-async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return a whole body; None, and the connection closed, if it is longer than the limit."""
-    body = Body(response.headers.get("Content-Encoding"), limit)
+async def _discard_body(response: aiohttp.ClientResponse) -> None:
+    """Read a body, so that its connection can be used again; a long one is not worth it."""
+    received = 0
     async for chunk in response.content.iter_any():
-        if not body.fits(chunk):
-            response.close()
-            return None
-    return body.complete()
+        received += len(chunk)
+        if received > protocol.MAX_CHALLENGE_BODY_BYTES:
+            return
 
 
 def joined_header(response: aiohttp.ClientResponse, name: str) -> str:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
 import tenacity
 import urllib3
-from requests.auth import HTTPDigestAuth
+from requests.auth import AuthBase
+from requests.sessions import SessionRedirectMixin
+from requests.utils import rewind_body
 
 from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.body import Body
-from airflow_provider_oceanbase.cloud.digest import digest_challenge
+from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.cookies import cookie_header
 from airflow_provider_oceanbase.transport.requests_adapter import Adapter
 
 if TYPE_CHECKING:
@@ -81,7 +86,10 @@ class RequestsClient:
             # answer to a challenge, and a request without it is none.
             sent = body_sent is None or body_sent.tell() > 0
             raise failures.unreachable(request, request_id, self.endpoint, error, sent=sent) from None
-        return protocol.read_response(request, request_id, response.status_code, response.headers, body)
+        headers = {
+            name: _received(value) for name in protocol.HEADERS_READ if (value := response.headers.get(name))
+        }
+        return protocol.read_response(request, request_id, response.status_code, headers, body)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
@@ -110,7 +118,9 @@ def _session(endpoint: Endpoint) -> requests.Session:
         session.mount(scheme, Adapter())
     # netrc, proxy and CA bundle of the environment: Endpoint has decided what counts.
     session.trust_env = False
-    session.auth = _Digest(endpoint.access_key_id, endpoint.access_key_secret)
+    session.auth = _Digest(endpoint)
+    # Nothing is kept: the cookies of a challenge go out with the answer to it.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     session.headers.update(protocol.request_headers(endpoint, f"requests/{requests.__version__}"))
     if endpoint.proxy:
         session.proxies = {"http": endpoint.proxy, "https": endpoint.proxy}
@@ -120,26 +130,95 @@ def _session(endpoint: Endpoint) -> requests.Session:
 
 def _read(response: requests.Response, request: Request[Any], request_id: str, deadline: float) -> bytes:
     body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-        if not body.fits(chunk):
-            raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
-        if time.monotonic() > deadline:
-            raise TimeoutError
+    if not _fill(body, response, deadline):
+        raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
     return body.complete()
 
 
-class _Digest(HTTPDigestAuth):
-    """requests' digest authentication, for every challenge that HTTP allows and this client can answer."""
+def _fill(body: Body, response: requests.Response, deadline: float) -> bool:
+    """Read a body; return whether it is within its limit.
 
-    def handle_401(self, r: requests.Response, **kwargs: Any) -> requests.Response:
-        challenge = digest_challenge(r.headers.get("WWW-Authenticate") or "")
-        if r.status_code != 401 or challenge is None:
-            return r
-        offered = r.headers["WWW-Authenticate"]
-        r.headers["WWW-Authenticate"] = challenge
-        # The base class reads a body of any size; what remains of it now decides.
-        if len(r.raw.read(protocol.MAX_CHALLENGE_BODY_BYTES)) == protocol.MAX_CHALLENGE_BODY_BYTES:
-            r.close()
-        answered: requests.Response = super().handle_401(r, **kwargs)  # type: ignore[no-untyped-call]
-        r.headers["WWW-Authenticate"] = offered
-        return answered
+    :raises TimeoutError: not by the deadline
+    """
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        if not body.fits(chunk):
+            return False
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return True
+
+
+class _Digest(AuthBase):
+    """Authenticates the requests of a session to an endpoint, and to no other host.
+
+    :meth:`OceanBaseHook.get_conn` hands out the session: it may be used from threads, and follow a redirect.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._of_thread = _DigestOfThread(endpoint)
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        self._sign(r)
+        r.register_hook("response", self._answer)  # type: ignore[no-untyped-call]
+        return r
+
+    def _sign(self, request: requests.PreparedRequest) -> None:
+        """Add credentials, as far as there is a challenge for them."""
+        if self._is_for_endpoint(request):
+            header = self._of_thread.digest.authorization(str(request.method), request.path_url)
+            if header is not None:
+                request.headers["Authorization"] = _as_sent(header)
+
+    def _answer(self, response: requests.Response, **options: Any) -> requests.Response:
+        """Repeat a request that is challenged, once."""
+        digest = self._of_thread.digest
+        if not self._is_for_endpoint(response.request):
+            return response
+        if response.status_code == 401 and digest.challenged(
+            _received(response.headers.get("WWW-Authenticate") or "")
+        ):
+            response = self._repeated(response, options)
+        if response.status_code != 401 and (info := response.headers.get("Authentication-Info")):
+            digest.next_nonce(_received(info))
+        return response
+
+    def _repeated(self, response: requests.Response, options: dict[str, Any]) -> requests.Response:
+        deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self._endpoint.timeout
+        try:
+            _fill(Body(None, protocol.MAX_CHALLENGE_BODY_BYTES), response, deadline)
+        finally:
+            # A complete body has given its connection back already; any other closes it.
+            response.close()
+        request = response.request.copy()
+        if hasattr(request.body, "seek"):
+            rewind_body(request)
+        self._sign(request)
+        cookies = cookie_header(str(request.url), response.raw.headers.getlist("Set-Cookie"))
+        if cookies is not None:
+            own = request.headers.get("Cookie")
+            request.headers["Cookie"] = f"{own}; {cookies}" if own else cookies
+        repeated: requests.Response = response.connection.send(request, **options)
+        repeated.history.append(response)
+        return repeated
+
+    def _is_for_endpoint(self, request: requests.PreparedRequest) -> bool:
+        is_elsewhere = SessionRedirectMixin().should_strip_auth(  # type: ignore[no-untyped-call]
+            self._endpoint.origin, str(request.url)
+        )
+        return not is_elsewhere
+
+
+class _DigestOfThread(threading.local):
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
+
+
+def _received(header: str) -> str:
+    """Return a header as UTF-8, as aiohttp does; requests reads bytes as Latin-1."""
+    return header.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+
+def _as_sent(header: str) -> str:
+    """Return a header for requests, which sends Latin-1, so that UTF-8 goes out."""
+    return header.encode().decode("latin-1")

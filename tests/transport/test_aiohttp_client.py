@@ -15,7 +15,6 @@ from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.exceptions import (
-    OceanBaseAuthenticationError,
     OceanBaseMalformedResponseError,
     OceanBaseRefusedError,
     OceanBaseUnavailableError,
@@ -97,26 +96,6 @@ def test_thousand_at_once_need_few_challenges(cloud: CloudEmulator) -> None:
 def test_few_waits_use_few_lanes(cloud: CloudEmulator) -> None:
     run(send(endpoint(cloud.url), 10, at_once=2))
     assert statuses(cloud).count(401) <= 2
-
-
-@pytest.mark.parametrize("backup_task_id", ["bak-1", "bak 1", "a/b?c#d%2F", "é", "a:b&c=d"])
-def test_the_path_is_signed_as_it_is_sent(backup_task_id: str) -> None:
-    with CloudEmulator() as cloud:
-        cloud.add_backup_set("ob:1/é", backup_task_id, statuses=("DONE",))
-
-        async def one() -> Any:
-            async with aclosing(AiohttpClient(endpoint(cloud.url))) as shared:
-                return await shared.fetch(backup_set_request("ob:1/é", backup_task_id))
-
-        assert run(one()).data["backupSetId"] == backup_task_id
-        assert statuses(cloud) == [401, 200]
-
-
-def test_wrong_secret(cloud: CloudEmulator) -> None:
-    (error,) = run(send(endpoint(cloud.url, access_key_secret="wrong")))
-    assert isinstance(error, OceanBaseAuthenticationError)
-    assert error.error_message == "Unauthorized"
-    assert statuses(cloud) == [401, 401]
 
 
 def test_loops_do_not_share(cloud: CloudEmulator) -> None:
@@ -219,13 +198,6 @@ def test_queue_for_a_dead_host_times_out() -> None:
         errors = run(scenario(endpoint(origin, timeout=0.5)))
     assert {type(error) for error in errors} == {OceanBaseUnavailableError}
     assert {"in time (timeout 0.5 s)" in str(error) for error in errors} == {True}
-
-
-def test_basic_challenge_is_not_answered(cloud: CloudEmulator) -> None:
-    cloud._digest.challenges = lambda *, stale: ['Basic realm="x"']  # type: ignore[method-assign]
-    (error,) = run(send(endpoint(cloud.url)))
-    assert "offered: Basic" in str(error)
-    assert statuses(cloud) == [401]
 
 
 def test_long_body_of_a_challenge_is_not_read(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
