@@ -6,15 +6,15 @@ EXECUTOR ?= local
 # For make kills.
 SEED ?= 1
 BIN := $(VENV)/bin
-# Airflow is thousands of modules: where their bytecode is not kept, every process compiles them first, for seconds.
+# Airflow is thousands of modules. Without cached bytecode, every process compiles them first, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
-# The tests that share an Airflow stay with one worker; the others go one by one to whoever is free. Many of them
+# The tests that share an Airflow stay with one worker; the others go one by one to any free worker. Many tests
 # await something: three workers keep two cores busy.
 PYTEST := $(BIN)/pytest -n 3 --dist loadgroup
-# What Airflow 3.3.2 was released with: without constraints of its own, later packages might not fit it.
+# The day of Airflow 3.3.2's release: later packages might not work with it.
 CONSTRAINTS_DATE := 2026-09-18
-# The commands that pyenv puts into PATH find only the versions that are switched on. A version that is nowhere fails
-# its sessions of the matrix.
+# The commands that pyenv puts into PATH find only the versions that are switched on. A missing version fails its
+# sessions of the matrix.
 PYENV_PYTHONS := $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.1[123].*/bin)
 
 .PHONY: help

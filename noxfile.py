@@ -27,18 +27,18 @@ RELEASES = {
     "3.2.2": "2026-05-30",
     "3.3.2": "2026-09-18",
 }
-#: With this one, the lower bound of each thing that the provider depends on. (Its day is later than that
-#: Airflow's: the oldest aiohttp that will do is younger.)
+#: The session with this Airflow installs the lower bound of every dependency. (That of aiohttp was released
+#: after this Airflow.)
 LOWEST = next(iter(RELEASES))
 NEWEST = list(RELEASES)[-1]
 MATRIX = [*(("3.11", airflow) for airflow in RELEASES), ("3.12", NEWEST), ("3.13", NEWEST)]
 CONSTRAINTS = Path("tests/constraints")
-#: The one beside nox: no other has to be in PATH.
+#: The uv that is installed with nox, so that none has to be in PATH.
 UV = (sys.executable, "-m", "uv")
 RESULTS = Path(".nox/results")
 WHEELS = Path(".nox/wheel")
 STARTED = time.time()
-#: What the provider works with where it is there; of the day of Airflow's release.
+#: Optional parts that the provider works with, as of the day of Airflow's release.
 EXTRAS = ("apache-airflow-providers-openlineage",)
 TEST_TOOLS = (
     "cherrypy",
@@ -52,7 +52,7 @@ TEST_TOOLS = (
     "twine",
     "uv",
 )
-#: What an older Airflow, or OpenTelemetry as of its day, warns of where it is imported.
+#: Warnings that an older Airflow, or an OpenTelemetry of the same age, raises at import.
 THEIR_WARNINGS = (
     *("-W", "ignore:SelectableGroups:DeprecationWarning"),
     *("-W", "ignore:Timer and timing metrics:DeprecationWarning"),
@@ -111,8 +111,8 @@ def form(session: nox.Session, airflow: str) -> None:
     It wants other versions than Airflow's constraints pin, so it is installed together with Airflow.
     """
     (built,) = WHEELS.glob("*.whl")
-    beside = ("--exclude-newer", RELEASES[airflow], f"apache-airflow=={airflow}", "flask-appbuilder")
-    session.install(str(built), *beside)
+    packages = ("--exclude-newer", RELEASES[airflow], f"apache-airflow=={airflow}", "flask-appbuilder")
+    session.install(str(built), *packages)
     session.install("--exclude-newer", RELEASES[NEWEST], *TEST_TOOLS, f"apache-airflow=={airflow}")
     session.run("pytest", "-q", "-p", "no:cacheprovider", *THEIR_WARNINGS, "tests/test_provider_info.py")
 
@@ -143,12 +143,12 @@ def table(session: nox.Session) -> None:
 
 
 def result(airflow: str, python: object) -> Path:
-    """Where pytest writes how it went, and the table reads it."""
+    """Return the file in which pytest writes its results, for the table."""
     return RESULTS / f"{airflow} {python}.xml"
 
 
 def constraints_of(airflow: str, python: object) -> Path:
-    """Where the versions stand that an Airflow was released with, as its official constraints pin them."""
+    """Return the file of the versions that an Airflow was released with, which its constraints pin."""
     bounds = "lowest-" if airflow == LOWEST else ""
     return CONSTRAINTS / f"{bounds}airflow-{airflow}-python-{python}.txt"
 

@@ -52,9 +52,7 @@ def backup_set_asset(
             "backup_set_asset needs Airflow 3, which can watch assets. On Airflow 2 schedule the DAG by "
             "time, and let a BackupCheckpointSensor wait for the backup."
         )
-    interval = seconds("poke_interval", poke_interval)
-    if interval == 0:
-        raise ValueError("poke_interval is 0; it must be above zero")
+    interval = seconds("poke_interval", poke_interval, above_zero=True)
     statuses = sorted(checked_statuses("success_statuses", success_statuses))
     if not statuses:
         raise ValueError("success_statuses is empty: no backup set would ever count")

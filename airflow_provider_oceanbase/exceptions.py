@@ -86,7 +86,7 @@ class OceanBaseCloudError(Exception):
         return f"{text}. {self.hint}" if self.hint else f"{text}."
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), **asdict(self)), ()
+        return OceanBaseCloudError.from_dict, (self.to_dict(),)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as a dict fit for JSON, for :meth:`from_dict`."""
@@ -96,7 +96,9 @@ class OceanBaseCloudError(Exception):
     def from_dict(data: dict[str, Any]) -> OceanBaseCloudError:
         """Make the error, of the same class, from what :meth:`to_dict` returned."""
         fields = dict(data)
-        classes = {one.__name__: one for one in OceanBaseCloudError.__subclasses__()}
+        # A subclass elsewhere may be made from other arguments.
+        ours = (one for one in OceanBaseCloudError.__subclasses__() if one.__module__ == __name__)
+        classes = {one.__name__: one for one in ours}
         return classes.get(fields.pop("class"), OceanBaseCloudError)(**fields)
 
 

@@ -18,7 +18,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
     OceanBaseNotFoundError,
 )
-from airflow_provider_oceanbase.transport.requests_client import RequestsClient
+from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,8 +65,8 @@ class OceanBaseHook(BaseHook):
         return endpoint
 
     @cached_property
-    def _client(self) -> RequestsClient:
-        return RequestsClient(self.endpoint, self.log)
+    def _session(self) -> requests.Session:
+        return new_session(self.endpoint)
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
@@ -77,17 +77,17 @@ class OceanBaseHook(BaseHook):
         :return: the hook's own session; :meth:`close` closes it
         :raises OceanBaseInputError: a field of the connection is missing or unusable
         """
-        return self._client.session
+        return self._session
 
     def close(self) -> None:
         """Close the session and forget the connection; the next request reads it again."""
-        if client := self.__dict__.pop("_client", None):
-            client.session.close()
+        if session := self.__dict__.pop("_session", None):
+            session.close()
         self.__dict__.pop("endpoint", None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled hook holds no AccessKey: it reads the connection where it is used.
-        return {key: value for key, value in vars(self).items() if key not in ("_client", "endpoint")}
+        return {key: value for key, value in vars(self).items() if key not in ("_session", "endpoint")}
 
     def get_backup_set(
         self, instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
@@ -211,7 +211,8 @@ class OceanBaseHook(BaseHook):
         :param retry: whether transient failures are retried
         :raises OceanBaseCloudError: the last failure
         """
-        return self._client.fetch(query, retry=retry)
+        # By get_conn(), which a subclass may override.
+        return RequestsClient(self.get_conn(), self.endpoint, self.log).fetch(query, retry=retry)
 
     def test_connection(self) -> tuple[bool, str]:
         """Request one instance of the account.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,16 +17,25 @@ from airflow_provider_oceanbase.waiting.arguments import (
     final_statuses,
     seconds,
 )
-from airflow_provider_oceanbase.waiting.tasks import raise_timeout, summary_in
+from airflow_provider_oceanbase.waiting.metrics import record_wait
+from airflow_provider_oceanbase.waiting.tasks import (
+    defer_wait,
+    poll,
+    raise_timeout,
+    summary_in,
+    wait_in_worker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
+    from pydantic import JsonValue
 
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSetSummary, TenantBackupSet
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet, BackupSetSummary, TenantBackupSet
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
+    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
@@ -181,14 +191,16 @@ class StartBackupOperator(BackupStart):
         registration_timeout: float | timedelta = timedelta(minutes=10),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.instance_id = instance_id
-        self.backup_object_type = backup_object_type
-        self.tenant_id = tenant_id
-        self.database_tables = database_tables
-        self.backup_policy = backup_policy
-        self.need_pre_check = need_pre_check
-        self.oceanbase_conn_id = oceanbase_conn_id
+        super().__init__(
+            instance_id=instance_id,
+            backup_object_type=backup_object_type,
+            tenant_id=tenant_id,
+            database_tables=database_tables,
+            backup_policy=backup_policy,
+            need_pre_check=need_pre_check,
+            oceanbase_conn_id=oceanbase_conn_id,
+            **kwargs,
+        )
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poke_interval = seconds("poke_interval", poke_interval)
@@ -197,16 +209,57 @@ class StartBackupOperator(BackupStart):
         self.require_valid = require_valid
         self.registration_timeout = seconds("registration_timeout", registration_timeout)
 
-    def execute(self, context: Context) -> str:
-        """Start the backup, or continue with the one that was started; return the ID."""
-        try:
-            self.execute_resumable(context)
-        finally:
-            self._hook.close()
-        return self._backup_task_id
-
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
         raise_timeout(event, self.timeout, self.execution_timeout)
-        self._push(context, summary_in(event), began=event["began"])
+        self._push(context, summary_in(event), event["began"])
         return cast("str", event["condition"]["backup_task_id"])
+
+    def poll_until_complete(self, external_id: JsonValue, context: Context) -> None:
+        """Wait, with ``wait_for_completion``."""
+        from airflow_provider_oceanbase.cloud.backup_set import summary
+
+        super().poll_until_complete(external_id, context)
+        if self.wait_for_completion:
+            began = time.time()
+            self._push(context, summary(self._wait(began)), began)
+
+    def _condition(self, backup_task_id: str) -> BackupSetCondition:
+        from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
+
+        return BackupSetCondition(
+            instance_id=self.instance_id,
+            backup_task_id=backup_task_id,
+            success_statuses=self.success_statuses,
+            failure_statuses=self.failure_statuses,
+            require_valid=self.require_valid,
+            registered_by=time.time() + self.registration_timeout,
+        )
+
+    def _wait(self, began: float) -> BackupSet:
+        from airflow_provider_oceanbase.triggers import BackupSetTrigger
+        from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+        from airflow_provider_oceanbase.waiting.wait import Wait
+
+        condition = self._condition(self._backup_task_id)
+        # A request has just succeeded: failures from here on are waited out.
+        wait = Wait(condition, self.log, first=False, status="no status yet")
+        schedule = PollSchedule(poke_interval=self.poke_interval, timeout=self.timeout)
+        if not self.deferrable:
+            return wait_in_worker(self._hook, wait, schedule, began)
+        backup_set = poll(self._hook, wait)
+        if backup_set is None:
+            defer_wait(
+                self,
+                BackupSetTrigger,
+                condition,
+                schedule,
+                oceanbase_conn_id=self.oceanbase_conn_id,
+                began=began,
+                status=wait.status,
+            )
+        return backup_set
+
+    def _push(self, context: Context, summary: BackupSetSummary, began: float) -> None:
+        record_wait(began)
+        context["ti"].xcom_push(key="backup_set", value=dict(summary))

@@ -105,10 +105,10 @@ class BackupCheckpointSensor(WaitSensor):
 
     - Without ``tenants`` it must be a set of the whole instance: one whose ``backupObjectType`` is TENANT,
       DATABASE or TABLE is passed over. With ``tenants`` the set must contain each of them, DONE, VALID and
-      with a late enough checkpoint. A backup of the only tenant that is named is accepted.
+      with a recent enough checkpoint. A backup of the only tenant that is named is accepted.
     - A failed backup that ended after ``min_checkpoint`` is passed over, and logged once. With
       ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``).
-    - In all other cases, known or not, the task keeps waiting. For the first poll, outages and refusals see
+    - Otherwise the task keeps waiting. For the first poll, outages and refusals see
       :class:`BackupSetSensor`.
 
     :param instance_id: ID of the OceanBase cluster (templated)

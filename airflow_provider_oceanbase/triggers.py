@@ -39,7 +39,7 @@ class BackupSetTrigger(WaitTrigger):
 
 
 class BackupCheckpointTrigger(WaitTrigger):
-    """Waits until an instance has a backup that is late enough, or the wait times out.
+    """Waits until an instance has a backup that is recent enough, or the wait times out.
 
     :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it. Its condition is a
     :class:`~airflow_provider_oceanbase.waiting.conditions.CheckpointCondition`; for the rest see

@@ -127,7 +127,7 @@ def finish(waits: Waits) -> None:
     tries = [(row.state, row.try_number, row.n) for row in database.rows(query)]
     retries = database.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n
     if ends != {"success"} or tries != [("success", 1, number)] or retries:
-        raise RunError(f"DAG run {ends}, (state, try, waits) {tries}, {retries} former tries")
+        raise RunError(f"DAG run {ends}, (state, try, waits) {tries}, {retries} earlier tries")
     say(f"the DAG run has succeeded, and all {number} waits at their first try")
 
 

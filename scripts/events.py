@@ -3,7 +3,7 @@
 PostgreSQL, an API server, a scheduler with LocalExecutor, a DAG processor and a triggerer. Two DAGs are
 scheduled on the backup sets of an instance of an emulator of OceanBase Cloud, one on those that are VALID,
 the other on all. Backups complete while the triggerer runs, while it is down, just before it is killed by
-SIGKILL, and while the DAGs are paused. Both must run for each; twice only where the kill came before the note
+SIGKILL, and while the DAGs are paused. Both must run for each; twice only if the kill came before the record
 that they had been reported. The example DAG runs beside them, on a backup of another instance.
 """
 
@@ -27,9 +27,9 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 DAG_IDS = ("valid", "everything")
 EXAMPLE = "oceanbase_on_backup"
 EXAMPLE_INSTANCE_ID, EXAMPLE_BACKUP = "ob-demo", "bak-demo"
-#: Where the triggerer notes which backup sets it has reported.
-NOTE = "reported"
-#: From the answer that has a new backup set to the note of it takes three to seven.
+#: The key of the record of reported backup sets in the asset's state.
+RECORD = "reported"
+#: Seconds: the record of a new backup set is saved three to seven seconds after the response that lists it.
 KILL_WITHIN_SECONDS = 7.0
 SETTINGS = {
     **WATCH_SOON,
@@ -45,13 +45,13 @@ class Watch:
 
     :param cluster: Airflow
     :param expected: for each DAG the IDs of the backup sets that it has to run for
-    :param unnoted: those of them that the triggerer had not noted as reported when it was killed
+    :param unrecorded: those of them that the triggerer had not recorded as reported when it was killed
     :param starts: how often a triggerer was started
     """
 
     cluster: Cluster
     expected: dict[str, set[str]] = field(default_factory=lambda: {dag_id: set() for dag_id in DAG_IDS})
-    unnoted: set[str] = field(default_factory=set)
+    unrecorded: set[str] = field(default_factory=set)
     starts: int = 1
 
     def complete(self, backup_task_id: str, *, minutes_ago: int = 0, validity: str = "VALID") -> None:
@@ -75,11 +75,11 @@ class Watch:
         """Return how often a DAG has run for each backup set, by their IDs."""
         return Counter(name for ids in self.runs(dag_id) for name in ids)
 
-    def noted(self, instance_id: str = INSTANCE_ID) -> list[set[str]]:
-        """Return for each asset of an instance which backup sets are noted as reported."""
+    def recorded(self, instance_id: str = INSTANCE_ID) -> list[set[str]]:
+        """Return for each asset of an instance which backup sets are recorded as reported."""
         query = "SELECT value FROM asset_state_store JOIN asset ON asset.id = asset_id WHERE uri LIKE :uri"
         rows = self.cluster.database.rows(query, uri=f"%/{instance_id}/backup-sets%")
-        return [set(decoded(row.value)[NOTE]) for row in rows]
+        return [set(decoded(row.value)[RECORD]) for row in rows]
 
     def wait_for_runs(self, what: str) -> None:
         """Wait until the DAGs have run for all there is, and a kill can make none of it come twice."""
@@ -89,7 +89,7 @@ class Watch:
         )
         say(what)
         self.cluster.wait_for(
-            "it is noted", 60, lambda: all(wanted["valid"] <= noted for noted in self.noted())
+            "it is recorded", 60, lambda: all(wanted["valid"] <= recorded for recorded in self.recorded())
         )
 
     def wait_for_polls(self, count: int) -> None:
@@ -114,7 +114,9 @@ def begin(watch: Watch) -> None:
     watch.cluster.start_dags()
     old = [{"bak-old"}, {"bak-old"}, set()]
     watch.cluster.wait_for(
-        "the assets are watched", 180, lambda: [*watch.noted(), *watch.noted(EXAMPLE_INSTANCE_ID)] == old
+        "the assets are watched",
+        180,
+        lambda: [*watch.recorded(), *watch.recorded(EXAMPLE_INSTANCE_ID)] == old,
     )
     say("the assets are watched; bak-old was complete before")
     watch.complete("bak-1")
@@ -152,7 +154,7 @@ def lose_triggerer(watch: Watch) -> None:
 
 
 def kill_amid_events(watch: Watch, kills: int, rng: random.Random) -> None:
-    """Kill the triggerer soon after it has learnt of a new backup set, again and again."""
+    """Kill the triggerer soon after a poll has listed a new backup set, again and again."""
     for number in range(kills):
         name, delay = f"bak-kill-{number}", rng.uniform(0, KILL_WITHIN_SECONDS)
         watch.complete(name)
@@ -160,10 +162,10 @@ def kill_amid_events(watch: Watch, kills: int, rng: random.Random) -> None:
         # The moment of the kill is what is tried; nothing is waited for.
         time.sleep(delay)
         watch.kill()
-        noted = sum(name in ids for ids in watch.noted())
-        if noted < len(DAG_IDS):
-            watch.unnoted.add(name)
-        say(f"the triggerer is killed {delay:.2f} s after a poll with {name}, noted for {noted} assets of 2")
+        recorded = sum(name in ids for ids in watch.recorded())
+        if recorded < len(DAG_IDS):
+            watch.unrecorded.add(name)
+        say(f"the triggerer is killed {delay:.2f} s after it listed {name}; {recorded} of 2 recorded it")
         watch.restart()
         watch.wait_for_runs(f"the DAGs have run for {name}")
 
@@ -189,7 +191,7 @@ def check(watch: Watch, kills: int) -> None:
         if counts.keys() != watch.expected[dag_id]:
             raise cluster.error(f"{dag_id}: ran for {sorted(counts)}, not {sorted(watch.expected[dag_id])}")
         twice = {name for name, count in counts.items() if count > 1}
-        if max(counts.values()) > 2 or not twice <= watch.unnoted:
+        if max(counts.values()) > 2 or not twice <= watch.unrecorded:
             raise cluster.error(f"{dag_id}: ran more than once for {sorted(twice)}")
         say(f"{dag_id}: {len(watch.runs(dag_id))} runs for {len(counts)} backup sets, {len(twice)} twice")
     events = cluster.database.rows("SELECT count(*) AS n FROM asset_event")[0].n

@@ -3,7 +3,7 @@
 PostgreSQL, an API server, a scheduler with LocalExecutor, a DAG processor and a triggerer. Half of the waits
 poke; the others are deferrable, and are killed before they defer, or when they resume after the trigger's
 event. What gets the SIGKILL is the process that runs the sensor, the worker process that supervises it (then
-the sensor's keeps polling, unheard), or both. Half of the backups end DONE, half FAILED.
+the sensor keeps polling, and Airflow ignores its result), or both. Half of the backups end DONE, half FAILED.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ SETTINGS = {
 def ends_of(cluster: Cluster) -> dict[str, Row[Any]]:
     """Return how the waits have ended, as Airflow's database has it, by their names."""
     same = "task_id = wait.task_id AND map_index = wait.map_index"
-    former = f"FROM task_instance_history WHERE {same} ORDER BY try_number"
+    earlier = f"FROM task_instance_history WHERE {same} ORDER BY try_number"
     rows = cluster.database.rows(
         "SELECT task_id, map_index, state, try_number, end_date,"
-        f" ARRAY(SELECT try_number {former}) AS former_tries, ARRAY(SELECT state {former}) AS former_states,"
+        f" ARRAY(SELECT try_number {earlier}) AS earlier_tries,"
+        f" ARRAY(SELECT state {earlier}) AS earlier_states,"
         f" (SELECT value FROM xcom WHERE {same} AND key = 'return_value') AS xcom"
         " FROM task_instance AS wait WHERE map_index >= 0"
     )
@@ -59,8 +60,8 @@ def problems(wait: Wait, end: Row[Any], logs: str) -> list[str]:
         f"the status in its XCom is {status}": status != ("DONE" if is_done else None),
         "it ended before its backup set": wait.turned is None or end.end_date < wait.turned,
         f"it ended at try {end.try_number}, not {tries}": end.try_number != tries,
-        f"its former tries: {end.former_tries}": end.former_tries != list(range(1, tries)),
-        "a former try succeeded": "success" in end.former_states,
+        f"its earlier tries: {end.earlier_tries}": end.earlier_tries != list(range(1, tries)),
+        "an earlier try succeeded": "success" in end.earlier_states,
         "it was never killed": wait.wanted and wait.killed_at is None,
         "its log has no BackupSetFailedError": not is_done and "BackupSetFailedError" not in logs,
     }

@@ -98,3 +98,12 @@ def test_unknown_start_survives_serialization() -> None:
     assert type(copy) is BackupStartUnknownError
     assert (str(copy), vars(copy)) == (str(error), vars(error))
     assert "it broke. The task does" in str(BackupStartUnknownError("it broke", instance_id="ob-1"))
+
+
+def test_subclass_of_a_user_is_unpickled_as_its_base() -> None:
+    class CustomError(OceanBaseCloudError):
+        def __init__(self) -> None:
+            super().__init__("custom", hint="Do this.")
+
+    copy = pickle.loads(pickle.dumps(CustomError()))
+    assert (type(copy), str(copy)) == (OceanBaseCloudError, "custom. Do this.")

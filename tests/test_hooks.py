@@ -271,3 +271,15 @@ def test_test_connection_says_what_to_fix(
     assert not works
     assert message.startswith(says)
     assert SECRET not in message
+
+
+def test_subclass_changes_the_session(server: requests_mock.Mocker) -> None:
+    class TracedHook(OceanBaseHook):
+        def get_conn(self) -> requests.Session:
+            session = super().get_conn()
+            session.headers["X-Trace"] = "t-1"
+            return session
+
+    server.get(URL, json=answer())
+    TracedHook().get_backup_set("ob-1", "bak-1")
+    assert server.last_request.headers["X-Trace"] == "t-1"

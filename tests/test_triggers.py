@@ -170,7 +170,9 @@ def test_loop_is_never_blocked(cloud: CloudEmulator, caplog: pytest.LogCaptureFi
         asyncio.run(watched(), debug=True)
     finally:
         gc.enable()
-    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    slow = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    # How long asyncio.run() takes to end its own threads is the machine's affair.
+    assert [message for message in slow if "shutdown_default_executor" not in message] == []
 
 
 def test_events_and_arguments_contain_no_secret(

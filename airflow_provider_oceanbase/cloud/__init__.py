@@ -1,4 +1,5 @@
-"""The API of OceanBase Cloud as plain code: what to send, and what an answer means.
+"""The API of OceanBase Cloud as plain code: what to send, and how to read a response.
 
-No I/O, no Airflow. All other folders may import it; it imports only ``exceptions``.
+No Airflow, and no I/O but a look at the environment and at CA bundles, in ``endpoint``. It imports
+``exceptions``; all that stands above it in CONTRIBUTING.md's picture may import it.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Exchange
 
+#: How long before its checkpoint, or its end, a backup may have started.
+LOOKBACK = timedelta(days=7)
 #: Enough for weeks of backups, and small enough for sets of 5,000 tenants, which take 3 MB each.
 PAGE_SIZE = 20
 MAX_PAGE_SIZE = 1000
@@ -28,7 +30,7 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGES = 10_000
 #: A page may hold nothing new although more follow, but no more than so many pages in a row.
 _MAX_FRUITLESS_PAGES = 20
-#: How many times a list is read that changes meanwhile.
+#: A list that changes while it is read is read again, up to so many times in all.
 _PASSES = 3
 
 
@@ -127,12 +129,12 @@ class BackupSetPages:
         self._totals.add(page.total)
         self._fruitless = 0 if by_id.keys() - self._listed else self._fruitless + 1
         self._listed |= by_id.keys()
-        self._go_on(page, request_id)
+        self._advance(page, request_id)
         new = [backup_set for name, backup_set in by_id.items() if name not in self._returned]
         self._returned |= by_id.keys()
         return new
 
-    def _go_on(self, page: BackupSetPage, request_id: str) -> None:
+    def _advance(self, page: BackupSetPage, request_id: str) -> None:
         missing = page.total is not None and len(self._listed) < page.total
         if not self._is_last(page, missing=missing):
             if self._fruitless > _MAX_FRUITLESS_PAGES or self._pages >= MAX_PAGES:

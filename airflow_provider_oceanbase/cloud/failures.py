@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -87,5 +86,6 @@ def _described(error: BaseException) -> str:
         return f"{name}: {error}"
     if not isinstance(error, OSError) or not error.errno:
         return name
-    says = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
+    # The numbers of a name's resolution are its own.
+    says = error.strerror if name == "gaierror" else os.strerror(error.errno)
     return f"{name}: [Errno {error.errno}] {says}"

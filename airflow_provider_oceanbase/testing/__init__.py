@@ -12,6 +12,8 @@ It also lists backup sets and starts backups: ``cloud.next_backup("ob-1", status
 the statuses of the next backup. :class:`CloudEmulator` documents its responses.
 
 ``python -m airflow_provider_oceanbase.testing`` runs it until Ctrl-C.
+
+It imports nothing of the package, and no other module imports it.
 """
 
 from airflow_provider_oceanbase.testing._emulator import CloudEmulator

@@ -39,13 +39,16 @@ _CHUNK_BYTES = 64 * 1024
 class RequestsClient:
     """Sends queries, one request at a time, and keeps the digest state: one round trip each after the first.
 
+    :param session: made by :func:`new_session`
     :param endpoint: where, and with which AccessKey
     :param log: where retries are logged
     """
 
-    def __init__(self, endpoint: Endpoint, log: logging.Logger | AirflowLogger) -> None:
+    def __init__(
+        self, session: requests.Session, endpoint: Endpoint, log: logging.Logger | AirflowLogger
+    ) -> None:
+        self.session = session
         self.endpoint = endpoint
-        self.session = _session(endpoint)
         self._log = log
 
     def fetch(self, query: Query[T], *, retry: bool) -> Answer[T]:
@@ -112,7 +115,8 @@ def _retry_pause(state: tenacity.RetryCallState) -> float:
     return max(tenacity.wait_exponential_jitter(initial=1, max=10, jitter=1)(state), retry_after)
 
 
-def _session(endpoint: Endpoint) -> requests.Session:
+def new_session(endpoint: Endpoint) -> requests.Session:
+    """Return a session with digest authentication, and the headers, proxy and TLS settings of an endpoint."""
     session = requests.Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter())

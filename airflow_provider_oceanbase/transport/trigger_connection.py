@@ -46,7 +46,7 @@ class TriggerConnection:
         return 0.0 if self._poll is None else self._poll.age
 
     async def fetch(self, query: Query[T], *, max_age: float = 0.0) -> Answer[T]:
-        """Send a query and return the answer; send it once more where the AccessKey may have been rotated.
+        """Send a query and return the answer; send it once more if the AccessKey may have been rotated.
 
         :param max_age: age in seconds up to which the answer to another wait will do
         :raises OceanBaseInputError: the connection is missing, or a field of it is unusable

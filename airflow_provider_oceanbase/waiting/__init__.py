@@ -1,6 +1,7 @@
 """The one rule by which sensors, operators and triggers wait, for any condition.
 
-``conditions`` says what is waited for, ``schedule`` when to poll, ``wait`` what an answer means; ``tasks``,
-``sensor`` and ``trigger`` apply the rule in Airflow. ``watching`` and the modules that DAGs import may
-import it; it imports ``hooks``, ``transport`` and ``cloud``.
+``conditions`` judge an answer, ``schedule`` says when to poll, ``wait`` whether to keep waiting, ``outage``
+and ``metrics`` what to report of it; ``arguments`` checks what DAGs give. ``tasks``, ``sensor`` and
+``trigger`` apply the rule in Airflow. The modules that DAGs import, ``starting`` and ``watching`` may import
+it. It imports ``hooks`` and what is below that.
 """

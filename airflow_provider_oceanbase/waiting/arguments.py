@@ -49,13 +49,15 @@ def final_statuses(
     return success, failure
 
 
-def seconds(name: str, value: float | timedelta) -> float:
+def seconds(name: str, value: float | timedelta, *, above_zero: bool = False) -> float:
     """Return a duration in seconds.
 
     :param name: the argument
-    :raises ValueError: it is no duration, or a negative one
+    :param above_zero: refuse zero
+    :raises ValueError: it is no duration, or too short
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if not isinstance(number, int | float) or not 0 <= number < math.inf:
-        raise ValueError(f"{name} is {value!r}; it must be seconds or a timedelta, and not negative")
+    if not isinstance(number, int | float) or not 0 <= number < math.inf or (above_zero and not number):
+        least = "above zero" if above_zero else "not negative"
+        raise ValueError(f"{name} is {value!r}; it must be seconds or a timedelta, and {least}")
     return float(number)

@@ -1,9 +1,9 @@
-"""What a task can wait for, and when it holds: plain code without I/O."""
+"""What a task can wait for, and whether an answer satisfies it: plain code without I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from airflow_provider_oceanbase.cloud.backup_set import (
@@ -14,7 +14,7 @@ from airflow_provider_oceanbase.cloud.backup_set import (
     tenants_of,
     time_of,
 )
-from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, day_of
+from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, day_of
 from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.exceptions import (
     NATIVE_HINT,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 #: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
 _PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
-#: How long before its checkpoint, or its end, a backup may have started.
-LOOKBACK = timedelta(days=7)
 
 
 class Verdict(NamedTuple):
@@ -121,6 +119,7 @@ class BackupSetCondition:
             return self._failed(f"ended with {known}", backup_set, request_id)
         if status not in self.success_statuses:
             return Verdict(known)
+        # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
         problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
@@ -141,17 +140,17 @@ class BackupSetCondition:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointCondition:
-    """The instance has a complete backup set whose checkpoint is late enough.
+    """The instance has a complete backup set whose checkpoint is recent enough.
 
     :param instance_id: ID of the OceanBase cluster
     :param min_checkpoint: the earliest accepted checkpoint: ISO 8601, with a time zone
-    :param tenants: names or IDs of tenants that the set must contain, each complete and late enough itself;
+    :param tenants: names or IDs of tenants that the set must contain, each complete and recent enough itself;
         empty: it must be a set of the whole instance
     :param backup_mode: the ``backupMode`` that the set must have, None for any
     :param success_statuses: statuses of a complete set
     :param failure_statuses: statuses of a failed set
     :param require_valid: whether the set must be VALID
-    :param fail_on_failed_backup: whether a failed backup that might have been late enough ends the wait
+    :param fail_on_failed_backup: whether a failed backup that might have been recent enough ends the wait
     """
 
     instance_id: str
@@ -197,7 +196,7 @@ class CheckpointCondition:
         if failed is not newest:
             known = f"{known}, and {_described(failed)}"
         if self.fail_on_failed_backup:
-            reason = f"ended with status {shown(failed['status'])}, and no other is late enough"
+            reason = f"ended with status {shown(failed['status'])}, and no other is recent enough"
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
         return Verdict(known, warning=f"A backup failed; still waiting: {_described(failed)}.")
@@ -217,7 +216,7 @@ class CheckpointCondition:
         return time
 
     def _fits(self, backup_set: BackupSet) -> bool:
-        if not self._is_late_enough(backup_set):
+        if not self._is_recent_enough(backup_set):
             return False
         if not self.tenants:
             return _kind(backup_set) not in _PARTS
@@ -225,10 +224,10 @@ class CheckpointCondition:
         inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
         if _kind(backup_set) == "TENANT":
             inside.append(backup_set)
-        covered = set[str]().union(*(_names(tenant) for tenant in inside if self._is_late_enough(tenant)))
+        covered = set[str]().union(*(_names(tenant) for tenant in inside if self._is_recent_enough(tenant)))
         return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
 
-    def _is_late_enough(self, backup_set: TenantBackupSet) -> bool:
+    def _is_recent_enough(self, backup_set: TenantBackupSet) -> bool:
         complete = is_complete(backup_set, self.success_statuses, require_valid=self.require_valid)
         return complete and _time(backup_set, "checkpoint") >= self._earliest
 

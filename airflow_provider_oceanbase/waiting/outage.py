@@ -5,21 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from airflow_provider_oceanbase.compat.sdk import Stats
+from airflow_provider_oceanbase.waiting.metrics import count_poll
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
-#: Counter of Airflow's metrics: polls, each tagged with its ``outcome``, ``answered`` or ``failed``.
-POLLS_METRIC = "oceanbase.backup_set.polls"
-
-
-def count_poll(outcome: Literal["answered", "failed"]) -> None:
-    """Count a poll in Airflow's metrics."""
-    Stats.incr(POLLS_METRIC, tags={"outcome": outcome})
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
 from airflow_provider_oceanbase.waiting.arguments import final_statuses
-from airflow_provider_oceanbase.waiting.tasks import defer_wait, poll, raise_timeout, record_wait, summary_in
+from airflow_provider_oceanbase.waiting.metrics import record_wait
+from airflow_provider_oceanbase.waiting.tasks import defer_wait, poll, raise_timeout, summary_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

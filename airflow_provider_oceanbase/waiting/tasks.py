@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
     from airflow_provider_oceanbase.waiting.wait import Wait
 
-#: Timer of Airflow's metrics: from the beginning of a wait until the backup set was seen complete.
-WAIT_METRIC = "oceanbase.backup_set.wait_duration"
 _TIMEOUT_MARGIN_SECONDS = 60.0
 
 
@@ -122,10 +120,3 @@ def summary_in(event: dict[str, Any]) -> BackupSetSummary:
     if failed := event.get("failed"):
         raise BackupSetFailedError.from_dict(failed)
     raise OceanBaseCloudError.from_dict(event["error"])
-
-
-def record_wait(began: float) -> None:
-    """Record in Airflow's metrics how long a successful wait took, by when it began."""
-    from airflow_provider_oceanbase.compat.sdk import Stats
-
-    Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))

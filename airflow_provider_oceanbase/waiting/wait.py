@@ -1,4 +1,4 @@
-"""The waiting rule, whatever the condition: plain code without I/O.
+"""Whether to keep waiting after a poll, whatever the condition: plain code without I/O.
 
 Poke, reschedule and deferrable mode all decide here, so they cannot disagree.
 """
@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic
 
 from airflow_provider_oceanbase.cloud.query import T
-from airflow_provider_oceanbase.waiting.outage import Outage, count_poll
+from airflow_provider_oceanbase.waiting.metrics import count_poll
+from airflow_provider_oceanbase.waiting.outage import Outage
 
 if TYPE_CHECKING:
     import logging
@@ -151,4 +152,5 @@ def _moment(seconds: float) -> str:
         return "never"
     clock = f"{at:%H:%M} UTC" if seconds < _HALF_A_DAY else f"{at:%Y-%m-%d %H:%M} UTC"
     size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size or size == 1)
-    return f"at {clock} (in {seconds / size:.3g} {unit})"
+    number = f"{seconds / size:.1f}".removesuffix(".0")
+    return f"at {clock} (in {number} {unit})"

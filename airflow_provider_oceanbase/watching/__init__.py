@@ -1,4 +1,5 @@
 """Backups as events: an instance is listed again and again, and each set that completes is reported once.
 
-``triggers`` may import it; it imports ``waiting``, ``transport`` and ``cloud``.
+``watcher`` decides what to report and when to save that, ``cursor`` is what it remembers. ``triggers`` may
+import it. It imports ``waiting``, ``transport`` and what is below that.
 """

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_oceanbase.cloud.backup_set import is_complete, time_of
-from airflow_provider_oceanbase.waiting.conditions import LOOKBACK
+from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

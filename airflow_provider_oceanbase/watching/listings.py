@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, day_of
+from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, day_of
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, frames, unexpected
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
-from airflow_provider_oceanbase.waiting.conditions import LOOKBACK
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 

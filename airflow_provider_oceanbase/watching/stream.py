@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.watching.listings import BackupSetLister, Listing
 
-#: Airflow confirms even an event that no asset received, because its last DAG was just changed or paused. It
-#: cancels the trigger with the same message, which may take so many seconds.
+#: Airflow confirms an event even if no asset received it, because the last DAG was just changed or paused. It
+#: cancels the trigger then; these are the seconds that the cancellation may take.
 CANCELLED_WITHIN = 2.0
 
 

@@ -1,4 +1,4 @@
-"""What is served on this machine: ports, answers, and what the emulator was asked for."""
+"""What is served on this machine: ports, responses, and what the emulator received."""
 
 from __future__ import annotations
 

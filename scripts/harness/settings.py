@@ -12,7 +12,7 @@ AIRFLOW = Path(sys.executable).with_name("airflow")
 EXAMPLE_DAGS = Path(__file__).resolve().parents[2] / "example_dags"
 #: The first of them.
 DAG_ID = "oceanbase_backup_etl"
-#: Where a DAG that is scheduled on an asset is to run soon after its file is there.
+#: For a DAG that is scheduled on an asset, and must run soon after its file appears.
 WATCH_SOON = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     # DAGs with a new asset are read twice before it is watched.
@@ -37,7 +37,7 @@ def clean_environ() -> dict[str, str]:
 
 
 def base_settings(home: Path, dags: Path) -> dict[str, str]:
-    """Return the configuration of an Airflow that serves a free port of this machine, for everybody on it."""
+    """Return the configuration of an Airflow on a free port of this machine, open to all its users."""
     port = free_port()
     # Requests to this machine go through no proxy.
     direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST)))

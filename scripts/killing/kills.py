@@ -1,4 +1,4 @@
-"""The kills themselves: each wait is watched in Airflow's database, killed, and let come to its end."""
+"""The kills themselves: each wait is watched in Airflow's database, killed, and then left to end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Kills:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def on_request(self, seen: SeenRequest) -> None:
-        """Count a request and, where it is drawn so, kill its sender before the answer leaves."""
+        """Count a request and kill its sender before the response leaves, if that was drawn for it."""
         wait = self.waits[seen.path.rpartition("/")[2]]
         with self._lock:
             if wait.struck_try is not None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from certificates import make_certificate
@@ -25,7 +26,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
-from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS
+from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS, RequestsClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -237,9 +238,16 @@ def test_kept_connection_that_was_closed_is_replaced(
 
 def assert_never_sent(hook: OceanBaseHook, says: str = "no complete response from") -> None:
     attempts: list[Any] = []
-    send = hook._client._send
-    hook._client._send = lambda request: (attempts.append(request), send(request))[1]  # type: ignore[method-assign]
-    with pytest.raises(OceanBaseUnavailableError, match=says) as caught:
+    send = RequestsClient._send
+
+    def count(client: RequestsClient, request: Any) -> Any:
+        attempts.append(request)
+        return send(client, request)
+
+    with (
+        patch.object(RequestsClient, "_send", count),
+        pytest.raises(OceanBaseUnavailableError, match=says) as caught,
+    ):
         start(hook)
     assert not caught.value.may_have_acted
     assert len(attempts) == RETRY_ATTEMPTS

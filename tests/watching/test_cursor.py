@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_oceanbase.cloud.backup_set import BackupSet
-from airflow_provider_oceanbase.waiting.conditions import LOOKBACK
+from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
 from airflow_provider_oceanbase.watching.cursor import MAX_REPORTED, Criteria, Cursor
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,30 @@
+"""What a wait reports to Airflow's metrics."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Literal
+
+#: Counter: polls, each tagged with its ``outcome``, ``answered`` or ``failed``.
+POLLS_METRIC = "oceanbase.backup_set.polls"
+#: Timer: from the beginning of a wait until the backup set was seen complete.
+WAIT_METRIC = "oceanbase.backup_set.wait_duration"
+
+
+# Imports inside functions: a DAG file is parsed far more often than its tasks run.
+def count_poll(outcome: Literal["answered", "failed"]) -> None:
+    """Count a poll."""
+    from airflow_provider_oceanbase.compat.sdk import Stats
+
+    Stats.incr(POLLS_METRIC, tags={"outcome": outcome})
+
+
+def record_wait(began: float) -> None:
+    """Record how long a successful wait took.
+
+    :param began: when it began, in seconds since the epoch
+    """
+    from airflow_provider_oceanbase.compat.sdk import Stats
+
+    Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
