@@ -31,7 +31,7 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport.aiohttp_client import LANES, AiohttpClient
-from airflow_provider_oceanbase.transport.requests_client import RequestsClient
+from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session
 
 REQUEST = backup_set_request("ob-1", "bak-1")
 CLIENTS = ("requests", "aiohttp")
@@ -50,7 +50,7 @@ def emulated(cloud: CloudEmulator) -> Endpoint:
 @contextmanager
 def client(name: str, target: Endpoint) -> Iterator[Fetch]:
     if name == "requests":
-        sync = RequestsClient(target, logging.getLogger(__name__))
+        sync = RequestsClient(new_session(target), target, logging.getLogger(__name__))
         with sync.session:
             yield lambda request=REQUEST: sync.fetch(request, retry=False).data
         return
@@ -416,7 +416,7 @@ def test_cancelled_challenges_free_their_connections() -> None:
 
 
 def session_of(target: Endpoint) -> Any:
-    return RequestsClient(target, logging.getLogger(__name__)).session
+    return new_session(target)
 
 
 def test_session_authenticates_at_its_endpoint_only() -> None:
