@@ -24,7 +24,7 @@ STARTS: dict[str, dict[str, Any]] = {
     "start_refused": {},
     "start_poke_resumed": WAIT,
     "start_deferrable_resumed": {**WAIT, "deferrable": True},
-    "start_cut_off": {"execution_timeout": timedelta(seconds=1)},
+    "start_cut_off": {"execution_timeout": timedelta(seconds=3)},
     "start_poke_killed": WAIT,
     "start_deferrable_killed": {**WAIT, "deferrable": True},
 }
