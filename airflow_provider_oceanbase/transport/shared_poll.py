@@ -109,9 +109,12 @@ class SharedPoll(Generic[T]):
 
 async def _close(client: AiohttpClient, task: asyncio.Task[Any] | None) -> None:
     """Close a client after its last request, which has been cancelled."""
-    if task is not None and not task.done():
-        await asyncio.wait([task])
-    await client.aclose()
+    try:
+        if task is not None and not task.done():
+            await asyncio.wait([task])
+    finally:
+        # Even at the end of the event loop, which cancels all tasks.
+        await client.aclose()
 
 
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:

@@ -24,7 +24,8 @@ from airflow_provider_oceanbase.transport.trigger_connection import TriggerConne
 LANES = 2
 #: What happens at the n-th suspension of all tasks together. "cancel": the task is cancelled while it is
 #: suspended; "cancel late": when what it awaits is done; "cancel twice": again at its next suspension.
-CANCELLATIONS = ("cancel", "cancel late", "cancel twice")
+#: "cancel all": so is what is suspended next, five times, as at the end of the event loop.
+CANCELLATIONS = ("cancel", "cancel late", "cancel twice", "cancel all")
 ERRORS = (
     aiohttp.ClientError("injected"),
     OSError("injected"),
@@ -77,6 +78,8 @@ class _Interrupted(Coroutine[Any, Any, Any]):
             self._cancel_again = False
             task.cancel()
         interruption.suspensions += 1
+        if interruption.kind == "cancel all" and 0 < interruption.suspensions - interruption.at <= 5:
+            task.cancel()
         if interruption.suspensions == interruption.at:
             if isinstance(interruption.kind, Exception):
                 self._thrown = interruption.kind
@@ -188,7 +191,8 @@ async def interrupted(scenario: Callable[[str], Awaitable[None]], name: str, how
         assert run.done()
     finally:
         loop.set_task_factory(None)
-    if rest := asyncio.all_tasks() - before:
+    # A task that ends may start another, which closes the session.
+    while rest := asyncio.all_tasks() - before:
         _, pending = await asyncio.wait(rest, timeout=5)
         assert not pending
     # Until the callbacks of the last one have run.
@@ -238,3 +242,22 @@ def test_interrupted_anywhere(
     suspensions = asyncio.run(at_every_suspension())
     assert suspensions > 5
     assert complaints == []
+
+
+def test_a_session_is_not_opened_for_a_closed_client(
+    cloud: CloudEmulator, clients: list[AiohttpClient]
+) -> None:
+    async def scenario() -> None:
+        client = shared_poll.AiohttpClient(endpoint(cloud))
+        request = asyncio.create_task(client.fetch(backup_set_request("ob-1", "bak-1")))
+        while client._opening is None:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(client.aclose())
+        # At the end of the event loop all that runs is cancelled at once.
+        for task in (request, closing):
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait([client._opening])
+        assert session_of(client) is None
+
+    asyncio.run(scenario())

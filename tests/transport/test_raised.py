@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pkgutil import resolve_name
@@ -16,7 +18,7 @@ import pytest
 import requests
 import urllib3
 from conftest import answer as vendors_answer
-from digest_server import KEY, SECRET, Digest, refuse
+from digest_server import KEY, SECRET, Digest
 from faults.server import Exchange, answer, serve
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
@@ -78,12 +80,29 @@ def origin() -> Iterator[str]:
     """A server whose challenges and answers have all the headers that a client reads."""
 
     def behave(exchange: Exchange) -> bool:
-        accepted = answer(vendors_answer(), Authentication_Info="qop=auth")
-        accepts = Digest().accepts(exchange.server.requests[-1][1])
-        return (accepted if accepts else refuse('Digest realm="r", nonce="n"', Set_Cookie="a=b"))(exchange)
+        if Digest().accepts(exchange.server.requests[-1][1]):
+            response = answer(vendors_answer(), Authentication_Info="qop=auth")
+        else:
+            challenge = {"WWW_Authenticate": 'Digest realm="r", nonce="n"', "Set_Cookie": "a=b"}
+            response = answer(b"refused", 401, **challenge)
+        return response(Exchange(exchange.server, HeadFirst(exchange.connection)))  # type: ignore[arg-type]
 
     with serve(behave) as server:
         yield server.origin
+
+
+class HeadFirst:
+    """Sends the body of a response later: while it is handled, its connection is in use."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def sendall(self, data: bytes) -> None:
+        end = data.index(b"\r\n\r\n") + 4
+        self._connection.sendall(data[:end])
+        time.sleep(0.002)
+        self._connection.sendall(data[end:])
 
 
 def endpoint(origin: str) -> Endpoint:
@@ -162,3 +181,30 @@ def test_in_a_task(where: str, origin: str) -> None:
                     assert_meaningful(failure, error)
             assert client.fetch(REQUEST, retry=False).data is not None
     assert failed >= len(ERRORS)
+
+
+class Poisoned:
+    """Digest authentication whose answer cannot be sent."""
+
+    def authorization(self, method: str, target: str) -> str:
+        return "Digest\nInjected: 1"
+
+
+def test_what_cannot_be_sent_is_forgotten_in_a_triggerer(origin: str) -> None:
+    async def scenario() -> None:
+        async with aclosing(AiohttpClient(endpoint(origin))) as client:
+            client._lanes._free[-1]._digest = Poisoned()  # type: ignore[assignment]
+            with pytest.raises(OceanBaseUnavailableError, match="ValueError"):
+                await client.fetch(REQUEST)
+            assert (await client.fetch(REQUEST)).data is not None
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_sent_is_forgotten_in_a_task(origin: str) -> None:
+    client = RequestsClient(endpoint(origin), logging.getLogger())
+    with client.session:
+        client._digest._of_thread.digest = Poisoned()  # type: ignore[assignment]
+        with pytest.raises(OceanBaseUnavailableError, match="ValueError"):
+            client.fetch(REQUEST, retry=False)
+        assert client.fetch(REQUEST, retry=False).data is not None
