@@ -88,10 +88,12 @@ class Lanes:
     def __init__(self, endpoint: Endpoint, count: int) -> None:
         self._timeout = endpoint.timeout
         self._free = [Lane(endpoint) for _ in range(count)]
-        self._line: OrderedDict[asyncio.Future[Lane], None] = OrderedDict()
+        #: Who waits, and since when: the first come comes first.
+        self._line: OrderedDict[asyncio.Future[Lane], float] = OrderedDict()
         #: The limits of the requests in flight, and when each began: the oldest comes first.
         self._in_flight: dict[asyncio.Timeout, float] = {}
-        self._turnover: asyncio.TimerHandle | None = None
+        #: One for all, and only while requests wait.
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def free(self) -> int:
@@ -129,9 +131,8 @@ class Lanes:
     async def _wait(self) -> Lane:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Lane] = loop.create_future()
-        self._line[waiter] = None
+        self._line[waiter] = loop.time()
         self._watch()
-        expiry = loop.call_later(self._timeout, _expire, waiter)
         try:
             return await waiter
         except BaseException:
@@ -140,38 +141,44 @@ class Lanes:
                 self._give_back(waiter.result())
             raise
         finally:
-            expiry.cancel()
             self._line.pop(waiter, None)
 
     def _watch(self) -> None:
-        """See to it that no request in flight keeps others waiting for longer than the timeout."""
-        if not self._line or self._turnover is not None:
+        """Set the timer to when the next request has had its time, in flight or in line."""
+        if not self._line:
             return
-        for limit, began in self._in_flight.items():
+        since = next(iter(self._line.values()))
+        for given_up, (limit, began) in enumerate(self._in_flight.items()):
             if limit.when() is None:
-                loop = asyncio.get_running_loop()
-                self._turnover = loop.call_at(began + self._timeout, self._give_up)
+                if given_up < len(self._line):
+                    since = min(since, began)
+                break
+        due = since + self._timeout
+        if self._timer is not None:
+            if self._timer.when() <= due:
                 return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._tick)
 
-    def _give_up(self) -> None:
-        """Give up as many requests as others wait, of those that have had their time."""
-        self._turnover = None
-        now = asyncio.get_running_loop().time()
+    def _tick(self) -> None:
+        """Give up all that has had its time: in flight, as many requests as others wait."""
+        self._timer = None
+        overdue = asyncio.get_running_loop().time() - self._timeout
         waiting = len(self._line)
         for limit, began in self._in_flight.items():
-            if not waiting:
-                return
-            if began + self._timeout > now:
+            if not waiting or began > overdue:
                 break
             if limit.when() is None:
-                limit.reschedule(now)
+                limit.reschedule(overdue)
             waiting -= 1
+        while self._line:
+            waiter, since = next(iter(self._line.items()))
+            if since > overdue:
+                break
+            del self._line[waiter]
+            if not waiter.done():
+                waiter.set_exception(NoFreeLaneError)
         self._watch()
-
-
-def _expire(waiter: asyncio.Future[Lane]) -> None:
-    if not waiter.done():
-        waiter.set_exception(NoFreeLaneError)
 
 
 async def _discard_body(response: aiohttp.ClientResponse) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -35,6 +36,8 @@ ERRORS = (
     requests.RequestException(PROXY),
     urllib3.exceptions.HTTPError(PROXY),
     OSError(PROXY),
+    OSError("no number", PROXY),
+    ssl.SSLError(PROXY),
     TimeoutError(PROXY),
     ValueError(PROXY),
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, PROXY),
