@@ -47,6 +47,16 @@ def unreachable(
     return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
 
 
+def not_sent(request: Request[Any], endpoint: Endpoint, limit: int) -> OceanBaseCloudError:
+    """Return the error for a request that waited in line behind others until its timeout."""
+    what = (
+        f"waited {endpoint.timeout:g} s for one of {limit} requests in flight to {endpoint.origin} to end; "
+        "nothing was sent"
+    )
+    hint = "Check the state of OceanBase Cloud; if it is well, poll less often: raise poke_interval."
+    return request.error(OceanBaseUnavailableError, what, hint=hint)
+
+
 def refused_by_proxy(request: Request[Any], status: int, **known: Any) -> OceanBaseCloudError:
     """Return the error for a proxy that serves no request itself, or opens no tunnel to the API host."""
     if status == 407:
@@ -79,12 +89,12 @@ def _described(error: BaseException) -> str:
     """Return the class of an error, and what the operating system or OpenSSL says of it."""
     name = type(error).__name__
     if isinstance(error, ssl.SSLError):
-        details = (error.reason, getattr(error, "verify_message", None))
+        details = (getattr(error, "reason", None), getattr(error, "verify_message", None))
         return ": ".join((name, *(shown(detail) for detail in details if detail)))
     if isinstance(error, gzip.BadGzipFile):
         # The text is Body's own.
         return f"{name}: {error}"
-    if not isinstance(error, OSError) or not error.errno:
+    if not isinstance(error, OSError) or not error.errno or not isinstance(error.errno, int):
         return name
     # The numbers of a name's resolution are its own.
     says = error.strerror if name == "gaierror" else os.strerror(error.errno)

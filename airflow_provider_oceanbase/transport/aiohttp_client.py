@@ -14,13 +14,15 @@ from yarl import URL
 from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.query import Request, new_request_id, run_exchange_async
-from airflow_provider_oceanbase.transport.lanes import Lane, joined_header
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.lanes import Lanes, NoFreeLaneError, joined_header
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.transport.lanes import Lane
 
 #: Requests in flight at once: enough while polls per second times seconds per answer stay below it.
 LANES = 32
@@ -35,17 +37,20 @@ class AiohttpClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
-        # Last in, first out: a few waits use a few lanes, and need as few challenges.
-        self._lanes: asyncio.LifoQueue[Lane] = asyncio.LifoQueue()
-        for _ in range(LANES):
-            self._lanes.put_nowait(Lane(endpoint))
+        self._closed = False
+        self._lanes = Lanes(endpoint, LANES)
 
     async def aclose(self) -> None:
-        """Close the session."""
-        if self._opening is not None:
-            (session,) = await asyncio.gather(self._opening, return_exceptions=True)
-            if isinstance(session, aiohttp.ClientSession):
-                await session.close()
+        """Close the session, for good."""
+        # One that is being opened is not opened any more.
+        self._closed = True
+        opening = self._opening
+        if opening is None:
+            return
+        if not opening.done():
+            await asyncio.wait([opening])
+        if not opening.cancelled() and not opening.exception():
+            await opening.result().close()
 
     def fetch(self, query: Query[T]) -> Coroutine[Any, Any, Answer[T]]:
         """Send a query once; await the answer. A wait is its own retry.
@@ -59,12 +64,14 @@ class AiohttpClient:
         request_id = new_request_id()
         try:
             session = await self._session()
-            lane = await self._free_lane()
-            try:
+            async with self._lanes.use() as lane:
                 status, headers, body = await self._send_once(session, lane, request, request_id)
-            finally:
-                self._lanes.put_nowait(lane)
-        except (aiohttp.ClientError, OSError) as error:
+        except OceanBaseCloudError:
+            raise
+        except NoFreeLaneError:
+            raise failures.not_sent(request, self.endpoint, LANES) from None
+        except Exception as error:
+            # Whatever the library raises on what a server sends: the next poll may meet another server.
             raise failures.unreachable(request, request_id, self.endpoint, error) from None
         return protocol.read_response(request, request_id, status, headers, body)
 
@@ -88,16 +95,9 @@ class AiohttpClient:
                     raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
             return response.status, headers, body.complete()
 
-    async def _free_lane(self) -> Lane:
-        if not self._lanes.empty():
-            return self._lanes.get_nowait()
-        # No request may queue for long behind a host that does not answer.
-        async with asyncio.timeout(self.endpoint.timeout):
-            return await self._lanes.get()
-
     async def _session(self) -> aiohttp.ClientSession:
         opening = self._opening
-        if opening is None or (opening.done() and opening.exception()):
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
             opening = self._opening = asyncio.create_task(self._open())
         # A cancelled user must not take the session from the others.
         return opening.result() if opening.done() else await asyncio.shield(opening)
@@ -105,6 +105,8 @@ class AiohttpClient:
     async def _open(self) -> aiohttp.ClientSession:
         # Reading a CA bundle takes milliseconds in which no other trigger could run.
         context = await asyncio.to_thread(_ssl_context, self.endpoint.verify)
+        if self._closed:
+            raise RuntimeError("the client is closed")
         timeout = self.endpoint.timeout
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=LANES, ssl=context),
@@ -128,6 +130,10 @@ def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:
         return False
     # The bundle that requests uses, so that poke mode and deferrable mode trust the same.
     path = Path(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
-    if path.is_dir():
-        return ssl.create_default_context(capath=path)
-    return ssl.create_default_context(cafile=path)
+    is_folder = path.is_dir()
+    context = ssl.create_default_context(
+        cafile=None if is_folder else path, capath=path if is_folder else None
+    )
+    # As urllib3 does: what names its host in the subject alone is not trusted.
+    context.hostname_checks_common_name = False
+    return context

@@ -26,6 +26,7 @@ from airflow_provider_oceanbase.transport.requests_adapter import Adapter
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterator
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, Request, T
@@ -84,7 +85,13 @@ class RequestsClient:
                 timeout=self.endpoint.timeout,
             ) as response:
                 body = _read(response, request, request_id, deadline)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except OceanBaseCloudError:
+            raise
+        except Exception as error:
+            auth = self.session.auth
+            if isinstance(auth, _Digest) and not isinstance(error, OSError | urllib3.exceptions.HTTPError):
+                # Neither network nor server: what cannot be sent may be the answer to the last challenge.
+                auth.start_over()
             # A file shows whether any of it was read to be sent. A body goes out last, is rewound for the
             # answer to a challenge, and a request without it is none.
             sent = body_sent is None or body_sent.tell() > 0
@@ -115,9 +122,22 @@ def _retry_pause(state: tenacity.RetryCallState) -> float:
     return max(tenacity.wait_exponential_jitter(initial=1, max=10, jitter=1)(state), retry_after)
 
 
+class _Session(requests.Session):
+    """Leaves the body of a redirect that is not followed to the caller, who asked for it as a stream."""
+
+    def resolve_redirects(
+        self, resp: requests.Response, req: Any, stream: bool = False, *args: Any, **options: Any
+    ) -> Iterator[Any]:
+        """Return the responses to the requests that follow."""
+        if stream and options.get("yield_requests"):
+            # The base class would read it whole, unpacked, for the sake of Response.next.
+            return iter(())
+        return super().resolve_redirects(resp, req, stream, *args, **options)  # type: ignore[no-any-return]
+
+
 def new_session(endpoint: Endpoint) -> requests.Session:
     """Return a session with digest authentication, and the headers, proxy and TLS settings of an endpoint."""
-    session = requests.Session()
+    session = _Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, Adapter())
     # netrc, proxy and CA bundle of the environment: Endpoint has decided what counts.
@@ -167,6 +187,10 @@ class _Digest(AuthBase):
         r.register_hook("response", self._answer)  # type: ignore[no-untyped-call]
         return r
 
+    def start_over(self) -> None:
+        """Forget the last challenge to this thread."""
+        self._of_thread.start_over(self._endpoint)
+
     def _sign(self, request: requests.PreparedRequest) -> None:
         """Add credentials, as far as there is a challenge for them."""
         if self._is_for_endpoint(request):
@@ -177,14 +201,19 @@ class _Digest(AuthBase):
     def _answer(self, response: requests.Response, **options: Any) -> requests.Response:
         """Repeat a request that is challenged, once."""
         digest = self._of_thread.digest
-        if not self._is_for_endpoint(response.request):
-            return response
-        if response.status_code == 401 and digest.challenged(
-            _received(response.headers.get("WWW-Authenticate") or "")
-        ):
-            response = self._repeated(response, options)
-        if response.status_code != 401 and (info := response.headers.get("Authentication-Info")):
-            digest.next_nonce(_received(info))
+        try:
+            if not self._is_for_endpoint(response.request):
+                return response
+            if response.status_code == 401 and digest.challenged(
+                _received(response.headers.get("WWW-Authenticate") or "")
+            ):
+                response = self._repeated(response, options)
+            if response.status_code != 401 and (info := response.headers.get("Authentication-Info")):
+                digest.next_nonce(_received(info))
+        except BaseException:
+            # requests closes only what a hook returns.
+            response.close()
+            raise
         return response
 
     def _repeated(self, response: requests.Response, options: dict[str, Any]) -> requests.Response:
@@ -215,6 +244,9 @@ class _Digest(AuthBase):
 
 class _DigestOfThread(threading.local):
     def __init__(self, endpoint: Endpoint) -> None:
+        self.start_over(endpoint)
+
+    def start_over(self, endpoint: Endpoint) -> None:
         self.digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
 
 

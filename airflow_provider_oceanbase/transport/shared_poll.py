@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 _clients: dict[
     tuple[asyncio.AbstractEventLoop, Endpoint], tuple[AiohttpClient, dict[Hashable, SharedPoll[Any]]]
 ] = {}
+#: Clients that are being closed: the event loop itself keeps no reference to a task.
+_closing: set[asyncio.Task[None]] = set()
 
 
 def join(endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
     """Return the poll of all waits with this endpoint and query; call ``leave()`` at the end."""
     key = (asyncio.get_running_loop(), endpoint)
-    if key not in _clients:
-        _clients[key] = (AiohttpClient(endpoint), {})
-    client, polls = _clients[key]
+    client, polls = _clients.get(key) or (AiohttpClient(endpoint), {})
     poll = polls.setdefault(query.key, SharedPoll(client, query))
+    # Not before: a client without polls would never be closed.
+    _clients[key] = client, polls
     poll.users += 1
     return poll
 
@@ -69,28 +71,50 @@ class SharedPoll(Generic[T]):
         return asyncio.shield(self._task)
 
     async def leave(self) -> None:
-        """Count one wait less; the last one closes what is open."""
+        """Count one wait less; the last one closes what is open.
+
+        If it is cancelled, it has counted, and closing goes on.
+        """
         self.users -= 1
-        if self.users > 1:
-            return
-        # No other wait is left to share with, and with thousands of tenants an answer takes megabytes.
-        task, self._task = self._task, None
-        if self.users:
-            return
-        if task is not None:
-            task.cancel()
-        key = (asyncio.get_running_loop(), self.client.endpoint)
-        _, polls = _clients[key]
-        del polls[self.query.key]
-        if not polls:
-            del _clients[key]
-            await self.client.aclose()
+        task = self._task
+        if self.users == 0:
+            self._task = None
+            if task is not None:
+                task.cancel()
+            key = (asyncio.get_running_loop(), self.client.endpoint)
+            _, polls = _clients[key]
+            del polls[self.query.key]
+            if not polls:
+                del _clients[key]
+                closing = asyncio.create_task(_close(self.client, task))
+                _closing.add(closing)
+                closing.add_done_callback(_closing.discard)
+                closing.add_done_callback(_retrieve_exception)
+                await asyncio.wait([closing])
+        elif task is not None and task.done():
+            self._drop_unshared()
 
     async def _answer(self) -> Answer[T]:
         try:
             return await self.client.fetch(self.query)
         finally:
             self._answered_at = time.monotonic()
+            self._drop_unshared()
+
+    def _drop_unshared(self) -> None:
+        # No other wait is left to share with, and with thousands of tenants an answer takes megabytes.
+        if self.users == 1:
+            self._task = None
+
+
+async def _close(client: AiohttpClient, task: asyncio.Task[Any] | None) -> None:
+    """Close a client after its last request, which has been cancelled."""
+    try:
+        if task is not None and not task.done():
+            await asyncio.wait([task])
+    finally:
+        # Even at the end of the event loop, which cancels all tasks.
+        await client.aclose()
 
 
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:

@@ -37,8 +37,9 @@ class TriggerConnection:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._poll is not None:
-            await self._poll.leave()
+        poll, self._poll = self._poll, None
+        if poll is not None:
+            await poll.leave()
 
     @property
     def age(self) -> float:

@@ -12,19 +12,26 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def make_certificate(path: Path, *, host: str = "127.0.0.1", expired: bool = False) -> ssl.SSLContext:
-    """Write a certificate and its key; return the TLS context of a server that uses it."""
+def make_certificate(
+    path: Path, *, host: str = "127.0.0.1", expired: bool = False, common_name: str | None = None
+) -> ssl.SSLContext:
+    """Write a certificate and its key; return the TLS context of a server that uses it.
+
+    With a common name, it names its host by this alone.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name or "test")])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=9))
         .not_valid_after(now + datetime.timedelta(days=-1 if expired else 1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
     )
+    if common_name is None:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        builder = builder.add_extension(names, False)
+    certificate = builder.sign(key, hashes.SHA256())
     no_encryption = serialization.NoEncryption()
     path.write_bytes(
         certificate.public_bytes(serialization.Encoding.PEM)

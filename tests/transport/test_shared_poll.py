@@ -157,7 +157,11 @@ def test_answers_are_kept_only_while_shared(cloud: CloudEmulator) -> None:
 
     async def watch() -> None:
         tasks = [asyncio.create_task(fire(trigger(poke_interval=0.1))) for _ in range(2)]
-        while not any(poll._task for _, polls in shared_poll._clients.values() for poll in polls.values()):
+        while not any(
+            poll._task and poll._task.done()
+            for _, polls in shared_poll._clients.values()
+            for poll in polls.values()
+        ):
             await asyncio.sleep(0.01)
         ((_, polls),) = shared_poll._clients.values()
         (poll,) = polls.values()

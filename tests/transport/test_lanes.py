@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from faults.server import DOING, drip, hang, serve
+from watches import until
+
+from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
+from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.exceptions import OceanBaseUnavailableError
+from airflow_provider_oceanbase.transport import aiohttp_client
+from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient
+from airflow_provider_oceanbase.transport.lanes import Lane, Lanes, NoFreeLaneError
+
+REQUEST = backup_set_request("ob-1", "bak-1")
+
+
+def lanes(count: int, timeout: float = 30.0) -> Lanes:
+    return Lanes(endpoint("http://127.0.0.1:1", timeout), count)
+
+
+def endpoint(origin: str, timeout: float) -> Endpoint:
+    return Endpoint("ob", origin, "key", "secret", timeout=timeout)
+
+
+async def turns(times: int = 3) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+def test_nobody_overtakes() -> None:
+    served: list[str] = []
+
+    async def scenario() -> None:
+        few = lanes(1)
+        end = asyncio.Event()
+
+        async def use(name: str) -> None:
+            async with few.use():
+                served.append(name)
+                await end.wait()
+
+        async def newcomer() -> None:
+            end.set()
+            # The lane is given back in this turn, and the next in line is woken in the next one.
+            await asyncio.sleep(0)
+            await use("newcomer")
+
+        tasks = [asyncio.create_task(use(name)) for name in ("first", "second", "third")]
+        await turns()
+        await asyncio.gather(newcomer(), *tasks)
+        assert few.free == 1
+
+    asyncio.run(scenario())
+    assert served == ["first", "second", "third", "newcomer"]
+
+
+def test_the_last_lane_back_is_the_first_one_out() -> None:
+    async def scenario() -> list[Lane]:
+        many = lanes(3)
+        used = []
+        for _ in range(3):
+            async with many.use() as lane:
+                used.append(lane)
+        return used
+
+    assert len(set(asyncio.run(scenario()))) == 1
+
+
+def test_a_slow_request_has_time_while_nobody_waits() -> None:
+    async def scenario() -> None:
+        async with lanes(1, timeout=0.01).use():
+            await asyncio.sleep(0.1)
+
+    asyncio.run(scenario())
+
+
+def test_as_many_are_given_up_as_wait() -> None:
+    async def scenario() -> tuple[list[Any], float]:
+        three = lanes(3, timeout=0.2)
+
+        async def hold() -> str:
+            async with three.use():
+                await asyncio.sleep(0.8)
+            return "complete"
+
+        holders = [asyncio.create_task(hold()) for _ in range(3)]
+        # All have had their time when the others come.
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        for _ in range(2):
+            async with three.use():
+                pass
+        waited = time.monotonic() - began
+        outcomes = await asyncio.gather(*holders, return_exceptions=True)
+        assert three.free == 3
+        return outcomes, waited
+
+    outcomes, waited = asyncio.run(scenario())
+    # The second one found the lane of the first.
+    assert [type(outcome) for outcome in outcomes] == [TimeoutError, str, str]
+    assert waited < 0.2
+
+
+def test_who_waits_for_too_long_leaves_the_line() -> None:
+    async def scenario() -> None:
+        one = lanes(1, timeout=0.1)
+
+        async def hold() -> None:
+            async with one.use():
+                # It does not end when it is given up.
+                try:
+                    await asyncio.sleep(9)
+                except asyncio.CancelledError:
+                    await asyncio.sleep(0.2)
+                    raise
+
+        holder = asyncio.create_task(hold())
+        await turns()
+        with pytest.raises(NoFreeLaneError):
+            async with one.use():
+                pass
+        assert not one._line
+        with pytest.raises(TimeoutError):
+            await holder
+        assert one.free == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def two_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiohttp_client, "LANES", 2)
+
+
+@pytest.mark.parametrize("behaviour", [drip, hang])
+def test_requests_that_never_complete_do_not_stop_the_others(behaviour: Any, two_lanes: None) -> None:
+    async def scenario(origin: str) -> float:
+        async with aclosing(AiohttpClient(endpoint(origin, timeout=0.5))) as client:
+            stuck = [asyncio.create_task(client.fetch(REQUEST)) for _ in range(2)]
+            await until(lambda: len(server.requests) == 2)
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            answers = await asyncio.gather(*(client.fetch(REQUEST) for _ in range(10)))
+            waited = time.monotonic() - began
+            assert {answer.data["status"] for answer in answers if answer.data} == {"DOING"}
+            errors = await asyncio.gather(*stuck, return_exceptions=True)
+            for error in errors:
+                assert isinstance(error, OceanBaseUnavailableError)
+                assert "in time (timeout 0.5 s)" in str(error)
+            return waited
+
+    with serve(behaviour, behaviour, DOING) as server:
+        assert asyncio.run(scenario(server.origin)) < 0.6
+
+
+def test_a_request_that_was_never_sent_says_so(
+    two_lanes: None, small_limits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(origin: str) -> Any:
+        async with aclosing(AiohttpClient(endpoint(origin, timeout=0.2))) as client:
+            # As if all were given up already, and did not end.
+            monkeypatch.setattr(asyncio.Timeout, "reschedule", lambda self, when: None)
+            tasks = [asyncio.create_task(client.fetch(REQUEST)) for _ in range(3)]
+            error = (await asyncio.gather(*tasks, return_exceptions=True))[-1]
+            assert client._lanes.free == 2
+            return error
+
+    with serve(drip) as server:
+        error = asyncio.run(scenario(server.origin))
+        expected = f"waited 0.2 s for one of 2 requests in flight to {server.origin} to end; nothing was sent"
+    assert len(server.requests) == 2
+    assert type(error) is OceanBaseUnavailableError
+    assert error.what == expected
+    assert error.transient
+    assert not error.may_have_acted
+    assert "no complete response" not in str(error)
