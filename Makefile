@@ -59,6 +59,10 @@ test: lint  ## Run all checks: make lint, then pytest with coverage
 quick: lint  ## Run make lint and the fast tests within a minute: none that runs a whole DAG or builds a package
 	$(PYTEST) -q -m "not builds and not whole_airflow"
 
+.PHONY: faults
+faults: setup  ## Print what comes of each fault of server, network and data, for each sensor, operator and trigger
+	@PYTHONPATH=.:tests:tests/support:scripts $(BIN)/python -m faults
+
 .PHONY: docs
 docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails
 	AIRFLOW_HOME=$(CURDIR)/docs/_build/airflow AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ class AiohttpClient:
 
     async def _send(self, request: Request[T]) -> Answer[T]:
         request_id = new_request_id()
+        handled = sys.exception()
         try:
             session = await self._session()
             lane = await self._free_lane()
@@ -65,7 +67,7 @@ class AiohttpClient:
             finally:
                 self._lanes.put_nowait(lane)
         except (aiohttp.ClientError, OSError) as error:
-            raise failures.unreachable(request, request_id, self.endpoint, error) from None
+            raise failures.unreachable(request, request_id, self.endpoint, error, handled=handled) from None
         return protocol.read_response(request, request_id, status, headers, body)
 
     async def _send_once(
@@ -128,6 +130,10 @@ def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:
         return False
     # The bundle that requests uses, so that poke mode and deferrable mode trust the same.
     path = Path(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
-    if path.is_dir():
-        return ssl.create_default_context(capath=path)
-    return ssl.create_default_context(cafile=path)
+    directory = path.is_dir()
+    context = ssl.create_default_context(
+        capath=path if directory else None, cafile=None if directory else path
+    )
+    # Nor does urllib3 take it for a host name.
+    context.hostname_checks_common_name = False
+    return context
