@@ -357,5 +357,9 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+#: One of each class, for tests that need no more.
+TYPICAL = ("400 with envelope", "403", "404", "429", "503", "captive portal")
+
+
 def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) -> None:
     set_connection(monkeypatch, host=server.origin, extra={"timeout": 10} | extra)

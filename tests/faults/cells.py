@@ -164,7 +164,7 @@ def _good(fault: Fault, column: str) -> tuple[list[Behaviour], list[Behaviour]]:
     headers = {"Connection": "close"} if fault.via in ("tunnel", "tls") else {}
     before = [] if column in ("operator", "start") else [found(headers, status="DOING")]
     stays = fault.error is not None and fault.raised(column) is not None
-    return before, [] if stays else [found(headers)]
+    return before, [] if stays else [found()]
 
 
 def _plays(fault: Fault, column: str) -> int:
