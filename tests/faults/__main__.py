@@ -68,7 +68,8 @@ def main(*names: str) -> int:
                 texts.append(f"{outcome} {cell.requests} {cell.seconds:.1f}{mark}")
             print(_LINE.format(name, *texts), file=terminal)
     print(f"{total} cells, {requests} requests, {seconds:.0f} s; not as demanded: {len(wrong)}")
-    print("\n".join(wrong))
+    for line in wrong:
+        print(line)
     return bool(wrong)
 
 

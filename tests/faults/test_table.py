@@ -20,6 +20,7 @@ def test_cell(name: str, column: str, logged: Callable[[], str]) -> None:
     assert cells.problems(name, column, cells.run(name, column, logged)) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FAULTS)
 def test_no_secret_is_shown(name: str, logged: Callable[[], str], caplog: pytest.LogCaptureFixture) -> None:
     """Neither in errors and their causes, nor in events, trigger arguments and the log, through a proxy."""
