@@ -318,10 +318,12 @@ FAULTS: dict[str, Fault] = {
     "a header of 100 kB": Fault(
         found({"X-Long": "x" * 100_000}), OceanBaseUnavailableError, "no complete response"
     ),
+    # aiohttp reads from 128 headers up to any number, depending on its version.
     "200 headers": Fault(
         found({f"X-{number}": "1" for number in range(200)}),
         OceanBaseUnavailableError,
         "no complete response",
+        columns=SYNCHRONOUS,
     ),
     # aiohttp takes what follows for the next response, and gives up both.
     "bytes after the body, for requests": Fault(
