@@ -56,8 +56,12 @@ test: lint  ## Run all checks: make lint, then pytest with coverage
 	$(PYTEST) --cov
 
 .PHONY: quick
-quick: lint  ## Run make lint and the fast tests within a minute: none that runs a whole DAG or builds a package
-	$(PYTEST) -q -m "not builds and not whole_airflow"
+quick: lint  ## Run make lint and the fast tests within a minute: nothing thorough, no whole DAG, no package
+	$(PYTEST) -q -m "not builds and not whole_airflow and not thorough"
+
+.PHONY: faults
+faults: setup  ## Print what comes of each fault of server, network and data, for each sensor, operator and trigger
+	@PYTHONPATH=.:tests:tests/support:scripts $(BIN)/python -m faults
 
 .PHONY: docs
 docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails

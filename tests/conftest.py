@@ -45,12 +45,17 @@ RETRIED_BY_AIRFLOW = {"reschedule_done"} if version("apache-airflow").startswith
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset proxies and CA bundles of this machine; set a valid connection."""
+    unset_network(monkeypatch)
+    set_connection(monkeypatch)
+
+
+def unset_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset proxies and CA bundles of this machine."""
     for name in list(os.environ):
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") or name.endswith(
             ("_CA_BUNDLE", "SSL_CERT_FILE")
         ):
             monkeypatch.delenv(name)
-    set_connection(monkeypatch)
 
 
 def set_connection(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:

@@ -28,14 +28,23 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 
 def unreachable(
-    request: Request[Any], request_id: str, endpoint: Endpoint, error: Exception, *, sent: bool = True
+    request: Request[Any],
+    request_id: str,
+    endpoint: Endpoint,
+    error: Exception,
+    *,
+    handled: BaseException | None,
+    sent: bool = True,
 ) -> OceanBaseCloudError:
     """Return the error for a request without a complete response.
 
+    :param handled: what the caller was handling when it sent the request: it is no cause of the error
     :param sent: whether the server may have received the request
     """
     root: BaseException = error
     while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
+        if deeper is handled:
+            break
         root = deeper
     if status := _status_of_tunnel(root):
         return refused_by_proxy(request, status, status_code=status, request_id=request_id)

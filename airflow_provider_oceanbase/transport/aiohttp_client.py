@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class AiohttpClient:
 
     async def _send(self, request: Request[T]) -> Answer[T]:
         request_id = new_request_id()
+        handled = sys.exception()
         try:
             session = await self._session()
             async with self._lanes.use() as lane:
@@ -72,7 +74,7 @@ class AiohttpClient:
             raise failures.not_sent(request, self.endpoint, LANES) from None
         except Exception as error:
             # Whatever the library raises on what a server sends: the next poll may meet another server.
-            raise failures.unreachable(request, request_id, self.endpoint, error) from None
+            raise failures.unreachable(request, request_id, self.endpoint, error, handled=handled) from None
         return protocol.read_response(request, request_id, status, headers, body)
 
     async def _send_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 import time
 from http.cookiejar import DefaultCookiePolicy
@@ -74,6 +75,7 @@ class RequestsClient:
         request_id = new_request_id()
         body_sent = None if request.body is None else io.BytesIO(json.dumps(request.body).encode())
         deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self.endpoint.timeout
+        handled = sys.exception()
         try:
             with self.session.request(
                 request.method,
@@ -95,7 +97,9 @@ class RequestsClient:
             # A file shows whether any of it was read to be sent. A body goes out last, is rewound for the
             # answer to a challenge, and a request without it is none.
             sent = body_sent is None or body_sent.tell() > 0
-            raise failures.unreachable(request, request_id, self.endpoint, error, sent=sent) from None
+            raise failures.unreachable(
+                request, request_id, self.endpoint, error, handled=handled, sent=sent
+            ) from None
         headers = {
             name: _received(value) for name in protocol.HEADERS_READ if (value := response.headers.get(name))
         }

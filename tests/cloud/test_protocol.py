@@ -169,8 +169,10 @@ def test_unreachable_names_the_root_cause() -> None:
         except OSError as cause:
             raise RuntimeError("wrapped") from cause
     except RuntimeError as error:
-        mapped = failures.unreachable(REQUEST, "mine", ENDPOINT, error)
+        mapped = failures.unreachable(REQUEST, "mine", ENDPOINT, error, handled=None)
     assert isinstance(mapped, OceanBaseUnavailableError)
     assert "no complete response from https://api.example (ConnectionRefusedError: [Errno 111]" in str(mapped)
     assert mapped.request_id == "mine"
-    assert "in time (timeout 30 s)" in str(failures.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError()))
+    assert "in time (timeout 30 s)" in str(
+        failures.unreachable(REQUEST, "mine", ENDPOINT, TimeoutError(), handled=None)
+    )

@@ -1,18 +1,36 @@
-"""Bad responses, each with the error that it causes."""
+"""The table of faults: bad and odd responses, and what must come of each."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from conftest import answer as vendors_answer
 from conftest import set_connection
-from faults.server import Behaviour, RawServer, answer, backup_set, bomb, drip, endless, hang, reset
+from digest_server import refuse
+from faults.server import (
+    Behaviour,
+    Exchange,
+    RawServer,
+    answer,
+    bomb,
+    drip,
+    endless,
+    found,
+    framed,
+    hang,
+    interim,
+    pour,
+    reset,
+    stall,
+)
 
 from airflow_provider_oceanbase.exceptions import (
+    BackupStartUnknownError,
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
     OceanBaseMalformedResponseError,
@@ -25,18 +43,87 @@ from airflow_provider_oceanbase.exceptions import (
 ENVELOPE = {"success": False, "errorCode": "E001R000", "errorMessage": "Unknown Error", "requestId": "theirs"}
 HTML = b"<html><body>Bad Gateway</body></html>"
 
+#: Whoever sends a request: each must come to the same.
+COLUMNS = ("operator", "poke", "reschedule", "deferred", "watch", "start")
+READING = COLUMNS[:-1]
+ASYNCHRONOUS = ("deferred", "watch")
+SYNCHRONOUS = tuple(column for column in COLUMNS if column not in ASYNCHRONOUS)
 
-@dataclass
+
+@dataclass(frozen=True)
 class Fault:
-    """A bad response, and the error that it causes.
+    """A bad response, and the error that it causes; or an odd one that is as good as any.
 
+    :param behaviour: how the server, or with ``via`` the proxy, responds
+    :param error: what is raised; a transient error only if it stays, otherwise the request succeeds later.
+        None: the response is good
+    :param says: what the error says, raised or logged
     :param timeout: timeout of the connection; long enough for a busy machine if the server does respond
+    :param start: what a start of a backup raises, None for nothing; default: what follows from ``error``
+    :param columns: who can receive it
+    :param via: what is between: nothing, a proxy, a proxy and TLS through its tunnel, or a server whose
+        certificate is bad at first
+    :param is_challenge: whether it is the first challenge; other faults come after one
     """
 
     behaviour: Behaviour
-    error: type[OceanBaseCloudError]
-    says: str
+    error: type[OceanBaseCloudError] | None = None
+    says: str = ""
     timeout: float = 10.0
+    start: type[Exception] | Literal["derived"] | None = "derived"
+    columns: tuple[str, ...] = COLUMNS
+    via: Literal["", "proxy", "tunnel", "tls"] = ""
+    is_challenge: bool = False
+
+    def raised(self, column: str) -> type[Exception] | None:
+        """What is raised if the fault passes, or stays if no request after it could be any better."""
+        if column == "start":
+            return self._raised_by_start()
+        # A watch goes on, whatever happens.
+        is_over = self.error is None or self.error.transient or column == "watch"
+        return None if is_over else self.error
+
+    def _raised_by_start(self) -> type[Exception] | None:
+        if self.start != "derived":
+            return self.start
+        if self.error is None or not self.error.transient:
+            return self.error
+        # Without a connection, and after HTTP 429, nothing was started.
+        is_repeated = self.error is OceanBaseThrottledError or self.via
+        return None if is_repeated else BackupStartUnknownError
+
+
+def challenged(odd: Behaviour, *needed: str) -> Behaviour:
+    """Challenge by an odd response; serve a request whose head has what is needed."""
+
+    def behave(exchange: Exchange) -> bool:
+        return (found() if all(text in exchange.head for text in needed) else odd)(exchange)
+
+    return behave
+
+
+CHALLENGE = 'Digest realm="r", nonce="odd", qop="auth"'
+UNAUTHORIZED = f"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {CHALLENGE}\r\n".encode()
+NO_DIGEST = "offers no digest authentication that this client knows"
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def sized(body: bytes) -> bytes:
+    return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def chunked(body: bytes) -> bytes:
+    chunks = (
+        b"%x;odd=1\r\n%s\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7)
+    )
+    return b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(chunks) + b"0\r\nX-Trailer: 1\r\n\r\n"
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 FAULTS: dict[str, Fault] = {
@@ -67,7 +154,9 @@ FAULTS: dict[str, Fault] = {
         answer(ENVELOPE, 404), OceanBaseNotFoundError, "Check the instance ID and the backup task ID"
     ),
     "405 without body": Fault(answer(b"", 405), OceanBaseRefusedError, "HTTP status 405"),
-    "204": Fault(answer(b"", 204), OceanBaseRefusedError, "HTTP status 204"),
+    "204": Fault(answer(b"", 204), OceanBaseRefusedError, "HTTP status 204", start=BackupStartUnknownError),
+    "408": Fault(answer(b"", 408), OceanBaseUnavailableError, "HTTP status 408"),
+    "409": Fault(answer(ENVELOPE, 409), OceanBaseRefusedError, "HTTP status 409"),
     "429": Fault(answer(ENVELOPE, 429), OceanBaseThrottledError, "raise poke_interval"),
     "429, wait -5": Fault(answer(b"", 429, Retry_After="-5"), OceanBaseThrottledError, "too many requests"),
     "429, wait soon": Fault(
@@ -92,11 +181,16 @@ FAULTS: dict[str, Fault] = {
         "not the documented JSON",
     ),
     "data of a wrong type": Fault(
-        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedResponseError, "data are no object"
+        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedResponseError, "response's data"
     ),
-    "no status": Fault(backup_set(status=None), OceanBaseMalformedResponseError, "data have no status"),
+    "no status": Fault(
+        found(status=None), OceanBaseMalformedResponseError, "data have no status", columns=READING
+    ),
     "tenants of a wrong type": Fault(
-        backup_set(tenantBackupSetList=[None]), OceanBaseMalformedResponseError, "an entry that is no object"
+        found(tenantBackupSetList=[None]),
+        OceanBaseMalformedResponseError,
+        "an entry that is no object",
+        columns=READING,
     ),
     "short body": Fault(
         answer(b'{"success": true', length=999),
@@ -112,8 +206,8 @@ FAULTS: dict[str, Fault] = {
     "not HTTP": Fault(
         reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "no complete response"
     ),
-    "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", 0.3),
-    "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)", 0.3),
+    "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3),
+    "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3),
     "endless body": Fault(endless, OceanBaseMalformedResponseError, "the response is larger than 1 MiB"),
     "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedResponseError, "the response is larger than 1 MiB"),
     "no gzip": Fault(
@@ -140,7 +234,133 @@ FAULTS: dict[str, Fault] = {
     "redirect": Fault(
         answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "Redirects are not followed"
     ),
+    "303": Fault(answer(b"", 303, Location="/api"), OceanBaseRefusedError, "Redirects are not followed"),
+    # Challenges.
+    "401 again": Fault(refuse(CHALLENGE), OceanBaseAuthenticationError, "the AccessKey was not accepted"),
+    "401, always stale": Fault(
+        refuse(f"{CHALLENGE}, stale=true"),
+        OceanBaseUnavailableError,
+        "calls a fresh nonce stale",
+        start=None,
+    ),
+    "401 with a byte that is no UTF-8": Fault(
+        refuse('Digest realm="r", nonce="\udce8", qop="auth"'), OceanBaseAuthenticationError, NO_DIGEST
+    ),
+    "401 with a control character": Fault(
+        refuse('Digest realm="r", nonce="n\x01", qop="auth"'), OceanBaseAuthenticationError, NO_DIGEST
+    ),
+    "401 that stalls": Fault(
+        stall(UNAUTHORIZED + b"Content-Length: 99\r\n\r\n{"),
+        OceanBaseUnavailableError,
+        "in time (timeout 0.3 s)",
+        timeout=0.3,
+    ),
+    "401 that is no gzip": Fault(
+        challenged(answer(b"plain", 401, WWW_Authenticate=CHALLENGE, Content_Encoding="gzip"), 'nonce="odd"'),
+        is_challenge=True,
+    ),
+    "401 without end": Fault(challenged(pour(UNAUTHORIZED), 'nonce="odd"'), is_challenge=True),
+    "401 with a cookie that is needed": Fault(
+        challenged(refuse(CHALLENGE, Set_Cookie="NODE=1; Path=/"), 'nonce="odd"', "Cookie: NODE=1"),
+        is_challenge=True,
+    ),
+    # Odd, but good.
+    "interim responses": Fault(interim(found())),
+    "a header of 20 kB": Fault(found({"X-Long": "x" * 20_000})),
+    "HTTP/1.0": Fault(framed(lambda body: b"HTTP/1.0 200 OK\r\n\r\n" + body)),
+    "chunks of 7 bytes": Fault(framed(lambda body: OK + chunked(body))),
+    "x-gzip": Fault(found({"Content-Encoding": "x-gzip"}, gzip.compress)),
+    "deflate": Fault(found({"Content-Encoding": "deflate"}, zlib.compress)),
+    "byte order mark": Fault(found(packed=b"\xef\xbb\xbf".__add__)),
+    "a number of 70 bits": Fault(found(dataVersion=2**70, downloadTaskId=-(2**70), dataBackupSize=10**400)),
+    "half a surrogate pair": Fault(found(tenantName="a\ud800", backupMode="\udfff"), columns=READING),
+    "NUL": Fault(found(tenantName="a\0", **{"a\0": "\0"}), columns=READING),
+    "a size that is no number": Fault(found(dataBackupSize={"GB": "12"}), columns=READING),
+    "validity of 100 kB": Fault(
+        found(validity="V" * 100_000),
+        OceanBaseMalformedResponseError,
+        "validity is too long",
+        columns=READING,
+    ),
+    "status of 1 MB": Fault(
+        found(status="D" * 1_000_000),
+        OceanBaseMalformedResponseError,
+        "data have no status",
+        columns=READING,
+    ),
+    "20 levels": Fault(
+        found(extra=nested(20)), OceanBaseMalformedResponseError, "nested deeper than", columns=READING
+    ),
+    "100,000 levels": Fault(
+        answer(b"[" * 100_000), OceanBaseMalformedResponseError, "not the documented JSON"
+    ),
+    "a size of NaN": Fault(
+        found(dataBackupSize=float("nan")), OceanBaseMalformedResponseError, "not the documented JSON"
+    ),
+    "a size without bound": Fault(
+        framed(lambda body: OK + sized(body.replace(b"{", b'{"x": 1e999, ', 1))),
+        OceanBaseMalformedResponseError,
+        "not the documented JSON",
+    ),
+    "backupTaskId of 1 MB": Fault(
+        found(backupTaskId="b" * 1_000_000),
+        OceanBaseMalformedResponseError,
+        "data have no backupTaskId",
+        columns=("start",),
+    ),
+    "backupTaskId with NUL": Fault(
+        found(backupTaskId="b\0"), OceanBaseMalformedResponseError, "no backupTaskId", columns=("start",)
+    ),
+    "backupTaskId with half a surrogate pair": Fault(
+        found(backupTaskId="b\ud800"), OceanBaseMalformedResponseError, "no backupTaskId", columns=("start",)
+    ),
+    # Heads that no client reads.
+    "a header of 100 kB": Fault(
+        found({"X-Long": "x" * 100_000}), OceanBaseUnavailableError, "no complete response"
+    ),
+    # aiohttp reads from 128 headers up to any number, depending on its version.
+    "200 headers": Fault(
+        found({f"X-{number}": "1" for number in range(200)}),
+        OceanBaseUnavailableError,
+        "no complete response",
+        columns=SYNCHRONOUS,
+    ),
+    # aiohttp takes what follows for the next response, and gives up both.
+    "bytes after the body, for requests": Fault(
+        framed(lambda body: OK + sized(body) + b"more"), columns=SYNCHRONOUS
+    ),
+    "bytes after the body, for aiohttp": Fault(
+        framed(lambda body: OK + sized(body) + b"more"),
+        OceanBaseUnavailableError,
+        "no complete response",
+        columns=ASYNCHRONOUS,
+    ),
+    # In the triggerer, a timeout bounds them.
+    "40 interim responses, for aiohttp": Fault(interim(found(), count=20), columns=ASYNCHRONOUS),
+    "40 interim responses, for requests": Fault(
+        interim(found(), count=20), OceanBaseUnavailableError, "no complete response", columns=SYNCHRONOUS
+    ),
+    # Proxies and certificates.
+    "407": Fault(answer(b"", 407), OceanBaseRefusedError, "the proxy wants a password", via="proxy"),
+    "CONNECT 407": Fault(answer(b"", 407), OceanBaseRefusedError, "the proxy wants a password", via="tunnel"),
+    "CONNECT 403": Fault(
+        answer(b"", 403), OceanBaseRefusedError, "the proxy refuses to connect", via="tunnel"
+    ),
+    "CONNECT 502": Fault(
+        answer(b"", 502), OceanBaseUnavailableError, "the proxy cannot reach the API host", via="tunnel"
+    ),
+    "CONNECT reset": Fault(reset(), OceanBaseUnavailableError, "no complete response", via="tunnel"),
+    "CONNECT, no answer": Fault(
+        hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3, via="tunnel"
+    ),
+    "certificate by common name": Fault(
+        found(), OceanBaseUnavailableError, "certificate is not valid for 'localhost'", via="tls"
+    ),
 }
+
+
+#: One of each class, for tests that need no more.
+TYPICAL = ("400 with envelope", "403", "404", "429", "503", "captive portal")
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) -> None:

@@ -12,9 +12,11 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from conftest import answer as vendors_answer
@@ -63,7 +65,7 @@ class RawServer:
                     file.read(int(length[1]) if length else 0)
                     index = min(len(self.requests), len(self.behaviours) - 1)
                     self.requests.append((time.monotonic(), head))
-                    if not self.behaviours[index](Exchange(self, connection)):
+                    if not self.behaviours[index](Exchange(self, connection, head)):
                         return
 
 
@@ -73,6 +75,8 @@ class Exchange:
 
     server: RawServer
     connection: socket.socket
+    #: Request line and headers.
+    head: str
 
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
@@ -121,6 +125,70 @@ def answer(
     return behave
 
 
+NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def content(head: str, **fields: Any) -> bytes:
+    """What a request is for, as JSON: a started backup, the vendor's example, or a list of it."""
+    if head.startswith("POST "):
+        data = {"backupTaskId": "bak-1", **fields}
+    else:
+        data = vendors_answer(startTime=NOW, endTime=NOW, **fields)["data"]
+        if "/backup/data/sets?" in head:
+            data = {"dataList": [data], "total": 1, "hasMore": False}
+    return json.dumps({"success": True, "requestId": "theirs", "data": data}).encode()
+
+
+def found(
+    headers: Mapping[str, str] = MappingProxyType({}),
+    packed: Callable[[bytes], bytes] = bytes,
+    **fields: Any,
+) -> Behaviour:
+    """Respond with what the request is for, with other fields."""
+    return lambda exchange: answer(packed(content(exchange.head, **fields)), **headers)(exchange)
+
+
+def framed(form: Callable[[bytes], bytes]) -> Behaviour:
+    """Respond with the bytes that a function makes of what the request is for, and close the connection."""
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(form(content(exchange.head)))
+        return False
+
+    return behave
+
+
+def interim(final: Behaviour, count: int = 1) -> Behaviour:
+    heads = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(heads * count)
+        return final(exchange)
+
+    return behave
+
+
+def tunnel(port: int) -> Behaviour:
+    """Connect a client to a port of this host, as a proxy does after CONNECT."""
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(0x10000):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def behave(exchange: Exchange) -> bool:
+        with socket.create_connection(("127.0.0.1", port)) as target:
+            exchange.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=pump, args=(target, exchange.connection), daemon=True)
+            back.start()
+            pump(exchange.connection, target)
+            back.join()
+        return False
+
+    return behave
+
+
 def backup_set(**data: Any) -> Behaviour:
     """The vendor's example, with other data."""
     return answer(vendors_answer(**data))
@@ -143,6 +211,16 @@ def hang(exchange: Exchange) -> bool:
     return False
 
 
+def stall(start: bytes) -> Behaviour:
+    """Send the start of a response, and no more."""
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(start)
+        return hang(exchange)
+
+    return behave
+
+
 def drip(exchange: Exchange) -> bool:
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     while not exchange.server.stopped.wait(0.1):
@@ -150,11 +228,19 @@ def drip(exchange: Exchange) -> bool:
     return False
 
 
-def endless(exchange: Exchange) -> bool:
-    exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while not exchange.server.stopped.is_set():
-        exchange.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
-    return False
+def pour(head: bytes) -> Behaviour:
+    """Send a body without end."""
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        while not exchange.server.stopped.is_set():
+            exchange.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+        return False
+
+    return behave
+
+
+endless = pour(b"HTTP/1.1 200 OK\r\n")
 
 
 def bomb(size: int) -> Behaviour:

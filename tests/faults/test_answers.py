@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,11 @@ from unittest.mock import MagicMock
 
 import pytest
 from conftest import answer as vendors_answer
-from faults.answers import ENVELOPE, FAULTS, connect
+from faults.answers import ENVELOPE, FAULTS, TYPICAL, connect
 from faults.server import DOING, DONE, Behaviour, answer, backup_set, bomb, drip, endless, hang, serve
 from modes import MODES, wait
 
 from airflow_provider_oceanbase.cloud import protocol
-from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, OceanBaseCloudError
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
 from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS
@@ -40,42 +40,20 @@ def execute() -> Any:
     return operator.execute({"ti": ti}), ti.xcom_push.call_args  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_operator(name: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", TYPICAL)
+def test_fault_that_stays(name: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     fault = FAULTS[name]
+    assert fault.error
     with serve(fault.behaviour) as server:
         connect(monkeypatch, server, timeout=fault.timeout)
-        with pytest.raises(OceanBaseCloudError) as caught:
+        with pytest.raises(fault.error, match=re.escape(fault.says)) as caught:
             execute()
-    assert type(caught.value) is fault.error
-    assert fault.says in str(caught.value)
     assert SUBJECT in str(caught.value)
     assert "requestId" in str(caught.value)
     assert len(server.requests) == (RETRY_ATTEMPTS if fault.error.transient else 1)
     assert sum(pauses) < 30
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", FAULTS)
-def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fault = FAULTS[name]
-    if fault.error.transient:
-        with serve(DOING, fault.behaviour, DONE) as server:
-            connect(monkeypatch, server, timeout=fault.timeout)
-            assert wait(mode)["status"] == "DONE"
-        assert len(server.requests) == 3
-        return
-    with serve(DOING, fault.behaviour) as server:
-        connect(monkeypatch, server, timeout=fault.timeout)
-        with pytest.raises(OceanBaseCloudError) as caught:
-            wait(mode)
-    assert type(caught.value) is fault.error
-    assert fault.says in str(caught.value)
-    assert SUBJECT in str(caught.value)
-    # After an authentication error, the connection is read again and the request is repeated once.
-    assert len(server.requests) == (3 if fault.error is OceanBaseAuthenticationError else 2)
 
 
 @pytest.mark.parametrize("mode", MODES)

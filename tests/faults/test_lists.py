@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import answer as vendors_answer
-from faults.answers import FAULTS, connect
+from faults.answers import FAULTS, TYPICAL, connect
 from faults.server import Behaviour, answer, serve
 from modes import MODES, wait
 
@@ -27,9 +27,10 @@ DOING, DONE = page("bak-1", status="DOING"), page("bak-1")
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", TYPICAL)
 def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = FAULTS[name]
+    assert fault.error
     with serve(DOING, fault.behaviour, DONE) as server:
         connect(monkeypatch, server, timeout=fault.timeout)
         if fault.error.transient:

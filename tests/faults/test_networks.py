@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from certificates import make_certificate
-from conftest import answer as vendors_answer
 from conftest import set_connection
-from faults.server import DOING, DONE, Behaviour, Exchange, RawServer, answer, reset, serve
+from faults.server import DOING, DONE, RawServer, answer, interim, reset, serve
 from modes import MODES, fire, trigger, wait
 
 from airflow_provider_oceanbase.exceptions import (
@@ -166,33 +165,6 @@ def test_no_redirect_is_followed(status: int, mode: str, monkeypatch: pytest.Mon
         with pytest.raises(OceanBaseRefusedError, match="Redirects are not followed"):
             wait(mode)
     assert elsewhere.requests == []
-
-
-def interim(final: Behaviour, count: int = 1) -> Behaviour:
-    heads = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
-
-    def behave(exchange: Exchange) -> bool:
-        exchange.send(heads * count)
-        return final(exchange)
-
-    return behave
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    "final",
-    [
-        interim(DONE),
-        answer(vendors_answer(), X_Long="x" * 20_000),
-        answer(vendors_answer(), Set_Cookie="a=b; Path=/"),
-    ],
-    ids=["interim responses", "a long header", "a cookie"],
-)
-def test_both_clients_accept(final: Behaviour, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(DOING, final) as server:
-        set_connection(monkeypatch, host=server.origin)
-        assert wait(mode)["status"] == "DONE"
-    assert len(server.requests) == 2
 
 
 def test_interim_responses_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make_certificate(
-    path: Path, *, host: str = "127.0.0.1", expired: bool = False, common_name: str | None = None
+    path: Path, *, host: str | None = "127.0.0.1", common_name: str = "test", expired: bool = False
 ) -> ssl.SSLContext:
     """Write a certificate and its key; return the TLS context of a server that uses it.
 
-    With a common name, it names its host by this alone.
+    :param host: address or name that it is for, None for the common name alone
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name or "test")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
@@ -28,9 +28,8 @@ def make_certificate(
         .not_valid_after(now + datetime.timedelta(days=-1 if expired else 1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
     )
-    if common_name is None:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
-        builder = builder.add_extension(names, False)
+    if host is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_name(host)]), False)
     certificate = builder.sign(key, hashes.SHA256())
     no_encryption = serialization.NoEncryption()
     path.write_bytes(
@@ -40,3 +39,10 @@ def make_certificate(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(path)
     return context
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

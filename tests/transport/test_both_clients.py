@@ -58,7 +58,7 @@ def test_a_certificate_with_a_common_name_alone(
     failure: Callable[..., OceanBaseCloudError], tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
-    with serve(answer(), context=make_certificate(bundle, common_name="localhost")) as server:
+    with serve(answer(), context=make_certificate(bundle, host=None, common_name="localhost")) as server:
         # Otherwise it is a good one.
         context = ssl.create_default_context(cafile=bundle)
         assert context.hostname_checks_common_name
