@@ -88,7 +88,8 @@ def origin() -> Iterator[str]:
         else:
             challenge = {"WWW_Authenticate": 'Digest realm="r", nonce="n"', "Set_Cookie": "a=b"}
             response = answer(b"refused", 401, **challenge)
-        return response(Exchange(exchange.server, HeadFirst(exchange.connection)))  # type: ignore[arg-type]
+        connection: Any = HeadFirst(exchange.connection)
+        return response(Exchange(exchange.server, connection, exchange.head))
 
     with serve(behave) as server:
         yield server.origin
