@@ -243,9 +243,9 @@ def pour(head: bytes) -> Behaviour:
 endless = pour(b"HTTP/1.1 200 OK\r\n")
 
 
-def bomb(size: int) -> Behaviour:
+def bomb(size: int, status: int = 200, **headers: str) -> Behaviour:
     # Packed when it is first sent, so that the collection of tests stays fast.
-    return lambda exchange: answer(_packed(size), Content_Encoding="gzip")(exchange)
+    return lambda exchange: answer(_packed(size), status, Content_Encoding="gzip", **headers)(exchange)
 
 
 @functools.cache

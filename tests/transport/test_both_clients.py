@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from certificates import make_certificate
-from faults.server import Exchange, answer, bomb, serve
+from faults.server import answer, bomb, pour, serve
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
@@ -68,29 +68,11 @@ def test_a_certificate_with_a_common_name_alone(
     assert server.requests == []
 
 
-def endless_redirect(exchange: Exchange) -> bool:
-    exchange.send(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while not exchange.server.stopped.is_set():
-        exchange.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
-    return False
-
-
-def bomb_redirect(exchange: Exchange) -> bool:
-    head = Exchange(exchange.server, _AsRedirect(exchange.connection))  # type: ignore[arg-type]
-    return bomb(2**30)(head)
-
-
-class _AsRedirect:
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def sendall(self, data: bytes) -> None:
-        self._connection.sendall(
-            data.replace(b"HTTP/1.1 200 Status\r\n", b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n", 1)
-        )
-
-
-@pytest.mark.parametrize("redirect", [endless_redirect, bomb_redirect])
+@pytest.mark.parametrize(
+    "redirect",
+    [pour(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n"), bomb(2**30, 302, Location="/elsewhere")],
+    ids=["endless", "bomb"],
+)
 def test_the_body_of_a_redirect_is_bounded(
     redirect: Any, failure: Callable[..., OceanBaseCloudError], small_limits: None
 ) -> None:
