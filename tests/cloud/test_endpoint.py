@@ -185,7 +185,7 @@ def test_proxy_of_environment(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("extra", ["text", '"text"', '["a"]', "17", "{"])
 def test_extra_that_is_no_object_is_refused(extra: str) -> None:
-    connection = Connection(conn_id="ob", login="k", password="s", extra=extra)
+    connection = Connection(conn_id="ob", conn_type="oceanbase", login="k", password="s", extra=extra)
     with pytest.raises(OceanBaseInputError, match="Connection 'ob': extra is not a JSON object"):
         Endpoint.from_connection(connection, connection.extra_dejson)
 
