@@ -19,7 +19,7 @@ from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 from airflow_provider_oceanbase.transport.lanes import Lanes, NoFreeLaneError, joined_header
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Hashable
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Requests in flight at once: enough while polls per second times seconds per answer stay below it.
 LANES = 32
+
+#: Queries known to hang; beyond, they are forgotten: each is found out again by one request.
+MAX_HANGING = 10_000
 
 
 class AiohttpClient:
@@ -40,6 +43,8 @@ class AiohttpClient:
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
         self._closed = False
         self._lanes = Lanes(endpoint, LANES)
+        #: Keys of the queries whose last request was not answered in time.
+        self._hanging: set[Hashable] = set()
 
     async def aclose(self) -> None:
         """Close the session, for good."""
@@ -66,16 +71,24 @@ class AiohttpClient:
         handled = sys.exception()
         try:
             session = await self._session()
-            async with self._lanes.use() as lane:
+            async with self._lanes.use(doubtful=request.key in self._hanging) as lane:
                 status, headers, body = await self._send_once(session, lane, request, request_id)
+            self._hanging.discard(request.key)
         except OceanBaseCloudError:
             raise
         except NoFreeLaneError:
             raise failures.not_sent(request, self.endpoint, LANES) from None
         except Exception as error:
+            if isinstance(error, TimeoutError):
+                self._remember_hanging(request)
             # Whatever the library raises on what a server sends: the next poll may meet another server.
             raise failures.unreachable(request, request_id, self.endpoint, error, handled=handled) from None
         return protocol.read_response(request, request_id, status, headers, body)
+
+    def _remember_hanging(self, request: Request[Any]) -> None:
+        if len(self._hanging) >= MAX_HANGING:
+            self._hanging.clear()
+        self._hanging.add(request.key)
 
     async def _send_once(
         self, session: aiohttp.ClientSession, lane: Lane, request: Request[Any], request_id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+
+#: Who waits for a lane, and since when: the first come comes first.
+_Line: TypeAlias = "OrderedDict[asyncio.Future[Lane], float]"
 
 
 class Lane:
@@ -76,10 +79,11 @@ class NoFreeLaneError(Exception):
 
 
 class Lanes:
-    """All lanes of a client, and the line of requests that wait for one.
+    """All lanes of a client, and the lines of requests that wait for one.
 
     Free lanes are used last in, first out: a few waits use a few lanes, and need as few challenges. In line,
-    the first come is the first served.
+    the first come is the first served. Doubtful requests have a line of their own and a quarter of the
+    lanes: however many of them hang, there are lanes for the others.
 
     :param endpoint: whom the lanes authenticate to; its timeout limits the time in line
     :param count: how many there are
@@ -88,8 +92,10 @@ class Lanes:
     def __init__(self, endpoint: Endpoint, count: int) -> None:
         self._timeout = endpoint.timeout
         self._free = [Lane(endpoint) for _ in range(count)]
-        #: Who waits, and since when: the first come comes first.
-        self._line: OrderedDict[asyncio.Future[Lane], float] = OrderedDict()
+        self._line: _Line = OrderedDict()
+        self._doubtful_line: _Line = OrderedDict()
+        #: How many more doubtful requests may have a lane.
+        self._for_doubtful = max(1, count // 4)
         #: The limits of the requests in flight, and when each began: the oldest comes first.
         self._in_flight: dict[asyncio.Timeout, float] = {}
         #: One for all, and only while requests wait.
@@ -100,15 +106,20 @@ class Lanes:
         """How many lanes are free."""
         return len(self._free)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait in line."""
+        return len(self._line) + len(self._doubtful_line)
+
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[Lane]:
+    async def use(self, *, doubtful: bool = False) -> AsyncIterator[Lane]:
         """Lend a lane for one request. While others wait in line, it has the timeout to complete.
 
+        :param doubtful: the last request of this kind was not answered in time
         :raises NoFreeLaneError: none was free in time
         :raises TimeoutError: the request was given up for another
         """
-        # Whoever gives a lane back hands it to the line: there is a free one only if nobody waits.
-        lane = self._free.pop() if self._free else await self._wait()
+        lane = await self._take(doubtful)
         # It has a timer only once it is given up.
         limit = asyncio.timeout(None)
         self._in_flight[limit] = asyncio.get_running_loop().time()
@@ -118,39 +129,55 @@ class Lanes:
                 yield lane
         finally:
             del self._in_flight[limit]
-            self._give_back(lane)
+            self._give_back(lane, doubtful)
 
-    def _give_back(self, lane: Lane) -> None:
-        while self._line:
-            waiter, _ = self._line.popitem(last=False)
-            if not waiter.done():
-                waiter.set_result(lane)
-                return
+    async def _take(self, doubtful: bool) -> Lane:
+        # Whoever gives a lane back hands it to a line: there is a free one only for whom nobody waits.
+        if self._free and not doubtful:
+            return self._free.pop()
+        if self._free and self._for_doubtful:
+            self._for_doubtful -= 1
+            return self._free.pop()
+        return await self._wait(doubtful)
+
+    def _give_back(self, lane: Lane, doubtful: bool) -> None:
         self._free.append(lane)
+        self._for_doubtful += doubtful
+        while self._free and (line := self._next_line()) is not None:
+            waiter, _ = line.popitem(last=False)
+            if not waiter.done():
+                self._for_doubtful -= line is self._doubtful_line
+                waiter.set_result(self._free.pop())
 
-    async def _wait(self) -> Lane:
+    def _next_line(self) -> _Line | None:
+        """Return the line whose first request is next, None if there is nobody to serve."""
+        lines = [self._line, self._doubtful_line] if self._for_doubtful else [self._line]
+        return min(filter(None, lines), key=_waits_since, default=None)
+
+    async def _wait(self, doubtful: bool) -> Lane:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Lane] = loop.create_future()
-        self._line[waiter] = loop.time()
+        line = self._doubtful_line if doubtful else self._line
+        line[waiter] = loop.time()
         self._watch()
         try:
             return await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
                 # It was handed over in the same moment.
-                self._give_back(waiter.result())
+                self._give_back(waiter.result(), doubtful)
             raise
         finally:
-            self._line.pop(waiter, None)
+            line.pop(waiter, None)
 
     def _watch(self) -> None:
         """Set the timer to when the next request has had its time, in flight or in line."""
-        if not self._line:
+        if not self.waiting:
             return
-        since = next(iter(self._line.values()))
+        since = min(map(_waits_since, filter(None, (self._line, self._doubtful_line))))
         for given_up, (limit, began) in enumerate(self._in_flight.items()):
             if limit.when() is None:
-                if given_up < len(self._line):
+                if given_up < self.waiting:
                     since = min(since, began)
                 break
         due = since + self._timeout
@@ -164,21 +191,23 @@ class Lanes:
         """Give up all that has had its time: in flight, as many requests as others wait."""
         self._timer = None
         overdue = asyncio.get_running_loop().time() - self._timeout
-        waiting = len(self._line)
+        waiting = self.waiting
         for limit, began in self._in_flight.items():
             if not waiting or began > overdue:
                 break
             if limit.when() is None:
                 limit.reschedule(overdue)
             waiting -= 1
-        while self._line:
-            waiter, since = next(iter(self._line.items()))
-            if since > overdue:
-                break
-            del self._line[waiter]
-            if not waiter.done():
-                waiter.set_exception(NoFreeLaneError)
+        for line in (self._line, self._doubtful_line):
+            while line and _waits_since(line) <= overdue:
+                waiter, _ = line.popitem(last=False)
+                if not waiter.done():
+                    waiter.set_exception(NoFreeLaneError)
         self._watch()
+
+
+def _waits_since(line: _Line) -> float:
+    return next(iter(line.values()))
 
 
 async def _discard_body(response: aiohttp.ClientResponse) -> None:

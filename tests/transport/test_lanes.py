@@ -132,6 +132,50 @@ def test_who_waits_for_too_long_leaves_the_line() -> None:
     asyncio.run(scenario())
 
 
+def test_doubtful_requests_have_a_quarter_of_the_lanes() -> None:
+    async def scenario() -> None:
+        eight = lanes(8)
+        end = asyncio.Event()
+        served: list[str] = []
+
+        async def use(name: str, *, doubtful: bool) -> None:
+            async with eight.use(doubtful=doubtful):
+                served.append(name)
+                await end.wait()
+
+        tasks = [asyncio.create_task(use("doubtful", doubtful=True)) for _ in range(20)]
+        tasks += [asyncio.create_task(use("other", doubtful=False)) for _ in range(20)]
+        await turns()
+        assert (served.count("doubtful"), served.count("other"), eight.free) == (2, 6, 0)
+        assert eight.waiting == 32
+        # Those in line leave it, those that were just handed a lane give it back.
+        end.set()
+        tasks[2].cancel()
+        tasks[-1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (served.count("doubtful"), served.count("other")) == (19, 19)
+        assert (eight.free, eight.waiting, eight._for_doubtful) == (8, 0, 2)
+
+    asyncio.run(scenario())
+
+
+def test_the_two_lines_are_served_by_who_came_first() -> None:
+    served: list[int] = []
+
+    async def scenario() -> None:
+        one = lanes(1)
+
+        async def use(number: int) -> None:
+            async with one.use(doubtful=number % 2 == 0):
+                served.append(number)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(use(number) for number in range(6)))
+
+    asyncio.run(scenario())
+    assert served == [0, 1, 2, 3, 4, 5]
+
+
 @pytest.fixture
 def two_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiohttp_client, "LANES", 2)
@@ -156,6 +200,41 @@ def test_requests_that_never_complete_do_not_stop_the_others(behaviour: Any, two
 
     with serve(behaviour, behaviour, DOING) as server:
         assert asyncio.run(scenario(server.origin)) < 0.6
+
+
+def test_queries_that_hang_leave_lanes_to_the_others(two_lanes: None) -> None:
+    """However many of them there are: each has held a lane for one timeout."""
+
+    async def scenario(origin: str) -> None:
+        async with aclosing(AiohttpClient(endpoint(origin, timeout=0.5))) as client:
+            queries = [backup_set_request("ob-1", f"bak-{number}") for number in range(6)]
+            first = await asyncio.gather(*map(client.fetch, queries[:2]), return_exceptions=True)
+            assert [type(error) for error in first] == [OceanBaseUnavailableError] * 2
+            # Two hang again, one of them in line: the others get the other lane.
+            again = [asyncio.create_task(client.fetch(query)) for query in queries[:2]]
+            await until(lambda: len(server.requests) == 3)
+            began = time.monotonic()
+            for query in queries[2:]:
+                await client.fetch(query)
+            assert time.monotonic() - began < 0.4
+            await asyncio.gather(*again, return_exceptions=True)
+            # One that is answered is like the others again.
+            assert client._hanging
+            for query in queries[:2]:
+                await client.fetch(query)
+            assert not client._hanging
+            assert client._lanes.free == 2
+
+    with serve(hang, hang, hang, DOING) as server:
+        asyncio.run(scenario(server.origin))
+
+
+def test_what_is_remembered_of_hanging_queries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiohttp_client, "MAX_HANGING", 3)
+    client = AiohttpClient(endpoint("http://127.0.0.1:1", timeout=1))
+    for number in range(10):
+        client._remember_hanging(backup_set_request("ob-1", f"bak-{number}"))
+        assert len(client._hanging) <= 3
 
 
 def test_a_request_that_was_never_sent_says_so(
