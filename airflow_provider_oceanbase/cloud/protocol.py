@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 64 * 1024 * 1024
 #: A line of a response's head, status line or header, may have this many bytes.
 MAX_HEADER_BYTES = 64 * 1024
-#: A body may trickle in for this many timeouts.
+#: A response may have this many headers: what the standard library reads.
+MAX_HEADERS = 99
+#: The head of a response, and then its body, may trickle in for this many timeouts.
 BODY_TIMEOUTS = 10
 #: The longest body of a 401 that is read to keep its connection; with a longer one the connection is closed.
 MAX_CHALLENGE_BODY_BYTES = 64 * 1024

@@ -41,7 +41,7 @@ class Lane:
         try:
             # Not around aiohttp: it repeats a request whose connection breaks: another use of the nonce.
             self._sign(request)
-            response = await handler(request)
+            response = _bounded(await handler(request))
             if response.status == 401 and self._digest.challenged(
                 joined_header(response, "WWW-Authenticate")
             ):
@@ -52,7 +52,7 @@ class Lane:
                 cookies = cookie_header(str(request.url), response.headers.getall("Set-Cookie", ()))
                 if cookies is not None:
                     request.headers["Cookie"] = cookies
-                response = await handler(request)
+                response = _bounded(await handler(request))
             if response.status != 401 and (info := response.headers.get("Authentication-Info")):
                 self._digest.next_nonce(info)
         except BaseException as error:
@@ -208,6 +208,17 @@ class Lanes:
 
 def _waits_since(line: _Line) -> float:
     return next(iter(line.values()))
+
+
+def _bounded(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    """Return a response that the client of tasks would read, too.
+
+    :raises aiohttp.ClientPayloadError: it has too many headers
+    """
+    if len(response.raw_headers) > protocol.MAX_HEADERS:
+        response.close()
+        raise aiohttp.ClientPayloadError("too many headers")
+    return response
 
 
 async def _discard_body(response: aiohttp.ClientResponse) -> None:

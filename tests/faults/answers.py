@@ -27,6 +27,7 @@ from faults.server import (
     pour,
     reset,
     stall,
+    trickle,
 )
 
 from airflow_provider_oceanbase.exceptions import (
@@ -318,12 +319,13 @@ FAULTS: dict[str, Fault] = {
     "a header of 100 kB": Fault(
         found({"X-Long": "x" * 100_000}), OceanBaseUnavailableError, "no complete response"
     ),
-    # aiohttp reads from 128 headers up to any number, depending on its version.
-    "200 headers": Fault(
-        found({f"X-{number}": "1" for number in range(200)}),
-        OceanBaseUnavailableError,
-        "no complete response",
-        columns=SYNCHRONOUS,
+    # Content-Type and Content-Length are two more.
+    "99 headers": Fault(found({f"X-{number}": "1" for number in range(97)})),
+    "100 headers": Fault(
+        found({f"X-{number}": "1" for number in range(98)}), OceanBaseUnavailableError, "no complete response"
+    ),
+    "a head that trickles in": Fault(
+        trickle, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3
     ),
     # aiohttp takes what follows for the next response, and gives up both.
     "bytes after the body, for requests": Fault(

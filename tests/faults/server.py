@@ -222,7 +222,18 @@ def stall(start: bytes) -> Behaviour:
 
 
 def drip(exchange: Exchange) -> bool:
+    """Send a body that trickles in."""
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    return _send_now_and_then(exchange)
+
+
+def trickle(exchange: Exchange) -> bool:
+    """Send a head that trickles in."""
+    exchange.send(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    return _send_now_and_then(exchange)
+
+
+def _send_now_and_then(exchange: Exchange) -> bool:
     while not exchange.server.stopped.wait(0.1):
         exchange.send(b" ")
     return False
