@@ -23,6 +23,8 @@ _HASHES: dict[str, Callable[[bytes], hashlib._Hash]] = {
 }
 _SESSION_SUFFIX = "-SESS"
 _DEFAULT_ALGORITHM = "MD5"
+#: A longer header takes an event loop too long to read. A nonce has some 50.
+MAX_CHALLENGE_CHARACTERS = 16 * 1024
 #: What is sent back as it was received.
 _ECHOED = ("realm", "nonce", "opaque")
 #: What both libraries send. A surrogate is a byte that is no UTF-8, and aiohttp sends only UTF-8.
@@ -54,9 +56,13 @@ class Challenge(NamedTuple):
 def read_challenges(www_authenticate: str) -> list[Challenge]:
     """Read the challenges of a ``WWW-Authenticate`` header. Of a repeated parameter, the last one counts.
 
+    A longer header than :data:`MAX_CHALLENGE_CHARACTERS` has none.
+
     :param www_authenticate: its value, as UTF-8 with surrogate escapes; repeated headers are joined by commas
     """
     challenges: list[Challenge] = []
+    if len(www_authenticate) > MAX_CHALLENGE_CHARACTERS:
+        return challenges
     for element in _ELEMENT.finditer(www_authenticate):
         name, quoted, plain, scheme = element.group("name", "quoted", "plain", "scheme")
         if scheme is not None:

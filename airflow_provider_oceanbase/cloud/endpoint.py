@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from airflow_provider_oceanbase.cloud.hosts import is_host, is_loopback
 from airflow_provider_oceanbase.cloud.proxy import environment_proxy, is_proxy_url
 from airflow_provider_oceanbase.exceptions import OceanBaseInputError, shown
 
@@ -22,6 +22,7 @@ DEFAULT_HOST = "api-cloud.oceanbase.com"
 DEFAULT_TIMEOUT_SECONDS = 30.0
 MAX_TIMEOUT_SECONDS = 3600.0
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_PEM = b"-----BEGIN "
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -87,7 +88,7 @@ class Endpoint:
     def warning(self) -> str | None:
         """What to warn of: requests that cross a network unencrypted; None if there is nothing."""
         parts = urlsplit(self.origin)
-        if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
+        if parts.scheme == "https" or is_loopback(parts.hostname or ""):
             return None
         return (
             f"Connection {self.conn_id!r} uses http: answers from {self.origin} can be changed in transit. "
@@ -148,7 +149,7 @@ class _Fields:
             seconds = math.nan
         if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
             wanted = f"must be a number of seconds over 0 and up to {MAX_TIMEOUT_SECONDS:g}"
-            self.bad("extra.timeout", f"is {timeout!r}; it {wanted}")
+            self.bad("extra.timeout", f"is {shown(repr(timeout))}; it {wanted}")
         return seconds
 
     def verify(self) -> bool | str:
@@ -157,15 +158,15 @@ class _Fields:
         if text.lower() == "false":
             return False
         if text.lower() not in ("", "true"):
-            if not _exists(text):
-                what = f"is {shown(repr(verify))}, which is neither true nor false nor a file on this machine"
-                self.bad("extra.verify", what)
+            if not _holds_certificates(text):
+                what = "which is neither true nor false nor a file with certificates on this machine"
+                self.bad("extra.verify", f"is {shown(repr(verify))}, {what}")
             return text
         for variable in _CA_VARIABLES:
             if path := os.environ.get(variable):
-                if not _exists(path):
-                    what = f"is not set, and {variable} of the environment is no file: {shown(repr(path))}"
-                    self.bad("extra.verify", what)
+                if not _holds_certificates(path):
+                    what = f"is not set, and {variable} of the environment is no file with certificates"
+                    self.bad("extra.verify", f"{what}: {shown(repr(path))}")
                 return path
         return True
 
@@ -184,12 +185,14 @@ class _Fields:
             text = f"[{text}]"
         parts = self._split("host", text if "://" in text else f"{schema or 'https'}://{text}")
         if schema and schema.lower() != parts.scheme:
-            self.bad("schema", f"is {schema!r}, but host says {parts.scheme!r}")
+            self.bad("schema", f"is {shown(repr(schema))}, but host says {parts.scheme!r}")
         if parts.scheme not in _DEFAULT_PORTS:
-            self.bad("schema", f"is {parts.scheme!r}; it must be https, or http for a local emulator")
+            self.bad(
+                "schema", f"is {shown(repr(parts.scheme))}; it must be https, or http for a local emulator"
+            )
         name = parts.hostname or ""
         path = parts.path.rstrip("/") or parts.query or parts.fragment or "@" in parts.netloc
-        if path or not name or not _is_header_text(name) or " " in name:
+        if path or not is_host(name):
             self.bad("host", f"is not a host name or a URL without path such as https://{DEFAULT_HOST}")
         wanted_port = self._port(parts, port)
         name = f"[{name}]" if ":" in name else name
@@ -216,9 +219,11 @@ class _Fields:
         return parts
 
 
-def _exists(path: str) -> bool:
+def _holds_certificates(path: str) -> bool:
+    """Return whether a path is a PEM file with certificates, or a directory that may have some."""
+    bundle = Path(path)
     try:
-        return Path(path).exists()
+        return bundle.is_dir() or _PEM in bundle.read_bytes()
     except (OSError, ValueError):
         # Too long for a path, or with a NUL.
         return False
@@ -226,10 +231,3 @@ def _exists(path: str) -> bool:
 
 def _is_header_text(text: str) -> bool:
     return text.isascii() and text.isprintable() and text == text.strip()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
 #: A response is read up to this many bytes, unpacked; 5,000 tenants take about 3 MiB.
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
+#: A response may have this many commas, and so values: reading it must not hold up the event loop. 5,000
+#: tenants have about 75,000.
+MAX_COMMAS = 200_000
 #: A line of a response's head, status line or header, may have this many bytes.
 MAX_HEADER_BYTES = 64 * 1024
 #: A response may have this many headers: what the standard library reads.
@@ -50,6 +53,8 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 #: Headers that :func:`read_response` uses.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 _MAX_INT_CHARACTERS = 18
+#: XCom takes fields that begin with it for its own, and refuses or misreads them.
+_RESERVED = "__"
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -179,11 +184,13 @@ def _envelope(body: bytes) -> dict[str, Any] | None:
     What leaves a trigger is encoded by msgpack, outside any handler: a value that it refuses would end the
     triggerer. XCom and asset state have the same limits.
     """
+    if body.count(b",") > MAX_COMMAS:
+        return None
     try:
         text = body.removeprefix(BOM_UTF8).decode()
         value = _JSON.decode(text)
         # NUL and half a surrogate pair can only come as escapes.
-        if "\\u" in text:
+        if "\\u" in text or _RESERVED in text:
             value = _well_formed(value)
     except (ValueError, RecursionError):
         return None
@@ -195,7 +202,8 @@ def _well_formed(value: Any) -> Any:
         case str():
             return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)
         case dict():
-            return {_well_formed(name): _well_formed(item) for name, item in value.items()}
+            fields = {_well_formed(name): _well_formed(item) for name, item in value.items()}
+            return {name: item for name, item in fields.items() if not name.startswith(_RESERVED)}
         case list():
             return [_well_formed(item) for item in value]
     return value

@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
 
+from airflow_provider_oceanbase.cloud.hosts import is_host
+
 #: What urlsplit or an HTTP library would take for the end of a user or password, or refuse.
 _NOT_IN_URLS = frozenset(' "<>\\^`{|}')
 
@@ -21,7 +23,7 @@ def environment_proxy(origin: str) -> str | None:
 
 
 def is_proxy_url(proxy: object) -> bool:
-    """Return whether a value is the URL of a proxy, with user and password percent-encoded."""
+    """Return whether a value is the URL of a proxy, with user and password percent-encoded, or neither."""
     if not isinstance(proxy, str) or not proxy.isascii() or not proxy.isprintable():
         return False
     try:
@@ -29,6 +31,7 @@ def is_proxy_url(proxy: object) -> bool:
         _ = parts.port
         # HTTP libraries send them as Basic, in Latin-1.
         unquote(parts.netloc, errors="strict").encode("latin-1")
+        user = unquote(parts.username or "")
     except ValueError:
         return False
     is_bare = (
@@ -36,7 +39,10 @@ def is_proxy_url(proxy: object) -> bool:
     )
     return (
         parts.scheme in ("http", "https")
-        and bool(parts.hostname)
+        and is_host(parts.hostname or "")
+        # One without the other is sent by some libraries only; Basic has no colon in a user.
+        and ("@" not in parts.netloc or (user != "" and parts.password is not None))
+        and ":" not in user
         and is_bare
         and not _NOT_IN_URLS & set(proxy)
     )
@@ -68,5 +74,6 @@ def _names(name: str, host: str) -> bool:
     try:
         return ip_address(host) in ip_network(name, strict=False)
     except ValueError:
-        domain = name.removeprefix("*").lstrip(".")
+        # A dot at the end says that the name is complete.
+        domain, host = name.removeprefix("*").strip("."), host.removesuffix(".")
         return name == "*" or (bool(domain) and (host == domain or host.endswith(f".{domain}")))

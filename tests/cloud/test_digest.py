@@ -18,6 +18,7 @@ from strategies import challenge_fragments, challenge_lists
 from yarl import URL
 
 from airflow_provider_oceanbase.cloud.digest import (
+    MAX_CHALLENGE_CHARACTERS,
     DigestAuth,
     answerable_challenge,
     read_challenges,
@@ -261,7 +262,7 @@ def test_no_text_raises_or_breaks_later_answers(header: str, info: str) -> None:
 @pytest.mark.parametrize("text", [",", '"', 'a="', 'a="\\"', "a ", "a=", " ", "\\", 'a="b"c', "a b=c,"])
 def test_long_headers_take_no_time(text: str) -> None:
     began = time.process_time()
-    read_challenges(text * (2**16 // len(text)))
+    read_challenges(text * (MAX_CHALLENGE_CHARACTERS // len(text)))
     assert time.process_time() - began < 1
 
 
@@ -322,3 +323,10 @@ def test_nothing_is_shown() -> None:
     assert auth.challenged(PLAIN)
     for value in (auth, auth._session):
         assert re.fullmatch(r"<[\w.]+ object at \w+>", repr(value))
+
+
+@pytest.mark.parametrize("filler", ['"', ",", " ", "a", "a=", 'a="\\', "Digest ", 'a="b",'])
+def test_a_long_header_has_no_challenge(filler: str) -> None:
+    header = 'Digest realm="r", nonce="n", '
+    assert len(read_challenges(header)) == 1
+    assert read_challenges(header + filler * MAX_CHALLENGE_CHARACTERS) == []

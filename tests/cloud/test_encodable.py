@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from moved import deserialize, serialize
 from requests.structures import CaseInsensitiveDict
 from strategies import json_values
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request, summary, tenants_of
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList
-from airflow_provider_oceanbase.cloud.protocol import read_response
+from airflow_provider_oceanbase.cloud.protocol import MAX_COMMAS, read_response
 from airflow_provider_oceanbase.cloud.query import Request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseMalformedResponseError
@@ -24,7 +25,9 @@ msgpack = pytest.importorskip("msgspec.msgpack", reason="Airflow 2 encodes nothi
 BACKUP_SET = backup_set_request("ob-1", "bak-1")
 LISTING = BackupSetList("ob-1").page(1)
 START = start_backup_request("ob-1", backup_object_type="tenant")
-any_text = st.text(st.characters(exclude_categories=()))
+any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(
+    ["__classname__", "__id__", "__version__", "__data__", "__type", "__var", "\ud800__"]
+)
 anything = json_values | any_text | st.integers()
 known = {
     "backupSetId": anything,
@@ -49,6 +52,8 @@ def leave(value: Any) -> None:
     assert len(msgpack.encode(value)) < 10**6
     text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     assert b"\\u0000" not in text
+    # XCom
+    assert deserialize(serialize(value)) == value
 
 
 @given(data=backup_sets)
@@ -100,6 +105,19 @@ def test_id_of_a_start_can_leave(backup_task_id: object) -> None:
 def test_what_is_out_of_bounds_is_malformed(data: object, says: str) -> None:
     with pytest.raises(OceanBaseMalformedResponseError, match=says):
         read(BACKUP_SET, data)
+
+
+def test_fields_that_xcom_keeps_for_itself_are_dropped() -> None:
+    reserved = {"__classname__": "builtins.dict", "x": {"__id__": 1, "y": "__data__", "\u005f_version__": 2}}
+    backup_set = read(BACKUP_SET, {"status": "DONE", "tenantBackupSetList": [reserved]})
+    assert backup_set["tenantBackupSetList"] == [{"x": {"y": "__data__"}}]
+
+
+@pytest.mark.parametrize("value", [b"1,", b"[],", b"{},", b'"\\u0041",'])
+def test_more_values_than_a_triggerer_can_read_at_once_are_malformed(value: bytes) -> None:
+    body = b'{"success": true, "data": {"status": "DOING", "x": [%s 1]}}' % (value * (MAX_COMMAS + 1))
+    with pytest.raises(OceanBaseMalformedResponseError, match="not the documented JSON"):
+        read_response(BACKUP_SET, "mine", 200, CaseInsensitiveDict(), body)
 
 
 def test_long_numbers_and_halves_of_characters_are_kept_as_text() -> None:

@@ -11,6 +11,8 @@ from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.compat.sdk import Connection
 from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
 
 def endpoint(extra: dict[str, Any] | None = None, **fields: Any) -> Endpoint:
     fields = {"login": "key", "password": "secret", **fields}
@@ -94,6 +96,15 @@ def test_origin(fields: dict[str, Any], origin: str) -> None:
         ({"host": "api example"}, {}, "host is not"),
         ({"host": "https://"}, {}, "host is not"),
         ({"host": "http://[::1"}, {}, "host is not"),
+        ({"host": "*"}, {}, "host is not"),
+        ({"host": "2130706433"}, {}, "host is not"),
+        ({"host": "127.1"}, {}, "host is not"),
+        ({"host": "a..b"}, {}, "host is not"),
+        ({"host": ".a"}, {}, "host is not"),
+        ({"host": "a%"}, {}, "host is not"),
+        ({"host": "-a.example"}, {}, "host is not"),
+        ({"host": f"{'a' * 70}.example"}, {}, "host is not"),
+        ({"host": ".".join(["a" * 60] * 5)}, {}, "host is not"),
         ({"host": "ftp://api.example"}, {}, "schema is 'ftp'"),
         ({"schema": "ftp"}, {}, "schema is 'ftp'"),
         ({"host": "https://api.example", "schema": "http"}, {}, "schema is 'http', but host says 'https'"),
@@ -127,6 +138,24 @@ def test_bad_field_is_named(fields: dict[str, Any], extra: dict[str, Any], says:
 
 
 @pytest.mark.parametrize(
+    ("fields", "extra"),
+    [
+        ({"schema": "x" * 20_000}, {}),
+        ({"schema": "x" * 20_000, "host": "https://api.example"}, {}),
+        ({"host": "x" * 20_000}, {}),
+        ({}, {"timeout": "9" * 20_000}),
+        ({}, {"verify": "x" * 20_000}),
+        ({}, {"project_id": "\n" * 20_000}),
+        ({}, {"proxy": "x" * 20_000}),
+    ],
+)
+def test_bad_field_is_not_quoted_whole(fields: dict[str, Any], extra: dict[str, Any]) -> None:
+    with pytest.raises(OceanBaseInputError) as caught:
+        endpoint(extra, **fields)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
     ("extra", "field", "value"),
     [
         ({"project_id": "p-1"}, "project_id", "p-1"),
@@ -156,8 +185,14 @@ def test_ca_bundle_of_environment(variable: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(OceanBaseInputError, match=f"{variable} of the environment is no file"):
         endpoint()
     bundle.touch()
+    with pytest.raises(OceanBaseInputError, match=f"{variable} of the environment is no file with cert"):
+        endpoint()
+    bundle.write_text(CERTIFICATE)
     assert endpoint().verify == str(bundle)
-    assert endpoint({"verify": __file__}).verify == __file__
+    other = tmp_path / "other.pem"
+    other.write_text(CERTIFICATE)
+    assert endpoint({"verify": str(other)}).verify == str(other)
+    assert endpoint({"verify": str(tmp_path)}).verify == str(tmp_path)
     assert endpoint({"verify": "false"}).verify is False
 
 

@@ -93,7 +93,7 @@ def test_operator_accepts_a_null_list(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_five_thousand_tenants(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
-    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 64 * 2**20)
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 16 * 2**20)
     (tenant,) = vendors_answer()["data"]["tenantBackupSetList"]
     tenants = [{**tenant, "tenantName": f"tenant-{number}"} for number in range(5000)]
     with serve(backup_set(tenantBackupSetList=tenants)) as server:
@@ -111,7 +111,7 @@ def test_five_thousand_tenants(monkeypatch: pytest.MonkeyPatch, logged: Callable
 def test_memory_is_bounded(behaviour: Behaviour, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     limit = protocol.MAX_BODY_BYTES
-    assert limit == 64 * 2**20
+    assert limit == 16 * 2**20
     with serve(DOING, behaviour, DONE) as server:
         connect(monkeypatch, server)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -7,4 +7,9 @@ try:
 except ImportError:  # before Airflow 3.2
     from airflow.exceptions import AirflowSkipException, TaskDeferred
 
-__all__ = ["AirflowSkipException", "TaskDeferred"]
+try:
+    from airflow.sdk.serde import deserialize, serialize
+except ImportError:  # before Airflow 3.2
+    from airflow.serialization.serde import deserialize, serialize
+
+__all__ = ["AirflowSkipException", "TaskDeferred", "deserialize", "serialize"]
