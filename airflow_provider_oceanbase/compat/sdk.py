@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context as Context
     from airflow.sdk import PokeReturnValue as PokeReturnValue
     from airflow.sdk import ResumableJobMixin as ResumableJobMixin
+    from airflow.sdk import RetryDecision as RetryDecision
+    from airflow.sdk import RetryPolicy as RetryPolicy
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
@@ -52,6 +54,8 @@ _MODULES = {
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "ResumableJobMixin": ("airflow.sdk",),
+    "RetryDecision": ("airflow.sdk",),
+    "RetryPolicy": ("airflow.sdk",),
     "SharedStreamProducer": ("airflow.triggers.shared_stream",),
     "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "TriggerEvent": ("airflow.triggers.base",),
