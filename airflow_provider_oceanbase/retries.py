@@ -46,7 +46,8 @@ class OceanBaseRetryPolicy(RetryPolicy):
         if exception.retry_after is not None:
             seconds = exception.retry_after
             return RetryDecision.retry(
-                timedelta(seconds=seconds), f"{name}: OceanBase Cloud allows the next request after {seconds:g} s"
+                timedelta(seconds=seconds),
+                f"{name}: OceanBase Cloud allows the next request after {seconds:g} s",
             )
         return RetryDecision.default()
 
@@ -55,6 +56,6 @@ class OceanBaseRetryPolicy(RetryPolicy):
         return {}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> OceanBaseRetryPolicy:
+    def deserialize(cls, data: dict[str, Any]) -> OceanBaseRetryPolicy:  # noqa: ARG003 - name of the base class
         """Make it from what :meth:`serialize` returned."""
         return cls()
