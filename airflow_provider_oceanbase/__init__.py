@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, object]:
         "operators": modules("operators"),
         "sensors": modules("sensors"),
         "triggers": modules("triggers"),
+        "extra-links": ["airflow_provider_oceanbase.links.OceanBaseCloudLink"],
         "asset-uris": [{"schemes": ["oceanbase-cloud"], "handler": None}],
         "connection-types": [
             {
@@ -71,6 +72,14 @@ def get_provider_info() -> dict[str, object]:
                         "label": "TLS verification",
                         "description": (
                             "true (default), false, or the path of a CA bundle on workers and triggerers."
+                        ),
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "console_url": {
+                        "label": "Console URL",
+                        "description": (
+                            "For the link in a task's page; may hold {project_id} and {instance_id}. "
+                            "Default: known for China, else no link."
                         ),
                         "schema": {"type": ["string", "null"]},
                     },

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.compat.sdk import BaseOperator
+from airflow_provider_oceanbase.links import OceanBaseCloudLink
 from airflow_provider_oceanbase.starting.job import BackupStart
 from airflow_provider_oceanbase.waiting.arguments import (
     DEFAULT_DEFERRABLE,
@@ -60,6 +61,7 @@ class GetBackupSetOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
+    operator_extra_links = (OceanBaseCloudLink(),)
     ui_color = "#e6f1f2"
     _summary: BackupSetSummary | None = None
 
@@ -169,6 +171,7 @@ class StartBackupOperator(BackupStart):
         "database_tables",
         "oceanbase_conn_id",
     )
+    operator_extra_links = (OceanBaseCloudLink(),)
     ui_color = "#e6f1f2"
 
     def __init__(

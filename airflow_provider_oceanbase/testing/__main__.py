@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import shlex
 import signal
 import sys
 import threading
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase.testing import CloudEmulator, SeenRequest
+from airflow_provider_oceanbase.testing._script import check_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECTION_VARIABLE = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
 INSTANCE_ID = "ob-demo"
@@ -29,11 +37,27 @@ endpoints:
 
 It prints the Airflow connection, a curl command for each of the last three endpoints, and a line for each
 request. It keeps its state in memory only."""
+#: What a log line says of a request without accepted credentials.
+REFUSALS = {
+    "missing": "challenge, as each client gets it first",
+    "refused": "not this AccessKey",
+    "stale": "new challenge, the former one has expired",
+}
 
 
 def main() -> int:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM, or until nobody reads the output."""
     options = _parser().parse_args()
+    stopped = threading.Event()
+
+    def show(*lines: str) -> None:
+        try:
+            print(*lines, sep="\n", flush=True)
+        except BrokenPipeError:
+            # As with "| head". What is left in the buffer must not fail at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stopped.set()
+
     try:
         cloud = CloudEmulator(
             options.host,
@@ -42,11 +66,10 @@ def main() -> int:
             access_key_secret=options.access_key_secret,
             algorithms=options.algorithm or ("MD5",),
             seconds_per_status=options.seconds,
-            on_request=_print_request,
+            on_request=lambda seen: show(_log_line(seen)),
         )
-    except (OSError, OverflowError) as error:
-        address = f"{options.host}:{options.port}"
-        print(f"Cannot listen on {address} ({error}); choose another --port", file=sys.stderr)
+    except OSError as error:
+        print(_why_not(options.host, options.port, error), file=sys.stderr)
         return 2
     for backup_task_id, statuses in BACKUP_SETS.items():
         cloud.add_backup_set(
@@ -58,14 +81,21 @@ def main() -> int:
         )
     for status in options.fail:
         cloud.fail(status=status)
-    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with cloud:
-        _print_usage(cloud, options.seconds)
+        show(*_usage(cloud, options.seconds))
         stopped.wait()
-    print("Stopped.")
+    show("Stopped.")
     return 0
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is taken. Choose another --port, or 0 for a free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} is not for this user. Choose a --port from 1024."
+    return f"Cannot listen on --host {host} ({error.strerror}). Give an IPv4 address of this machine."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,10 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=8199, help="port to listen on, 0 for a free one (default: %(default)s)"
+        "--port",
+        type=_whole_number(0, 65535),
+        default=8199,
+        help="port to listen on, 0 for a free one (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="duration of each status (default: %(default)s)"
+        "--seconds", type=_seconds, default=5.0, help="duration of each status (default: %(default)s)"
     )
     parser.add_argument(
         "--access-key-id", default="emulator-key", help="accepted AccessKey ID (default: %(default)s)"
@@ -99,37 +132,71 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fail",
         action="append",
-        type=int,
+        type=_whole_number(400, 599),
         default=[],
         metavar="STATUS",
-        help="fail the first authorized request with this HTTP status; may be repeated",
+        help="fail the first authorized request with this HTTP status, 400 to 599; may be repeated",
     )
     return parser
 
 
-def _print_usage(cloud: CloudEmulator, seconds: float) -> None:
-    login, secret = (cloud.connection[name] for name in ("login", "password"))
-    curl = f"curl --digest -u {shlex.quote(f'{login}:{secret}')}"
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdigit() and least <= int(text[:9]) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        check_seconds(seconds := float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0.001") from None
+    return seconds
+
+
+def _usage(cloud: CloudEmulator, seconds: float) -> list[str]:
+    fields = cloud.connection
+    curl = f"curl --digest -u {shlex.quote('{login}:{password}'.format(**fields))}"
     data = f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(START))}"
     base = f"{cloud.url}/api/v2/instances/{INSTANCE_ID}/backup/data"
     details, sets, start = (
         shlex.quote(f"{base}/{path}?requestId=1")
         for path in (f"sets/{next(iter(BACKUP_SETS))}", "sets", "start")
     )
-    print(f"The emulator of OceanBase Cloud listens on {cloud.url}; press Ctrl-C to stop it.")
-    print(f"Backup sets of instance {INSTANCE_ID}; each status lasts {seconds:g} s, the last one stays:")
-    for backup_task_id, statuses in BACKUP_SETS.items():
-        print(f"  {backup_task_id:<11} {' > '.join(statuses)}")
-    print(f"export {CONNECTION_VARIABLE}={shlex.quote(cloud.connection_uri)}")
-    print("Read a backup set, list all backup sets, start a backup:")
-    print(f"{curl} {details}")
-    print(f"{curl} {sets}")
-    print(f"{curl} {data} {start}", flush=True)
+    return [
+        f"The emulator of OceanBase Cloud listens on {cloud.url}; press Ctrl-C to stop it.",
+        f"Backup sets of instance {INSTANCE_ID}; each begins with the first request for it, a status lasts "
+        f"{seconds:g} s, the last one stays:",
+        *(f"  {name:<11} {' > '.join(statuses)}" for name, statuses in BACKUP_SETS.items()),
+        "Connection for the form of the web UI:",
+        *(
+            f"  {label:<16} {fields[name]}"
+            for label, name in (
+                ("Connection type", "conn_type"),
+                ("Host", "host"),
+                ("Port", "port"),
+                ("Schema", "schema"),
+                ("AccessKey ID", "login"),
+                ("AccessKey secret", "password"),
+            )
+        ),
+        "or for the environment:",
+        f"export {CONNECTION_VARIABLE}={shlex.quote(cloud.connection_uri)}",
+        "Read a backup set, list all backup sets, start a backup:",
+        f"{curl} {details}",
+        f"{curl} {sets}",
+        f"{curl} {data} {start}",
+    ]
 
 
-def _print_request(seen: SeenRequest) -> None:
+def _log_line(seen: SeenRequest) -> str:
     result = str(seen.status or "connection closed")
-    print(f"{seen.method} {seen.path} > {' '.join(filter(None, (result, seen.backup_status)))}", flush=True)
+    comment = seen.backup_status if seen.authorized else REFUSALS[seen.credentials]
+    time = f"{datetime.now():%H:%M:%S}"
+    return f"{time} {seen.method} {seen.path} > {' '.join(filter(None, (result, comment)))}"
 
 
 if __name__ == "__main__":

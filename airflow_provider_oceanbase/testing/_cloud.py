@@ -52,9 +52,12 @@ class Cloud:
         """Return a new backup task ID."""
         return next(self._new_ids)
 
-    def add(self, instance_id: str, script: BackupSetScript) -> None:
-        """Begin a backup set; one with the same ID is replaced."""
-        script.begin(self.clock())
+    def add(self, instance_id: str, script: BackupSetScript, *, begun: bool) -> None:
+        """Add a backup set; one with the same ID is replaced.
+
+        :param begun: whether its first status begins now, and not with the first poll
+        """
+        script.add(self.clock() if begun else None)
         self.sets.pop((instance_id, script.backup_task_id), None)
         self.sets[instance_id, script.backup_task_id] = script
 
@@ -106,10 +109,10 @@ class Cloud:
         first, last = _time(query, "startTime", _FIRST_TIME), _time(query, "endTime", _LAST_TIME)
         check_download = _check_download(query)
         scripts = [script for (owner, _), script in reversed(self.sets.items()) if owner == instance_id]
+        now = self.clock()
         if number == 1:
             for script in scripts:
-                script.polls += 1
-        now = self.clock()
+                script.count(now)
         # Of two that started in the same second, the one that was added later comes first.
         scripts.sort(key=lambda script: script.started_at, reverse=True)
         items = (
@@ -135,7 +138,7 @@ class Cloud:
             script = planned.popleft()
         else:
             script = BackupSetScript(self.new_id(), seconds_per_status=self.seconds_per_status)
-        self.add(instance_id, script)
+        self.add(instance_id, script, begun=True)
         return {"backupTaskId": script.backup_task_id}
 
 

@@ -26,6 +26,7 @@ class AuthResult(Enum):
     """What an ``Authorization`` header proves."""
 
     ACCEPTED = "accepted"
+    MISSING = "missing"
     REFUSED = "refused"
     STALE = "stale"
 
@@ -76,6 +77,8 @@ class DigestServer:
         :param target: request target, as in the request line
         """
         scheme, _, rest = (authorization or "").partition(" ")
+        if not scheme:
+            return AuthResult.MISSING
         if scheme.lower() != "digest":
             return AuthResult.REFUSED
         given = {

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from airflow_provider_oceanbase.testing._cloud import Cloud
 from airflow_provider_oceanbase.testing._digest import AuthResult, DigestServer
 from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, response_of
-from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, utc
+from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, check_seconds, utc
 from airflow_provider_oceanbase.testing._server import Response, Server
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class CloudEmulator:
     :param seconds_per_status: duration of each status of a started backup, unless :meth:`next_backup` sets it
     :param ssl_context: enables https
     :param on_request: called with each request, just before the response is sent
+    :raises ValueError: ``seconds_per_status`` is below 0.001
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class CloudEmulator:
         ssl_context: ssl.SSLContext | None = None,
         on_request: Callable[[SeenRequest], None] | None = None,
     ) -> None:
+        check_seconds(seconds_per_status)
         self._clock: Callable[[], float] = time.monotonic
         self._digest = DigestServer(
             access_key_id, access_key_secret, algorithms, nonce_seconds, nonce_uses, lambda: self._clock()
@@ -146,19 +148,21 @@ class CloudEmulator:
     ) -> None:
         """Add a backup set; one with the same ID is replaced.
 
+        Its first status begins with the first poll. While it runs, its size grows from status to status.
+
         :param statuses: its statuses, one after another; the last one stays. None: not registered yet (null
             data). A number: the request fails with that HTTP status
         :param polls_per_status: number of polls that get each status
         :param seconds_per_status: duration of each status; replaces ``polls_per_status``
         :param tenants: names of its tenants, or a dict from names to fields to set or add, such as
             ``{"orders": {}, "billing": {"status": "FAILED"}}``; None for a null list
-        :param start_time: a timezone-aware datetime; default: now
+        :param start_time: a timezone-aware datetime; default: the time of the first poll
         :param checkpoint: a timezone-aware datetime, null until the backup ends; default: ``end_time``
         :param end_time: a timezone-aware datetime, null until the backup ends; default: the time of the first
             response with a final status
         :param fields: fields of ``data`` to set or add, such as ``validity="INVALID"`` or
             ``backupMode="LOGICAL_BACKUP"``
-        :raises ValueError: a time has no time zone
+        :raises ValueError: a time has no time zone; ``seconds_per_status`` is below 0.001
         """
         script = BackupSetScript(
             backup_task_id,
@@ -172,7 +176,7 @@ class CloudEmulator:
             utc(end_time) if end_time else None,
         )
         with self._lock:
-            self._cloud.add(instance_id, script)
+            self._cloud.add(instance_id, script, begun=False)
 
     def next_backup(
         self,
@@ -277,6 +281,7 @@ class CloudEmulator:
             headers={name: value for name, value in headers.items() if name != "authorization"},
             status=0 if dropped else response.status,
             authorized=auth is AuthResult.ACCEPTED,
+            credentials=auth.value,
             backup_status=result.get("status") if isinstance(result, dict) else None,
             body=body,
         )

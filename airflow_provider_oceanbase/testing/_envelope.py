@@ -25,6 +25,9 @@ class SeenRequest:
     #: HTTP status of the response, 0 if the connection was dropped.
     status: int
     authorized: bool
+    #: What came of its credentials: ``accepted``; ``missing``, as in the first request of a client, which is
+    #: challenged; ``refused``; ``stale``: right, for a nonce that has expired.
+    credentials: str
     #: ``status`` of the backup set in the response.
     backup_status: str | None = None
     #: Parsed JSON of the request's body, None if it is not JSON.

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
+from airflow_provider_oceanbase.links import OceanBaseCloudLink
 from airflow_provider_oceanbase.waiting.arguments import final_statuses
 from airflow_provider_oceanbase.waiting.metrics import record_wait
 from airflow_provider_oceanbase.waiting.tasks import defer_wait, poll, raise_timeout, summary_in
@@ -37,6 +38,7 @@ class WaitSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer, without a worker slot
     """
 
+    operator_extra_links = (OceanBaseCloudLink(),)
     _wait: Wait[Any] | None = None
     #: When the wait began that this run continues, in seconds since the epoch; None if it begins now.
     _began: float | None = None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import re
 import shlex
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from emulators import AUTH, PATH, QUERY, client, get, statuses
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.testing.__main__ import _parser
 
 
 @pytest.fixture
@@ -54,13 +57,23 @@ def test_status_changes_by_polls(cloud: CloudEmulator) -> None:
 
 
 def test_status_changes_by_time(cloud: CloudEmulator) -> None:
-    cloud._clock = lambda: 100.0
+    # It begins with the first poll.
+    cloud._clock = lambda: 0.0
     cloud.add_backup_set("ob-1", "bak-1", seconds_per_status=10)
     seen = []
     for seconds in (100.0, 109.0, 110.0, 125.0, 1000.0):
         cloud._clock = functools.partial(float, seconds)
-        seen.append(get(cloud).json()["data"]["status"])
-    assert seen == ["BEGINNING", "BEGINNING", "DOING", "DONE", "DONE"]
+        data = get(cloud).json()["data"]
+        tenants = {tenant["dataBackupSize"] for tenant in data["tenantBackupSetList"]}
+        assert tenants == {data["dataBackupSize"]}
+        seen.append((data["status"], data["dataBackupSize"]))
+    assert seen == [
+        ("BEGINNING", 0.0),
+        ("BEGINNING", 0.027),
+        ("DOING", 0.03),
+        ("DONE", 0.06),
+        ("DONE", 0.06),
+    ]
 
 
 def test_download_is_checked_on_request(cloud: CloudEmulator) -> None:
@@ -242,41 +255,101 @@ def serve(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
+    assert process.stdout is not None
+    lines = [""]
+    while not lines[-1].startswith(beginning):
+        lines.append(process.stdout.readline())
+        assert lines[-1], "the output has ended"
+    return lines[1:]
+
+
 def test_command_line() -> None:
     with serve("--port", "0", "--seconds", "0.001", "--fail", "503", "--algorithm", "SHA-256") as process:
         assert process.stdout is not None
         try:
-            lines = [process.stdout.readline() for _ in range(10)]
-            export, _, *commands = (shlex.split(line) for line in lines[-5:])
-            assert export[1].startswith(
-                "AIRFLOW_CONN_OCEANBASE_DEFAULT=oceanbase://emulator-key:emulator-secret@127.0.0.1:"
-            )
+            usage = read_until(process, "Read a backup set")
+            commands = [shlex.split(process.stdout.readline()) for _ in range(3)]
             assert [command[:3] for command in commands] == [["curl", "--digest", "-u"]] * 3
             auth = HTTPDigestAuth(*commands[0][3].split(":"))
             read, listed, start = (command[-1] for command in commands)
             answers = [requests.get(url, auth=auth, timeout=5) for url in (read, read, listed)]
             assert [response.status_code for response in answers] == [503, 200, 200]
-            assert answers[1].json()["data"]["status"] == "DONE"
+            # It begins with the first request.
+            assert answers[1].json()["data"]["status"] == "BEGINNING"
             assert answers[2].json()["data"]["total"] == 3
             header, data = (commands[2][commands[2].index(option) + 1] for option in ("-H", "-d"))
             name, _, value = header.partition(": ")
             started = requests.post(start, data, headers={name: value}, auth=auth, timeout=5).json()["data"]
             url = read.replace("bak-demo", started["backupTaskId"])
             assert requests.get(url, auth=auth, timeout=5).status_code == 200
+            wrong = HTTPDigestAuth("emulator-key", "wrong")
+            assert requests.get(url, auth=wrong, timeout=5).status_code == 401
         finally:
             process.send_signal(signal.SIGTERM)
         path = "/api/v2/instances/ob-demo/backup/data"
-        *shown, last, stopped = process.stdout.read().splitlines()
-        assert shown == [
-            f"GET {path}/sets/bak-demo > 401",
+        *shown, stopped = process.stdout.read().splitlines()
+        times, shown = zip(*(line.split(" ", 1) for line in shown), strict=True)
+        assert all(re.fullmatch(r"\d\d:\d\d:\d\d", time) for time in times)
+        challenge = "401 challenge, as each client gets it first"
+        assert shown[:5] == (
+            f"GET {path}/sets/bak-demo > {challenge}",
             f"GET {path}/sets/bak-demo > 503",
-            f"GET {path}/sets/bak-demo > 200 DONE",
+            f"GET {path}/sets/bak-demo > 200 BEGINNING",
             f"GET {path}/sets > 200",
             f"POST {path}/start > 200",
-        ]
-        assert last.startswith(f"GET {path}/sets/bak-started-1 > 200 ")
+        )
+        started_path = f"GET {path}/sets/bak-started-1 > "
+        assert shown[5].startswith(f"{started_path}200 ")
+        assert shown[6:] == (f"{started_path}{challenge}", f"{started_path}401 not this AccessKey")
         assert stopped == "Stopped."
         assert process.wait() == 0
+    fields = dict(line.strip().rsplit(maxsplit=1) for line in usage if line.startswith("  "))
+    assert fields.items() >= {
+        ("Connection type", "oceanbase"),
+        ("Host", "127.0.0.1"),
+        ("Schema", "http"),
+        ("AccessKey ID", "emulator-key"),
+        ("AccessKey secret", "emulator-secret"),
+    }
+    (export,) = [line for line in usage if line.startswith("export ")]
+    expected = f"oceanbase://emulator-key:emulator-secret@127.0.0.1:{fields['Port']}/http"
+    assert shlex.split(export)[1] == f"AIRFLOW_CONN_OCEANBASE_DEFAULT={expected}"
+
+
+def test_command_line_ends_quietly_when_nobody_reads() -> None:
+    with serve("--port", "0") as process:
+        assert process.stdout is not None
+        usage = read_until(process, "curl")
+        process.stdout.close()
+        url = shlex.split(usage[-1])[-1]
+        with suppress(requests.ConnectionError):
+            requests.get(url, timeout=5)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--seconds", "-1"), "'-1' is no number from 0.001"),
+        (("--seconds", "nan"), "'nan' is no number from 0.001"),
+        (("--seconds", "inf"), "'inf' is no number from 0.001"),
+        (("--seconds", "soon"), "'soon' is no number from 0.001"),
+        (("--fail", "999"), "'999' is no whole number from 400 to 599"),
+        (("--fail", "200"), "'200' is no whole number from 400 to 599"),
+        (("--port", "70000"), "'70000' is no whole number from 0 to 65535"),
+        (("--port", "-1"), "'-1' is no whole number from 0 to 65535"),
+    ],
+)
+def test_command_line_refuses(
+    arguments: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _parser().parse_args(arguments)
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}: {message}" in capsys.readouterr().err
 
 
 def test_command_line_reports_a_port_in_use() -> None:
@@ -285,5 +358,21 @@ def test_command_line_reports_a_port_in_use() -> None:
         with serve("--port", port) as process:
             _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert errors.startswith(f"Cannot listen on 127.0.0.1:{port} (")
-    assert len(errors.splitlines()) == 1
+    assert errors == f"Port {port} of 127.0.0.1 is taken. Choose another --port, or 0 for a free one.\n"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::1"])
+def test_command_line_reports_a_wrong_host(host: str) -> None:
+    with serve("--port", "0", "--host", host) as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert errors.startswith(f"Cannot listen on --host {host} (")
+    assert errors.endswith("). Give an IPv4 address of this machine.\n")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e-9, math.nan, math.inf])
+def test_a_status_lasts_a_while(cloud: CloudEmulator, seconds: float) -> None:
+    with pytest.raises(ValueError, match="give a number from"):
+        CloudEmulator(seconds_per_status=seconds)
+    with pytest.raises(ValueError, match="give a number from"):
+        cloud.add_backup_set("ob-1", "bak-1", seconds_per_status=seconds)

@@ -37,7 +37,12 @@ def connection(page: Page, cloud: CloudEmulator, camera: Camera) -> None:
     for name in ("host", "port", "schema"):
         field(form, name).fill(str(cloud.connection[name]))
     form.get_by_role("button", name="Extra Fields", exact=True).click()
-    for name, value in {"project_id": "p-1", "timeout": "10", "verify": "true"}.items():
+    for name, value in {
+        "project_id": "p-1",
+        "timeout": "10",
+        "verify": "true",
+        "console_url": "https://console.example/{project_id}/{instance_id}",
+    }.items():
         extra_field(form, name).fill(value)
     save(form)
     expect(page.get_by_role("row", name=CONN_ID)).to_be_visible()
@@ -143,6 +148,8 @@ def test_example_dag(
     open_task(page, "wait_for_backup", "Rendered Templates")
     for name, value in {"instance_id": "ob-demo", "backup_task_id": BACKUP_TASK_ID}.items():
         expect(page.get_by_role("row", name=name).get_by_role("code")).to_contain_text(value)
+    link = page.get_by_role("link", name="OceanBase Cloud")
+    expect(link).to_have_attribute("href", "https://console.example/p-1/ob-demo")
 
     page.goto(run)
     open_task(page, "get_backup_set", "Storage")
