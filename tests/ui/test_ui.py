@@ -148,6 +148,8 @@ def test_example_dag(
     open_task(page, "wait_for_backup", "Rendered Templates")
     for name, value in {"instance_id": "ob-demo", "backup_task_id": BACKUP_TASK_ID}.items():
         expect(page.get_by_role("row", name=name).get_by_role("code")).to_contain_text(value)
+    page.goto(run)
+    open_task(page, "wait_for_backup", "Details")
     link = page.get_by_role("link", name="OceanBase Cloud")
     expect(link).to_have_attribute("href", "https://console.example/p-1/ob-demo")
 
