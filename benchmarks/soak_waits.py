@@ -137,7 +137,7 @@ async def soak(plan: dict[str, Any], send: Callable[[object], None]) -> None:
         | {
             "events": events,
             "samples": samples,
-            "connections": max(connections),
+            "connections": connections,
             "before": before,
             "after": after,
             "closed": resources(),

@@ -179,9 +179,12 @@ def tunnel(port: int) -> Behaviour:
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
-            while data := source.recv(0x10000):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            try:
+                while data := source.recv(0x10000):
+                    sink.sendall(data)
+            finally:
+                # Even after a reset: the other side has to learn of it.
+                sink.shutdown(socket.SHUT_WR)
 
     def behave(exchange: Exchange) -> bool:
         with socket.create_connection(("127.0.0.1", port)) as target:
