@@ -1,15 +1,18 @@
-"""Thousands of waits against a cloud that fails one request in ten: ``python -m benchmarks.soak``.
+"""Thousands of waits against a cloud that fails one request in ten: ``make soak``.
 
-The emulator runs in this process, and fails in every way that it supports; a front before it misbehaves in
-others. The waits, real triggers, run in another process. Each backup becomes DONE at its own time. No wait
-may be lost or end early, memory and connections must not grow once all waits have begun, and nothing may be
-left of a fault: no lane, connection, session or task.
+The emulator runs in this process, and fails; a front before it, with a proxy and TLS, plays each fault of the
+tests' table, and twice answers nothing at all. The waits, real triggers, run in another process. Each backup
+becomes DONE at its own time. No wait may be lost, end early or be stuck, memory and connections must not grow
+once all waits have begun, and nothing may be left of a fault: no lane, connection, session or task.
+
+A fault that ends a wait, such as HTTP 404, has a wait of its own, which must end with its error.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -18,18 +21,24 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.testing import CloudEmulator
-from benchmarks.measures import CONN_ID, INSTANCE_ID, quantile
-from benchmarks.processes import Child
-from benchmarks.soak_front import Front
+from benchmarks.measures import INSTANCE_ID
+from benchmarks.processes import BenchmarkError, Child
+from benchmarks.soak_checks import GRACE_SECONDS, problems, results
+from benchmarks.soak_front import DIRECT, ENDING, PASSING, PROXY, TUNNEL, Front
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.testing import SeenRequest
 
 POKE_INTERVAL_SECONDS = 10
 #: Together one request in ten.
-FAULT_SHARE, FRONT_SHARE = 0.06, 0.04
+FAULT_SHARE, FRONT_SHARE = 0.04, 0.06
+#: Waits that a triggerer gives up, and another takes over.
+MOVED_SHARE = 0.1
 #: Short, so that a request without an answer keeps its lane from others for a moment only.
 TIMEOUT_SECONDS = 2
+#: When the front falls silent, as parts of the duration, and for how long: all lanes hang. The first time is
+#: part of the warm-up: then each connection has been open once.
+SILENCES, SILENCE_SECONDS = (0.1, 0.6), 3 * TIMEOUT_SECONDS
 FAULTS: tuple[dict[str, Any], ...] = (
     {"status": 500},
     {"status": 502, "body": b"<html>Bad Gateway</html>"},
@@ -42,22 +51,60 @@ FAULTS: tuple[dict[str, Any], ...] = (
 )
 
 
-class SoakError(Exception):
-    """A wait failed, or something leaked."""
-
-
 class Cloud:
     """The emulator, its faults, and when each backup became DONE."""
 
     def __init__(self, seed: int, waits: int, seconds: float) -> None:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self.responses: dict[str, int] = {}
         self.emulator = CloudEmulator(nonce_seconds=30, on_request=self._seen)
-        self.front = Front(self.emulator.port, FRONT_SHARE, seed)
-        self.done_at = {f"bak-{number}": self._random.uniform(0.1, 0.9) * seconds for number in range(waits)}
-        for backup_task_id in self.done_at:
+        self.seconds = seconds
+        #: The fault that ends a wait, by its backup task ID.
+        self.ends = {f"end-{number}": name for number, name in enumerate(ENDING)}
+        ids = [*(f"bak-{number}" for number in range(waits)), *self.ends]
+        #: When each backup is to be DONE, in seconds from the begin; and when it became so, since the epoch.
+        self._planned = {backup_task_id: self._random.uniform(0.1, 0.9) * seconds for backup_task_id in ids}
+        self.done_at: dict[str, float] = {}
+        self._silences: list[tuple[float, float]] = []
+        self.front = Front(
+            self.emulator.port,
+            FRONT_SHARE,
+            seed,
+            ends=self.ends,
+            is_complete=self.done_at.__contains__,
+            silences=self._silences,
+        )
+        for backup_task_id in ids:
             self.emulator.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",), tenants=None)
+
+    @property
+    def waits(self) -> dict[str, str]:
+        """The connection ID of each wait, by its backup task ID."""
+        return {
+            backup_task_id: self.front.route(backup_task_id, number)
+            for number, backup_task_id in enumerate(self._planned)
+        }
+
+    @property
+    def moved(self) -> dict[str, float]:
+        """When some waits are moved to another triggerer, by backup task ID: half of them in a silence."""
+        chosen = self._random.sample(list(self._planned), int(MOVED_SHARE * len(self._planned)))
+        moments = [self._random.random() * self.seconds for _ in chosen[::2]]
+        moments += [
+            self._random.choice(SILENCES) * self.seconds + self._random.random() * SILENCE_SECONDS
+            for _ in chosen[1::2]
+        ]
+        return dict(zip(chosen, moments, strict=True))
+
+    def outcome(self, backup_task_id: str) -> str:
+        """Return how a wait has to end: with a status, or an error."""
+        if backup_task_id not in self.ends:
+            return "DONE"
+        error = ENDING[self.ends[backup_task_id]].error
+        assert error
+        return error.__name__
 
     def _seen(self, request: SeenRequest) -> None:
         kind = request.backup_status or f"HTTP {request.status or 'dropped'}"
@@ -66,69 +113,71 @@ class Cloud:
             if request.status != 401 and self._random.random() < FAULT_SHARE:
                 self.emulator.fail(**self._random.choice(FAULTS))
 
-    def finish_backups(self, began: float) -> None:
-        """Set each backup to DONE at its time."""
-        for backup_task_id, seconds in sorted(self.done_at.items(), key=lambda item: item[1]):
-            time.sleep(max(began + seconds - time.monotonic(), 0))
-            self.emulator.set_status(INSTANCE_ID, backup_task_id, "DONE")
+    def run(self) -> threading.Thread:
+        """Set each backup to DONE at its time, in a thread, until ``stop()``."""
+        began = time.monotonic()
+        self._silences += [
+            (began + share * self.seconds, began + share * self.seconds + SILENCE_SECONDS)
+            for share in SILENCES
+        ]
+        thread = threading.Thread(target=self._finish_backups, args=(began,))
+        thread.start()
+        return thread
+
+    def stop(self) -> None:
+        """Finish no more backups."""
+        self._stopped.set()
+
+    def _finish_backups(self, began: float) -> None:
+        for backup_task_id, seconds in sorted(self._planned.items(), key=lambda item: item[1]):
+            if self._stopped.wait(max(began + seconds - time.monotonic(), 0)):
+                return
+            # Before it is DONE: no wait can see it earlier.
             self.done_at[backup_task_id] = time.time()
+            self.emulator.set_status(INSTANCE_ID, backup_task_id, "DONE")
 
 
 def environment(cloud: Cloud) -> dict[str, str]:
-    """Return the environment of the waits: the connection to the front."""
-    connection = cloud.emulator.connection | {"port": cloud.front.port, "extra": {"timeout": TIMEOUT_SECONDS}}
-    return {
-        f"AIRFLOW_CONN_{CONN_ID.upper()}": json.dumps(connection),
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
-        "NO_PROXY": "127.0.0.1",
-    }
+    """Return the environment of the waits: the connections to the front."""
+    key = {name: cloud.emulator.connection[name] for name in ("conn_type", "login", "password")}
+    connections = {}
+    for conn_id, fields in cloud.front.connections.items():
+        extra = {"timeout": TIMEOUT_SECONDS} | {name: fields[name] for name in fields if name != "host"}
+        connection = key | {"host": fields["host"], "extra": extra}
+        connections[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
+    return connections | {"AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL", "NO_PROXY": "127.0.0.1"}
 
 
-def soak(cloud: Cloud, waits: int, seconds: float) -> dict[str, Any]:
+def soak(cloud: Cloud) -> dict[str, Any]:
     """Run the waits to their end; return the report of their process."""
-    arguments = (str(waits), str(POKE_INTERVAL_SECONDS), str(seconds))
     with (
         cloud.emulator,
         cloud.front,
-        Child("benchmarks.soak_waits", *arguments, environ=dict(os.environ) | environment(cloud)) as child,
+        Child("benchmarks.soak_waits", environ=dict(os.environ) | environment(cloud)) as child,
     ):
-        child.receive()
-        print(f"soak: {waits:,} waits for {seconds:.0f} s, one request in ten fails", flush=True)
-        cloud.finish_backups(time.monotonic())
-        return child.receive(timeout=seconds)
+        plan = {
+            "waits": cloud.waits,
+            "anchors": [DIRECT, PROXY, TUNNEL],
+            "moved": cloud.moved,
+            "poke_interval": POKE_INTERVAL_SECONDS,
+            "seconds": cloud.seconds + GRACE_SECONDS,
+        }
+        child.request(json.dumps(plan))
+        count = f"{len(cloud.waits):,} waits for {cloud.seconds:.0f} s"
+        print(f"soak: {count}, one request in ten fails", flush=True)
+        finishing = cloud.run()
+        try:
+            return child.receive(timeout=cloud.seconds + 2 * GRACE_SECONDS)
+        finally:
+            cloud.stop()
+            finishing.join()
 
 
-def check(cloud: Cloud, report: dict[str, Any]) -> dict[str, str]:
-    """Return the results in words.
-
-    :raises SoakError: a wait was lost or ended early, or something leaked
-    """
-    ended = {event["id"]: event for event in report["events"]}
-    lost = [name for name in cloud.done_at if ended.get(name, {}).get("status") != "DONE"]
-    early = [name for name, event in ended.items() if event["at"] < cloud.done_at[name]]
-    late = [event["at"] - cloud.done_at[name] for name, event in ended.items()]
-    samples = report["samples"]
-    left_open = report["files"] - report["files_before"]
-    # The first fifth is warm-up. After it, most waits are still running, so memory must not grow.
-    warm, peak = samples[len(samples) // 5], max(samples[len(samples) // 5 :])
-    if lost or early:
-        raise SoakError(f"{len(lost)} waits lost {lost[:3]}, {len(early)} ended early {early[:3]}")
-    if peak > 1.05 * warm:
-        raise SoakError(f"memory grew from {warm / 2**20:.1f} to {peak / 2**20:.1f} MiB")
-    if report["before"] != report["after"] or left_open > 0 or report["connections"] > 32:
-        left = {key: report[key] for key in ("before", "after", "files_before", "files", "connections")}
-        raise SoakError(f"left over: {left}")
-    total = sum(cloud.responses.values())
-    return {
-        "waits": f"{len(ended):,}, none lost, none early",
-        "seen DONE after": f"{quantile(late, 0.5):.1f} s (p50), {quantile(late, 0.99):.1f} s (p99)",
-        "requests": f"{total:,}: "
-        + ", ".join(f"{count:,} {kind}" for kind, count in sorted(cloud.responses.items())),
-        "front": ", ".join(f"{count:,} {kind}" for kind, count in cloud.front.played.items()),
-        "left over": f"nothing: {report['after']}",
-        "memory": f"{warm / 2**20:.1f} MiB warm, {peak / 2**20:.1f} MiB at most after that",
-        "connections": f"{report['connections']} at most, {left_open} left open",
-    }
+def needed_waits(seconds: float) -> int:
+    """Return how many waits it takes to meet each fault."""
+    # A wait takes half of the duration, and each fault is to be met about twice.
+    polls_per_wait = max(seconds / 2 / POKE_INTERVAL_SECONDS, 1.0)
+    return math.ceil(2 * len(PASSING) / FRONT_SHARE / polls_per_wait)
 
 
 def main() -> None:
@@ -140,12 +189,19 @@ def main() -> None:
         "--seed", type=int, default=1, help="random seed of faults and ends (default: %(default)s)"
     )
     options = parser.parse_args()
+    if options.waits < (needed := needed_waits(options.seconds)):
+        parser.error(
+            f"{options.waits} waits for {options.seconds:g} s send too few requests to meet each of "
+            f"{len(PASSING)} faults; they must be {needed} or more"
+        )
     cloud = Cloud(options.seed, options.waits, options.seconds)
     try:
-        results = check(cloud, soak(cloud, options.waits, options.seconds))
-    except SoakError as error:
+        report = soak(cloud)
+    except BenchmarkError as error:
         sys.exit(f"soak: {error}")
-    for name, value in results.items():
+    if found := problems(cloud, report):
+        sys.exit("\n".join(f"soak: {problem}" for problem in found))
+    for name, value in results(cloud, report).items():
         print(f"  {name:<16} {value}")
 
 

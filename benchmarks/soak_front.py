@@ -1,125 +1,199 @@
-"""A front between client and emulator that misbehaves in ways that no HTTP server does."""
+"""A front between client and emulator, with proxies, that plays the table of faults of the tests."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import http.client
 import random
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain, cycle, repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from certificates import make_certificate
+from faults.answers import FAULTS
+from faults.server import Exchange, RawServer, hang, serve, tunnel
+
+from benchmarks.measures import CONN_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping
 
-_CHALLENGE = b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest realm="r", nonce="%s", qop="auth"\r\n'
-_INTERIM = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
-
-
-def _answer(**data: Any) -> bytes:
-    return json.dumps({"success": True, "data": {"status": "DOING", **data}}).encode()
-
-
-def _ok(body: bytes, headers: bytes = b"") -> bytes:
-    return b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (headers, len(body), body)
-
-
-#: What is sent in place of a response, before the connection closes.
-_REPLACED = {
-    "a body that is no gzip": _ok(b"plain", b"Content-Encoding: gzip\r\n"),
-    "integers of 70 bits": _ok(_answer(dataVersion=2**70, downloadTaskId=-(2**70))),
-    "half surrogates and NUL": _ok(_answer(tenantName="\ud800\0", backupMode="\udfff")),
-    "an odd challenge": _CHALLENGE % b"\xe8" + b"Content-Length: 0\r\n\r\n",
-    "a validity of 100 kB": _ok(_answer(validity="V" * 100_000)),
+_ROWS = {name: fault for name, fault in FAULTS.items() if "deferred" in fault.columns}
+#: Faults that end a wait, whenever it meets them. Others pass: it polls again, or reads its connection again.
+ENDING = {
+    name: fault
+    for name, fault in _ROWS.items()
+    if fault.error and not fault.error.transient and not fault.error.outdated
 }
-#: What is sent before nothing follows.
-_HANGING = {"a stalled 401": _CHALLENGE % b"odd" + b"Content-Length: 99\r\n\r\n{", "no answer": b""}
-KINDS = (*_REPLACED, *_HANGING, "interim responses")
+PASSING = {name: fault for name, fault in _ROWS.items() if name not in ENDING}
+#: How a wait reaches the API: over http, over http by a proxy, or over https through the proxy's tunnel.
+DIRECT, PROXY, TUNNEL = CONN_ID, f"{CONN_ID}_proxy", f"{CONN_ID}_tunnel"
+PROXY_PASSWORD = "proxy/secret"
+_PROXY_USER = "user:proxy%2Fsecret"
+_TLS_NAME = "localhost"
+#: One tunnel in that many is refused, and one handshake has a bad certificate.
+_BAD_TUNNELS = 3
 
 
 class Front:
     """Relays requests to a port of this host, but for some; use it with ``with``.
 
     :param port: where to relay to
-    :param share: which part of the requests to mistreat
+    :param share: which part of the requests to answer by a fault
     :param seed: random seed
+    :param ends: the fault that each of some backups ends with, by the backup task ID
+    :param is_complete: whether a backup is complete
+    :param silences: when to answer nothing, on the monotonic clock: beginnings and ends
     """
 
-    def __init__(self, port: int, share: float, seed: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        share: float,
+        seed: int,
+        *,
+        ends: Mapping[str, str],
+        is_complete: Callable[[str], bool],
+        silences: list[tuple[float, float]],
+    ) -> None:
         self._target, self._share = port, share
         self._random = random.Random(seed)
-        self._challenged: set[bytes] = set()
-        self.played = dict.fromkeys(KINDS, 0)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._ends, self._is_complete, self._silences = ends, is_complete, silences
+        self._lock = threading.Lock()
+        self._relays = threading.local()
+        self._bag = self._shuffled()
+        self._bad_tunnels = cycle(name for name, fault in PASSING.items() if fault.via == "tunnel")
+        self._tunnels = cycle((*[False] * (_BAD_TUNNELS - 1), True))
+        #: By backup task ID, its latest request, and the fault that answers it.
+        self._latest: dict[str, tuple[str, str | None]] = {}
+        self.played = dict.fromkeys([*_ROWS, "silence"], 0)
+        self.connections: dict[str, dict[str, Any]] = {}
+        self._stack = ExitStack()
+        #: The backups whose waits have a proxy of their own, which opens no tunnel: they end at once.
+        self.refused = {one for one, name in ends.items() if ENDING[name].via == "tunnel"}
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._server: asyncio.Server = self._run(asyncio.start_server(self._relay, "127.0.0.1", 0))
-        self.port = self._server.sockets[0].getsockname()[1]
+        serving = self._stack.enter_context
+        folder = Path(serving(TemporaryDirectory()))
+        api = serving(serve(self._answer))
+        self._tls = serving(serve(self._answer, context=self._tls_context(folder)))
+        tunnelled = {"host": f"https://{_TLS_NAME}:{self._tls.port}", "verify": str(folder / "right.pem")}
+        proxy = _with_password(serving(serve(self._proxy)))
+        self.connections = {
+            DIRECT: {"host": api.origin},
+            PROXY: {"host": "http://api.example", "proxy": proxy},
+            TUNNEL: tunnelled | {"proxy": proxy},
+        }
+        for backup_task_id in self.refused:
+            own = serving(serve(self._counted(self._ends[backup_task_id])))
+            self.connections[f"{CONN_ID}_{backup_task_id}"] = tunnelled | {"proxy": _with_password(own)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._stack.close()
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
+    def route(self, backup_task_id: str, number: int) -> str:
+        """Return the ID of the connection by which to wait for a backup."""
+        if backup_task_id in self.refused:
+            return f"{CONN_ID}_{backup_task_id}"
+        if name := self._ends.get(backup_task_id):
+            return PROXY if ENDING[name].via == "proxy" else DIRECT
+        return (DIRECT, DIRECT, PROXY, TUNNEL)[number % 4]
 
-    async def _stop(self) -> None:
-        self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+    def _answer(self, exchange: Exchange) -> bool:
+        """Answer a request in place of the API."""
+        url = urlsplit(exchange.head.split(" ", 2)[1])
+        backup_task_id = url.path.rpartition("/")[2]
+        if any(begin < time.monotonic() < end for begin, end in self._silences):
+            self._count("silence")
+            return hang(exchange)
+        name = self._fault(backup_task_id, parse_qs(url.query)["requestId"][0])
+        if name is None:
+            return self._relay(exchange, f"{url.path}?{url.query}")
+        status = "DONE" if self._is_complete(backup_task_id) else "DOING"
+        return self._counted(name)(replace(exchange, fields={"status": status}))
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, sink = await asyncio.open_connection("127.0.0.1", self._target)
-        pumping = asyncio.create_task(_pump(back, writer))
+    def _fault(self, backup_task_id: str, request_id: str) -> str | None:
+        """Choose the fault that answers a request, the same for all its repetitions; None to relay it."""
+        with self._lock:
+            if backup_task_id in self._ends and self._is_complete(backup_task_id):
+                return self._ends[backup_task_id]
+            latest, name = self._latest.get(backup_task_id, ("", None))
+            if latest != request_id:
+                # Not two in a row: two refusals mean that the AccessKey is of no use, which ends a wait.
+                name = next(self._bag) if name is None and self._random.random() < self._share else None
+                self._latest[backup_task_id] = request_id, name
+            return name
+
+    def _shuffled(self) -> Iterator[str]:
+        """Yield faults, each as often as the others."""
+        names = [name for name, fault in PASSING.items() if not fault.via]
+        while True:
+            self._random.shuffle(names)
+            yield from names
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self.played[name] += 1
+
+    def _counted(self, name: str) -> Callable[[Exchange], bool]:
+        def behave(exchange: Exchange) -> bool:
+            self._count(name)
+            return _ROWS[name].behaviour(exchange)
+
+        return behave
+
+    def _proxy(self, exchange: Exchange) -> bool:
+        """Answer a request in place of a proxy."""
+        if not exchange.head.startswith("CONNECT "):
+            return self._answer(exchange)
+        with self._lock:
+            name = next(self._bad_tunnels) if next(self._tunnels) else None
+        return self._counted(name)(exchange) if name else tunnel(self._tls.port)(exchange)
+
+    def _tls_context(self, folder: Path) -> ssl.SSLContext:
+        """Return a context that uses a bad certificate now and then; write its bundle, ``right.pem``."""
+        right, wrong = folder / "right.pem", folder / "wrong.pem"
+        context = make_certificate(right, host=_TLS_NAME)
+        spoilt = make_certificate(wrong, host=None, common_name=_TLS_NAME)
+        with right.open("a") as bundle:
+            bundle.write(wrong.read_text())
+        contexts = cycle(chain(repeat(context, _BAD_TUNNELS - 1), [spoilt]))
+
+        def choose(connection: ssl.SSLObject, *_: object) -> None:
+            with self._lock:
+                connection.context = next(contexts)
+            if connection.context is spoilt:
+                self._count("certificate by common name")
+
+        context.sni_callback = choose  # type: ignore[assignment]
+        return context
+
+    def _relay(self, exchange: Exchange, target: str) -> bool:
+        """Let the emulator answer."""
+        if not hasattr(self._relays, "connection"):
+            # This thread serves one connection of the client.
+            self._relays.connection = http.client.HTTPConnection("127.0.0.1", self._target, timeout=30)
+        relay: http.client.HTTPConnection = self._relays.connection
+        first, *rest = exchange.head.splitlines()
         try:
-            # Requests without a body, each after the response to the one before.
-            with suppress(OSError, asyncio.IncompleteReadError):
-                while await self._passes(await reader.readuntil(b"\r\n\r\n"), reader, writer, sink):
-                    pass
-        finally:
-            pumping.cancel()
-            for stream in (sink, writer):
-                stream.close()
-
-    async def _passes(
-        self,
-        request: bytes,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        sink: asyncio.StreamWriter,
-    ) -> bool:
-        """Serve a request; return whether its connection stays open."""
-        kind = self._random.choice(KINDS) if self._random.random() < self._share else None
-        path = request.partition(b"?")[0]
-        if kind == "an odd challenge" and path in self._challenged:
-            # Two in a row mean that the AccessKey is of no use, which ends a wait.
-            kind = None
-        if kind is not None:
-            self.played[kind] += 1
-        if kind is None or kind == "interim responses":
-            writer.write(_INTERIM if kind else b"")
-            sink.write(request)
-            return True
-        if kind == "an odd challenge":
-            self._challenged.add(path)
-        writer.write((_REPLACED | _HANGING)[kind])
-        await writer.drain()
-        if kind in _HANGING:
-            # Until the client gives up.
-            await reader.read()
-        return False
+            relay.request(first.split(" ")[0], target, headers=dict(line.split(": ", 1) for line in rest))
+            response = relay.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            relay.close()
+            return False
+        fields = "".join(f"{name}: {value}\r\n" for name, value in response.getheaders())
+        head = f"HTTP/1.1 {response.status} {response.reason}\r\n{fields}\r\n"
+        exchange.send(head.encode("latin-1") + body)
+        return not response.will_close
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(0x10000):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+def _with_password(proxy: RawServer) -> str:
+    return proxy.origin.replace("//", f"//{_PROXY_USER}@")

@@ -1,43 +1,68 @@
-"""The waits of a soak: ``python -m benchmarks.soak_waits WAITS POKE_INTERVAL SECONDS``."""
+"""The waits of a soak: a process that reads its plan from stdin, and reports how each wait ends."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 from aiohttp import ClientSession
+from msgspec import msgpack
 
+from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 from airflow_provider_oceanbase.transport import shared_poll
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 from airflow_provider_oceanbase.triggers import BackupSetTrigger
-from benchmarks.measures import CONN_ID, INSTANCE_ID, take_stdout
+from benchmarks.measures import INSTANCE_ID, take_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 SAMPLE_SECONDS = 1.0
+#: As in the tests. One body without end may be 64 MiB long, and memory would grow by that.
+MAX_BODY_BYTES = 2**20
 
 
-async def wait(number: int, poke_interval: float, timeout: float, events: list[dict[str, Any]]) -> None:
+async def wait(
+    backup_task_id: str, conn_id: str, poke_interval: float, timeout: float, events: list[dict[str, Any]]
+) -> None:
     """Run one trigger, and record how it ends."""
-    backup_task_id = f"bak-{number}"
     trigger = BackupSetTrigger(
         condition={"instance_id": INSTANCE_ID, "backup_task_id": backup_task_id},
         schedule={"poke_interval": poke_interval, "timeout": timeout},
-        oceanbase_conn_id=CONN_ID,
+        oceanbase_conn_id=conn_id,
         began=time.time(),
         status="status DOING",
     )
-    async for event in trigger.run():
-        status = event.payload.get("summary", {}).get("status")
-        events.append({"id": backup_task_id, "status": status, "at": time.time()})
+    try:
+        async for event in trigger.run():
+            # As the triggerer does: what cannot be encoded would end it.
+            msgpack.encode(event.payload)
+            events.append({"id": backup_task_id, "at": time.time(), "payload": event.payload})
+    except Exception as error:
+        payload = {"raised": type(error).__name__}
+        events.append({"id": backup_task_id, "at": time.time(), "payload": payload})
+
+
+async def moved(waiting: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Run a wait that is cancelled, twice, as when its triggerer stops; run it again, as another one does."""
+    first = asyncio.create_task(waiting())
+    done, _ = await asyncio.wait([first], timeout=seconds)
+    if done:
+        return
+    first.cancel()
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    await waiting()
 
 
 async def watch(process: psutil.Process, samples: list[int], connections: list[int]) -> None:
@@ -51,51 +76,79 @@ async def watch(process: psutil.Process, samples: list[int], connections: list[i
 def resources() -> dict[str, int]:
     """Count what a fault might leave behind."""
     clients = [client for client, _ in shared_poll._clients.values()]
+    polls = [poll for _, polls in shared_poll._clients.values() for poll in polls.values()]
     sessions = [client._opening.result() for client in clients if client._opening]
     return {
         "clients": len(clients),
-        "polls": sum(len(polls) for _, polls in shared_poll._clients.values()),
-        "free lanes": sum(client._lanes.qsize() for client in clients),
+        "polls": len(polls),
+        "users of polls": sum(poll.users for poll in polls),
+        "free lanes": sum(client._lanes.free for client in clients),
+        "requests in flight": sum(len(client._lanes._in_flight) for client in clients),
+        "requests in line": sum(len(client._lanes._line) for client in clients),
         "slots in use": sum(len(session.connector._acquired) for session in sessions if session.connector),
         "open sessions": sum(isinstance(one, ClientSession) and not one.closed for one in gc.get_objects()),
         "tasks": len(asyncio.all_tasks()),
     }
 
 
-async def soak(waits: int, poke_interval: float, seconds: float, send: Callable[[object], None]) -> None:
-    """Run the waits to their end; send a message when they begin, and a report when they end."""
+async def soak(plan: dict[str, Any], send: Callable[[object], None]) -> None:
+    """Run the waits to their end; send a message when they begin, and a report when they end.
+
+    :param plan: ``waits``, the connection ID of each by its backup task ID; ``anchors``, the connections to
+        keep open; ``moved``, when some are cancelled and begin again, in seconds; ``poke_interval``;
+        ``seconds`` until a wait counts as stuck
+    """
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what["message"]))
     process = psutil.Process()
     files_before = process.num_fds()
-    # It keeps the client of all waits open, so that its lanes can be counted after them.
-    anchor = TriggerConnection(CONN_ID)
-    with suppress(OceanBaseCloudError):
-        await anchor.fetch(backup_set_request(INSTANCE_ID, "bak-0"))
+    # They keep the clients of all waits open, so that their lanes can be counted after them.
+    anchors = [TriggerConnection(conn_id) for conn_id in plan["anchors"]]
+    for anchor in anchors:
+        with suppress(OceanBaseCloudError):
+            await anchor.fetch(backup_set_request(INSTANCE_ID, "bak-0"))
     before = resources()
     events: list[dict[str, Any]] = []
     samples: list[int] = []
     connections: list[int] = []
     send({})
     watching = asyncio.create_task(watch(process, samples, connections))
-    await asyncio.gather(*(wait(number, poke_interval, 2 * seconds, events) for number in range(waits)))
-    watching.cancel()
-    await asyncio.wait([watching])
+    waits = {}
+    for backup_task_id, conn_id in plan["waits"].items():
+        waiting = partial(wait, backup_task_id, conn_id, plan["poke_interval"], 10 * plan["seconds"], events)
+        seconds = plan["moved"].get(backup_task_id)
+        task = asyncio.create_task(waiting() if seconds is None else moved(waiting, seconds))
+        waits[task] = backup_task_id
+    _, stuck = await asyncio.wait(waits, timeout=plan["seconds"])
+    report = {"stuck": [waits[task] for task in stuck]}
+    for task in (*stuck, watching):
+        task.cancel()
+    await asyncio.wait([*stuck, watching])
+    del waits, stuck, task
+    gc.collect()
     after = resources()
-    await anchor.__aexit__()
+    for anchor in anchors:
+        await anchor.__aexit__()
     # Connections close in the next iterations of the loop.
     for _ in range(10):
         await asyncio.sleep(0)
     send(
-        {
+        report
+        | {
             "events": events,
             "samples": samples,
-            "connections": max(connections),
+            "connections": connections,
             "before": before,
-            "after": after | {"clients": len(shared_poll._clients) + 1},
+            "after": after,
+            "closed": resources(),
             "files_before": files_before,
             "files": process.num_fds(),
+            "complaints": complaints,
         }
     )
 
 
 if __name__ == "__main__":
-    asyncio.run(soak(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), take_stdout()))
+    protocol.MAX_BODY_BYTES = MAX_BODY_BYTES
+    take = take_stdout()
+    asyncio.run(soak(json.loads(sys.stdin.readline()), take))

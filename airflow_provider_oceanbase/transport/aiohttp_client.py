@@ -32,6 +32,19 @@ LANES = 32
 MAX_HANGING = 10_000
 
 
+class _Response(aiohttp.ClientResponse):
+    def close(self) -> None:
+        """Close the connection of an incomplete response at once.
+
+        Over TLS, the event loop would keep it open for 30 s, to receive the end of a host that may be silent:
+        more and more connections, though each lane has one.
+        """
+        connection = self.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        super().close()
+
+
 class AiohttpClient:
     """Sends queries, many at once; close it with ``aclose()``.
 
@@ -40,6 +53,7 @@ class AiohttpClient:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._host = URL(endpoint.origin).host_port_subcomponent or ""
         self._opening: asyncio.Task[aiohttp.ClientSession] | None = None
         self._closed = False
         self._lanes = Lanes(endpoint, LANES)
@@ -99,16 +113,23 @@ class AiohttpClient:
             middlewares=(lane,),
             allow_redirects=False,
             proxy=self.endpoint.proxy,
+            # aiohttp adds it after the first try, and takes a request that is repeated, since it was
+            # challenged, for one with another proxy: it would need a tunnel of its own.
+            proxy_headers={"Host": self._host} if self.endpoint.proxy else None,
         ) as response:
-            headers = {
-                name: value for name in protocol.HEADERS_READ if (value := joined_header(response, name))
-            }
-            body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-            async for chunk in response.content.iter_any():
-                if not body.fits(chunk):
-                    response.close()
-                    raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
-            return response.status, headers, body.complete()
+            try:
+                headers = {
+                    name: value for name in protocol.HEADERS_READ if (value := joined_header(response, name))
+                }
+                body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
+                async for chunk in response.content.iter_any():
+                    if not body.fits(chunk):
+                        raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
+                return response.status, headers, body.complete()
+            except BaseException:
+                # aiohttp only releases it.
+                response.close()
+                raise
 
     async def _session(self) -> aiohttp.ClientSession:
         opening = self._opening
@@ -125,6 +146,7 @@ class AiohttpClient:
         timeout = self.endpoint.timeout
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=LANES, ssl=context),
+            response_class=_Response,
             timeout=aiohttp.ClientTimeout(
                 total=protocol.BODY_TIMEOUTS * timeout, sock_connect=timeout, sock_read=timeout
             ),

@@ -265,6 +265,29 @@ FAULTS: dict[str, Fault] = {
         challenged(refuse(CHALLENGE, Set_Cookie="NODE=1; Path=/"), 'nonce="odd"', "Cookie: NODE=1"),
         is_challenge=True,
     ),
+    "401 with quotes and backslashes": Fault(
+        challenged(
+            refuse(r'Digest realm="a\"b\\c", nonce="o\"d\\d", opaque="\"", qop="auth"'),
+            r'realm="a\"b\\c"',
+            r'nonce="o\"d\\d"',
+            r'opaque="\""',
+        ),
+        is_challenge=True,
+    ),
+    "401 with a realm beyond ASCII": Fault(
+        challenged(refuse('Digest realm="é", nonce="odd", qop="auth"'), 'nonce="odd"'), is_challenge=True
+    ),
+    "401 with empty elements and tabs": Fault(
+        challenged(refuse(', ,\tDigest\trealm="r",, nonce="odd"\t,\tqop="auth",'), 'nonce="odd"'),
+        is_challenge=True,
+    ),
+    "401 whose first challenge is unknown": Fault(
+        challenged(
+            refuse(f'Negotiate abc==, Digest realm="r", nonce="n", algorithm=ROT13, {CHALLENGE}'),
+            'nonce="odd"',
+        ),
+        is_challenge=True,
+    ),
     # Odd, but good.
     "interim responses": Fault(interim(found())),
     "a header of 20 kB": Fault(found({"X-Long": "x" * 20_000})),

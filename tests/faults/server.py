@@ -77,6 +77,8 @@ class Exchange:
     connection: socket.socket
     #: Request line and headers.
     head: str
+    #: Fields of what the request is for, other than the vendor's.
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
@@ -145,14 +147,18 @@ def found(
     **fields: Any,
 ) -> Behaviour:
     """Respond with what the request is for, with other fields."""
-    return lambda exchange: answer(packed(content(exchange.head, **fields)), **headers)(exchange)
+
+    def behave(exchange: Exchange) -> bool:
+        return answer(packed(content(exchange.head, **{**exchange.fields, **fields})), **headers)(exchange)
+
+    return behave
 
 
 def framed(form: Callable[[bytes], bytes]) -> Behaviour:
     """Respond with the bytes that a function makes of what the request is for, and close the connection."""
 
     def behave(exchange: Exchange) -> bool:
-        exchange.send(form(content(exchange.head)))
+        exchange.send(form(content(exchange.head, **exchange.fields)))
         return False
 
     return behave
@@ -173,9 +179,12 @@ def tunnel(port: int) -> Behaviour:
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
-            while data := source.recv(0x10000):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            try:
+                while data := source.recv(0x10000):
+                    sink.sendall(data)
+            finally:
+                # Even after a reset: the other side has to learn of it.
+                sink.shutdown(socket.SHUT_WR)
 
     def behave(exchange: Exchange) -> bool:
         with socket.create_connection(("127.0.0.1", port)) as target:

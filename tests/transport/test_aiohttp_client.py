@@ -8,8 +8,12 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from certificates import make_certificate
+from digest_server import refuse
+from faults.answers import CHALLENGE, UNAUTHORIZED, challenged
+from faults.server import Behaviour, Exchange, RawServer, hang, serve, stall, tunnel
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
@@ -23,6 +27,8 @@ from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport.aiohttp_client import LANES, AiohttpClient
 
 REQUEST = backup_set_request("ob-1", "bak-1")
+SIZE = b"Content-Length: 99\r\n\r\n{"
+HEAD = b"HTTP/1.1 200 OK\r\n" + SIZE
 
 
 @pytest.fixture
@@ -202,10 +208,61 @@ def test_queue_for_a_dead_host_times_out() -> None:
     assert LANES <= len(sent) < len(errors) == len(sent) + len(waited)
 
 
+@pytest.mark.parametrize("behaviour", [hang, stall(HEAD), stall(UNAUTHORIZED + SIZE)])
+def test_connections_to_a_silent_host_close_at_once(behaviour: Behaviour, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+
+    async def scenario(server: RawServer) -> None:
+        silent = endpoint(server.origin, verify=str(certificate), timeout=0.3)
+        async with aclosing(AiohttpClient(silent)) as shared:
+            for _ in range(2):
+                results = await asyncio.gather(
+                    *(shared.fetch(REQUEST) for _ in range(3)), return_exceptions=True
+                )
+                assert [type(result) for result in results] == [OceanBaseUnavailableError] * 3
+            # The event loop would wait for the host's end of TLS for 30 s.
+            async with asyncio.timeout(5):
+                while connections_to(server.port):
+                    await asyncio.sleep(0.01)
+
+    with serve(behaviour, context=make_certificate(certificate)) as server:
+        run(scenario(server))
+        assert len(server.requests) == 6
+
+
+def connections_to(port: int) -> int:
+    connections = psutil.Process().net_connections("tcp")
+    return sum(bool(one.raddr) and one.raddr.port == port for one in connections)
+
+
 def test_long_body_of_a_challenge_is_not_read(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_CHALLENGE_BODY_BYTES", 10)
     (answer,) = run(send(endpoint(cloud.url)))
     assert answer.data["status"] == "DOING"
+
+
+def test_answer_to_a_challenge_needs_no_second_tunnel(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    emulator = CloudEmulator(ssl_context=make_certificate(certificate), nonce_uses=1)
+    with emulator as cloud, serve(tunnel(cloud.port)) as proxy:
+        run(send(endpoint(cloud.url, verify=str(certificate), proxy=proxy.origin), times=3))
+    assert statuses(cloud) == [401, 404] * 3
+    assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("host", ["http://api.example", "http://api.example:8080", "http://[::1]:80"])
+def test_answer_to_a_challenge_takes_the_same_connection_of_a_proxy(host: str) -> None:
+    connections = []
+
+    def behave(exchange: Exchange) -> bool:
+        connections.append(exchange.connection.getpeername())
+        return challenged(refuse(CHALLENGE), "Authorization: Digest")(exchange)
+
+    with serve(behave) as proxy:
+        results = run(send(endpoint(host, proxy=proxy.origin), times=2))
+    assert [result.data["status"] for result in results] == ["DONE"] * 2
+    assert len(connections) == 3
+    assert len(set(connections)) == 1
 
 
 def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
