@@ -94,7 +94,8 @@ class AiohttpClient:
             async for chunk in response.content.iter_any():
                 if not body.fits(chunk):
                     response.close()
-                    raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
+                    limit, status = protocol.MAX_BODY_BYTES, response.status
+                    raise failures.too_large(request, request_id, limit, status=status)
             return response.status, headers, body.complete()
 
     async def _session(self) -> aiohttp.ClientSession:
