@@ -29,8 +29,10 @@ def purpose_of(request: Request[str], endpoint: Endpoint) -> str:
 
     Another recipe needs another field of :class:`KeptStart`, since digests that differ mean other backups.
     """
-    body = {name: value for name, value in (request.body or {}).items() if name not in _MANNERS}
-    purpose = [endpoint.origin, endpoint.project_id, request.path, _without_order(body)]
+    # As it is sent: keys are texts then, and a tuple is a list.
+    body = json.loads(json.dumps(request.body))
+    of_backup = {name: value for name, value in body.items() if name not in _MANNERS}
+    purpose = [endpoint.origin, endpoint.project_id, request.path, _without_order(of_backup)]
     return hashlib.sha256(json.dumps(purpose, sort_keys=True).encode()).hexdigest()
 
 
@@ -39,7 +41,7 @@ def _without_order(value: Any) -> Any:
     match value:
         case dict():
             return {name: _without_order(item) for name, item in value.items()}
-        case list() | tuple():
+        case list():
             return sorted(map(_without_order, value), key=lambda item: json.dumps(item, sort_keys=True))
     return value
 

@@ -69,6 +69,10 @@ def test_another_backup(name: str) -> None:
     assert purpose(endpoint(ENDPOINT), **options) != purpose()
 
 
+def test_keys_may_be_numbers() -> None:
+    assert purpose(database_tables=[{1: "a", "b": 2}]) == purpose(database_tables=[{"b": 2, "1": "a"}])
+
+
 def test_a_digest_stays_the_same_from_release_to_release() -> None:
     # Otherwise a task that runs across an update would start a second backup.
     assert purpose() == "d7d10f7eaa5f448f715eb9d90f9acf54b9cfce258bb928ea6e0bd6daecee0988"
