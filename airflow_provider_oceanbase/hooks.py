@@ -177,7 +177,8 @@ class OceanBaseHook(BaseHook):
     ) -> str:
         """Start a backup; return the ID of its backup task, such as ``bak-********``.
 
-        It is retried only when it has certainly started nothing: without a connection, and after HTTP 429.
+        It is retried only when it has certainly started nothing: without a connection, after HTTP 429, and if
+        the request had no credentials yet, which goes out without its body, as ``curl --digest`` sends it.
 
         :param instance_id: ID of the OceanBase cluster
         :param backup_object_type: ``tenant`` for a physical backup, ``database`` or ``table`` for a logical

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, BackupSetSummary, TenantBackupSet
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
+    from airflow_provider_oceanbase.starting.kept import KeptStart
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
 
@@ -134,9 +135,11 @@ class StartBackupOperator(BackupStart):
 
     - If it is not known whether a backup was started (no response, HTTP 408 or 5xx, a response that cannot be
       read), the task fails with ``BackupStartUnknownError``, and Airflow does not retry it.
-    - On Airflow 3.3 and newer the ID is kept as task state, ``backup_task_id``. A later try continues with
-      the backup that an earlier one started, and starts another only when that one has failed. If a try was
-      killed before the ID could be kept, the next one fails with ``BackupStartUnknownError``.
+    - On Airflow 3.3 and newer the ID is kept as task state, ``backup_task_id``, with what it is for: a digest
+      of the connection's host and project and of the arguments. A later try, or a cleared task, continues
+      with the backup that an earlier try started, and starts another only when that one has failed, is gone,
+      or is not for what the arguments now say. Where nobody can know, it fails with
+      ``BackupStartUnknownError``. "Start a backup" in the documentation has the whole table.
     - Before Airflow 3.3 each try starts a backup: set ``retries=0``.
 
     :param instance_id: ID of the OceanBase cluster (templated)
@@ -160,7 +163,7 @@ class StartBackupOperator(BackupStart):
         default FAILED, CANCELED and OVERDUE
     :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
         default False
-    :param registration_timeout: seconds from the beginning of a wait, or a timedelta, in which HTTP 404 means
+    :param registration_timeout: seconds from the start of the backup, or a timedelta, in which HTTP 404 means
         "not registered yet"; default 10 minutes
     """
 
@@ -227,16 +230,16 @@ class StartBackupOperator(BackupStart):
             began = time.time()
             self._push(context, summary(self._wait(began)), began)
 
-    def _condition(self, backup_task_id: str) -> BackupSetCondition:
+    def _condition(self, kept: KeptStart) -> BackupSetCondition:
         from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
         return BackupSetCondition(
             instance_id=self.instance_id,
-            backup_task_id=backup_task_id,
+            backup_task_id=cast("str", kept.backup_task_id),
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             require_valid=self.require_valid,
-            registered_by=time.time() + self.registration_timeout,
+            registered_by=kept.began(time.time()) + self.registration_timeout,
         )
 
     def _wait(self, began: float) -> BackupSet:
@@ -244,7 +247,7 @@ class StartBackupOperator(BackupStart):
         from airflow_provider_oceanbase.waiting.schedule import PollSchedule
         from airflow_provider_oceanbase.waiting.wait import Wait
 
-        condition = self._condition(self._backup_task_id)
+        condition = self._condition(self._kept)
         # A request has just succeeded: failures from here on are waited out.
         wait = Wait(condition, self.log, first=False, status="no status yet")
         schedule = PollSchedule(poke_interval=self.poke_interval, timeout=self.timeout)

@@ -12,6 +12,7 @@ import re
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase.cloud.acting import may_have_acted
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseMalformedResponseError,
     OceanBaseRefusedError,
@@ -34,26 +35,29 @@ def unreachable(
     error: Exception,
     *,
     handled: BaseException | None,
+    status: int | None = None,
     sent: bool = True,
 ) -> OceanBaseCloudError:
     """Return the error for a request without a complete response.
 
     :param handled: what the caller was handling when it sent the request: it is no cause of the error
-    :param sent: whether the server may have received the request
+    :param status: HTTP status of a response whose body could not be read
+    :param sent: whether the server may have received what the request asks for
     """
     root: BaseException = error
     while (deeper := root.__cause__ or (None if root.__suppress_context__ else root.__context__)) is not None:
         if deeper is handled:
             break
         root = deeper
-    if status := _status_of_tunnel(root):
-        return refused_by_proxy(request, status, status_code=status, request_id=request_id)
+    if refused := _status_of_tunnel(root):
+        return refused_by_proxy(request, refused, status_code=refused, request_id=request_id)
     if isinstance(root, TimeoutError) or "timeout" in type(error).__name__.lower():
         reason = f" in time (timeout {endpoint.timeout:g} s)"
     else:
         reason = f" ({_described(root)})"
     what = f"no complete response from {endpoint.origin}{reason}"
-    return request.error(OceanBaseUnavailableError, what, may_have_acted=sent, request_id=request_id)
+    acted = may_have_acted(status, sent=sent)
+    return request.error(OceanBaseUnavailableError, what, may_have_acted=acted, request_id=request_id)
 
 
 def not_sent(request: Request[Any], endpoint: Endpoint, limit: int) -> OceanBaseCloudError:
@@ -79,10 +83,13 @@ def refused_by_proxy(request: Request[Any], status: int, **known: Any) -> OceanB
     )
 
 
-def too_large(request: Request[Any], request_id: str, limit: int) -> OceanBaseCloudError:
+def too_large(
+    request: Request[Any], request_id: str, limit: int, *, status: int, sent: bool = True
+) -> OceanBaseCloudError:
     """Return the error for a response of over ``limit`` bytes."""
     what = f"the response is larger than {limit // 2**20} MiB"
-    return request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, request_id=request_id)
+    acted = may_have_acted(status, sent=sent)
+    return request.error(OceanBaseMalformedResponseError, what, may_have_acted=acted, request_id=request_id)
 
 
 def _status_of_tunnel(error: BaseException) -> int | None:

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase.cloud.acting import may_have_acted
 from airflow_provider_oceanbase.cloud.body import ACCEPTED_ENCODING
 from airflow_provider_oceanbase.cloud.digest import answerable_challenge, read_challenges
 from airflow_provider_oceanbase.cloud.failures import refused_by_proxy
@@ -84,39 +85,55 @@ def request_headers(endpoint: Endpoint, client: str) -> dict[str, str]:
 
 
 def read_response(
-    request: Request[T], request_id: str, status: int, headers: Mapping[str, str], body: bytes
+    request: Request[T],
+    request_id: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    sent: bool = True,
 ) -> Answer[T]:
     """Read any response of the server.
 
     :param request_id: ID that was sent
     :param headers: headers of the response, looked up without regard to case; repeated ones joined by commas
+    :param sent: whether what the request asks for was sent, which ``acting`` explains
     :raises OceanBaseCloudError: any response but HTTP 200 with ``success: true``
     """
     envelope = _envelope(body)
-    known: dict[str, Any] = {"status_code": status, "request_id": _text(envelope, "requestId") or request_id}
+    fields = envelope or {}
+    known: dict[str, Any] = {
+        "status_code": status,
+        "request_id": _text(fields, "requestId") or request_id,
+        "may_have_acted": may_have_acted(status, sent=sent),
+    }
     if status == 200 and envelope is None:
         kind = shown(headers.get("Content-Type") or "no content type")
         what = f"the response is not the documented JSON ({len(body)} bytes of {kind})"
-        raise request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, **known)
-    fields = envelope or {}
+        raise request.error(OceanBaseMalformedResponseError, what, **known)
     if status == 200 and fields.get("success") is True:
+        if not sent:
+            what = "the server demands no credentials, and served a request without what it asks for"
+            raise request.error(OceanBaseMalformedResponseError, what, **known)
         try:
             return Answer(request.read(fields.get("data")), known["request_id"])
         except ValueError as problem:
             what = f"the response's {problem}"
-            raise request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, **known) from None
+            raise request.error(OceanBaseMalformedResponseError, what, **known) from None
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
-    if status == 200 and fields.get("success") is not False:
-        what = "the response has no field success"
-        raise request.error(OceanBaseMalformedResponseError, what, may_have_acted=True, **known)
-    # Any other 2xx is no refusal, and a gateway answers 5xx for a server that keeps working.
-    known["may_have_acted"] = 200 < status < 300 or status == 408 or status >= 500
+    if status == 200:
+        if fields.get("success") is not False:
+            what = "the response has no field success"
+            raise request.error(OceanBaseMalformedResponseError, what, **known)
+        known["may_have_acted"] = False
     raise _refusal(request, status, headers, known)
 
 
 def _refusal(
     request: Request[Any], status: int, headers: Mapping[str, str], known: dict[str, Any]
 ) -> OceanBaseCloudError:
+    if status < 200:
+        return request.error(OceanBaseMalformedResponseError, "no response follows an interim one", **known)
     if status == 401:
         return _unauthorized(request, headers.get("WWW-Authenticate") or "", known)
     if status == 403:

@@ -124,7 +124,8 @@ class AiohttpClient:
                 body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
                 async for chunk in response.content.iter_any():
                     if not body.fits(chunk):
-                        raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
+                        limit, status = protocol.MAX_BODY_BYTES, response.status
+                        raise failures.too_large(request, request_id, limit, status=status)
                 return response.status, headers, body.complete()
             except BaseException:
                 # aiohttp only releases it.

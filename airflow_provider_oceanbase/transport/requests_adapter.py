@@ -21,7 +21,7 @@ _MAX_INTERIM_RESPONSES = 20
 
 
 class _Response(http.client.HTTPResponse):
-    """Skips every interim response (1xx), where the standard library skips 100 alone.
+    """Skips every interim response (1xx), where the standard library skips 100 alone, without end.
 
     It limits the time that the whole head takes.
     """
@@ -43,8 +43,8 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MAX_INTERIM_RESPONSES):
             version, status, reason = super()._read_status()  # type: ignore[misc]
-            # The base class skips 100 itself. 101 ends HTTP on the connection, and is never asked for.
-            if status in (http.client.CONTINUE, http.client.SWITCHING_PROTOCOLS) or not 100 <= status < 200:
+            # 101 ends HTTP on the connection, and is never asked for: nothing can follow it.
+            if status == http.client.SWITCHING_PROTOCOLS or not 100 <= status < 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)
         raise http.client.HTTPException("too many interim responses")

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from requests.sessions import SessionRedirectMixin
 from requests.utils import rewind_body
 
 from airflow_provider_oceanbase.cloud import failures, protocol
+from airflow_provider_oceanbase.cloud.acting import wants_body
 from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
@@ -73,20 +75,26 @@ class RequestsClient:
 
     def _send(self, request: Request[T]) -> Answer[T]:
         request_id = new_request_id()
-        body_sent = None if request.body is None else io.BytesIO(json.dumps(request.body).encode())
+        asked = None if request.body is None else _Body(json.dumps(request.body).encode())
+        status: int | None = None
         deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self.endpoint.timeout
         handled = sys.exception()
         try:
             with self.session.request(
                 request.method,
                 request.url(self.endpoint, request_id),
-                data=body_sent,
-                headers=None if body_sent is None else {"Content-Type": "application/json"},
+                data=asked,
+                headers=None if asked is None else {"Content-Type": "application/json"},
                 allow_redirects=False,
                 stream=True,
                 timeout=self.endpoint.timeout,
             ) as response:
-                body = _read(response, request, request_id, deadline)
+                status = response.status_code
+                body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
+                if not _fill(body, response, deadline):
+                    limit, sent = protocol.MAX_BODY_BYTES, _is_sent(asked)
+                    raise failures.too_large(request, request_id, limit, status=status, sent=sent)
+                content = body.complete()
         except OceanBaseCloudError:
             raise
         except Exception as error:
@@ -94,16 +102,20 @@ class RequestsClient:
             if isinstance(auth, _Digest) and not isinstance(error, OSError | urllib3.exceptions.HTTPError):
                 # Neither network nor server: what cannot be sent may be the answer to the last challenge.
                 auth.start_over()
-            # A file shows whether any of it was read to be sent. A body goes out last, is rewound for the
-            # answer to a challenge, and a request without it is none.
-            sent = body_sent is None or body_sent.tell() > 0
             raise failures.unreachable(
-                request, request_id, self.endpoint, error, handled=handled, sent=sent
+                request,
+                request_id,
+                self.endpoint,
+                error,
+                handled=handled,
+                status=status,
+                sent=_is_sent(asked),
             ) from None
         headers = {
             name: _received(value) for name in protocol.HEADERS_READ if (value := response.headers.get(name))
         }
-        return protocol.read_response(request, request_id, response.status_code, headers, body)
+        sent = _is_sent(asked)
+        return protocol.read_response(request, request_id, status, headers, content, sent=sent)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
@@ -156,11 +168,15 @@ def new_session(endpoint: Endpoint) -> requests.Session:
     return session
 
 
-def _read(response: requests.Response, request: Request[Any], request_id: str, deadline: float) -> bytes:
-    body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-    if not _fill(body, response, deadline):
-        raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
-    return body.complete()
+class _Body(io.BytesIO):
+    """What a request asks for: it shows whether any of it was read to be sent.
+
+    A body goes out last, and is rewound once the request was refused by a challenge.
+    """
+
+
+def _is_sent(asked: _Body | None) -> bool:
+    return asked is None or asked.tell() > 0
 
 
 def _fill(body: Body, response: requests.Response, deadline: float) -> bool:
@@ -188,7 +204,12 @@ class _Digest(AuthBase):
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         self._sign(r)
-        r.register_hook("response", self._answer)  # type: ignore[no-untyped-call]
+        held: Any = None
+        if isinstance(r.body, _Body) and "Authorization" not in r.headers:
+            # Without credentials, nothing that acts is sent: see cloud.acting.
+            held, r.body = r.body, None
+            r.headers["Content-Length"] = "0"
+        r.register_hook("response", partial(self._answer, held))  # type: ignore[no-untyped-call]
         return r
 
     def start_over(self) -> None:
@@ -202,16 +223,18 @@ class _Digest(AuthBase):
             if header is not None:
                 request.headers["Authorization"] = _as_sent(header)
 
-    def _answer(self, response: requests.Response, **options: Any) -> requests.Response:
+    def _answer(self, held: _Body | None, response: requests.Response, **options: Any) -> requests.Response:
         """Repeat a request that is challenged, once."""
         digest = self._of_thread.digest
         try:
             if not self._is_for_endpoint(response.request):
                 return response
+            if held is not None and wants_body(response.status_code):
+                response = self._repeated(response, held, options)
             if response.status_code == 401 and digest.challenged(
                 _received(response.headers.get("WWW-Authenticate") or "")
             ):
-                response = self._repeated(response, options)
+                response = self._repeated(response, held, options)
             if response.status_code != 401 and (info := response.headers.get("Authentication-Info")):
                 digest.next_nonce(_received(info))
         except BaseException:
@@ -220,16 +243,22 @@ class _Digest(AuthBase):
             raise
         return response
 
-    def _repeated(self, response: requests.Response, options: dict[str, Any]) -> requests.Response:
+    def _repeated(
+        self, response: requests.Response, held: _Body | None, options: dict[str, Any]
+    ) -> requests.Response:
+        request = response.request.copy()
+        if held is not None:
+            vars(request)["body"] = held
+            request.headers["Content-Length"] = str(len(held.getbuffer()))
+        if hasattr(request.body, "seek"):
+            # First: what was refused counts as not sent, even if the rest of the refusal does not arrive.
+            rewind_body(request)
         deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self._endpoint.timeout
         try:
             _fill(Body(None, protocol.MAX_CHALLENGE_BODY_BYTES), response, deadline)
         finally:
             # A complete body has given its connection back already; any other closes it.
             response.close()
-        request = response.request.copy()
-        if hasattr(request.body, "seek"):
-            rewind_body(request)
         self._sign(request)
         cookies = cookie_header(str(request.url), response.raw.headers.getlist("Set-Cookie"))
         if cookies is not None:

@@ -230,12 +230,20 @@ FAULTS: dict[str, Fault] = {
         answer(b"packed", Content_Encoding="br"), OceanBaseMalformedResponseError, "not the documented JSON"
     ),
     "redirect to itself": Fault(
-        answer(b"", 302, Location="/api"), OceanBaseRefusedError, "Redirects are not followed"
+        answer(b"", 302, Location="/api"),
+        OceanBaseRefusedError,
+        "the response is a redirect",
+        start=BackupStartUnknownError,
     ),
     "redirect": Fault(
         answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "Redirects are not followed"
     ),
-    "303": Fault(answer(b"", 303, Location="/api"), OceanBaseRefusedError, "Redirects are not followed"),
+    "303": Fault(
+        answer(b"", 303, Location="/api"),
+        OceanBaseRefusedError,
+        "the response is a redirect",
+        start=BackupStartUnknownError,
+    ),
     # Challenges.
     "401 again": Fault(refuse(CHALLENGE), OceanBaseAuthenticationError, "the AccessKey was not accepted"),
     "401, always stale": Fault(
@@ -255,6 +263,19 @@ FAULTS: dict[str, Fault] = {
         OceanBaseUnavailableError,
         "in time (timeout 0.3 s)",
         timeout=0.3,
+        start=None,
+    ),
+    "403 that stalls": Fault(
+        stall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99\r\n\r\n{"),
+        OceanBaseUnavailableError,
+        "in time (timeout 0.3 s)",
+        timeout=0.3,
+        start=None,
+    ),
+    "101": Fault(
+        framed(lambda body: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
+        OceanBaseMalformedResponseError,
+        "no response follows an interim one (HTTP status 101",
     ),
     "401 that is no gzip": Fault(
         challenged(answer(b"plain", 401, WWW_Authenticate=CHALLENGE, Content_Encoding="gzip"), 'nonce="odd"'),

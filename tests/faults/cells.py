@@ -130,7 +130,7 @@ def _network(fault: Fault, column: str, cell: Cell, stack: ExitStack, proxied: b
     bads = [bad] * _plays(fault, column)
     extra: dict[str, Any] = {"timeout": fault.timeout}
     if fault.via in ("", "proxy"):
-        script = (_scripted if fault.is_challenge else _authorized)(*before, *bads, *after)
+        script = (_scripted if fault.is_challenge else authorized)(*before, *bads, *after)
         server = opened(script)
         if not fault.via and not proxied:
             return {"host": server.origin, "extra": extra}
@@ -139,7 +139,7 @@ def _network(fault: Fault, column: str, cell: Cell, stack: ExitStack, proxied: b
     right, wrong = folder / "right.pem", folder / "wrong.pem"
     context = make_certificate(right, host=_NAME)
     extra["verify"] = str(right)
-    api = opened(_authorized(*before, *after), context=context)
+    api = opened(authorized(*before, *after), context=context)
     if fault.via == "tunnel":
         open_ = tunnel(api.port)
         proxy = opened(*[open_] * len(before), *bads, *[open_] * bool(after))
@@ -180,7 +180,7 @@ def _scripted(*behaviours: Behaviour) -> Behaviour:
     return lambda exchange: (left.pop(0) if len(left) > 1 else left[0])(exchange)
 
 
-def _authorized(*behaviours: Behaviour) -> Behaviour:
+def authorized(*behaviours: Behaviour) -> Behaviour:
     """Challenge requests without credentials, and answer the others."""
     script = _scripted(*behaviours)
 

@@ -13,7 +13,8 @@ from unittest.mock import patch
 import pytest
 from certificates import make_certificate
 from conftest import set_connection
-from faults.server import Behaviour, RawServer, answer, backup_set, bomb, drip, hang, reset, serve
+from faults.cells import authorized
+from faults.server import Behaviour, RawServer, answer, backup_set, bomb, drip, hang, reset, serve, stall
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.exceptions import (
@@ -51,6 +52,12 @@ def posts(server: RawServer) -> int:
     return len([head for _, head in server.requests if head.startswith("POST ")])
 
 
+def asked(server: RawServer) -> int:
+    """Return how many requests asked for a backup; one without a body did not."""
+    heads = [head for _, head in server.requests if head.startswith("POST ")]
+    return len([head for head in heads if "Content-Length: 0" not in head])
+
+
 def connect(monkeypatch: pytest.MonkeyPatch, server: RawServer, **extra: Any) -> None:
     set_connection(monkeypatch, host=server.origin, extra={"timeout": 0.5, **extra})
 
@@ -78,7 +85,15 @@ UNKNOWN: dict[str, tuple[Behaviour, str]] = {
     "a blank ID": (answer({"success": True, "data": {"backupTaskId": " "}}), "a blank backupTaskId"),
     "NUL": (answer({"success": True, "data": {"backupTaskId": "bak\0"}}), "no backupTaskId"),
     "huge": (bomb(2000), "larger than"),
+    "101": (reset(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), "no response follows an interim one"),
+    "302": (answer(b"", 302, Location="/api"), "the response is a redirect (HTTP status 302"),
+    "303": (answer(b"", 303, Location="/api"), "the response is a redirect (HTTP status 303"),
 }
+#: By these, the server says success.
+SUCCESSES = (
+    *("short body", "dripping body", "202", "204", "HTML", "truncated JSON", "success missing", "no data"),
+    *("an ID that is no text", "a blank ID", "NUL", "huge"),
+)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -88,11 +103,12 @@ def test_unknown_outcome_is_not_retried(
     behaviour, says = UNKNOWN[name]
     monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 1)
     monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 1000)
-    with serve(behaviour, STARTED) as server:
+    with serve(authorized(behaviour, STARTED)) as server:
         connect(monkeypatch, server)
         with pytest.raises(BackupStartUnknownError) as caught:
             start(hook)
-    assert posts(server) == len(server.requests) == 1
+    assert asked(server) == 1
+    assert posts(server) == len(server.requests) == 2
     text = str(caught.value)
     assert says in text
     assert text.startswith("A backup of instance 'ob-1' may be running: ")
@@ -100,8 +116,70 @@ def test_unknown_outcome_is_not_retried(
     assert "clear the task to start one" in text
 
 
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_request_without_credentials_has_started_nothing(
+    name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour, _ = UNKNOWN[name]
+    monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 1)
+    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 1000)
+    with serve(behaviour, CHALLENGE, STARTED) as server:
+        connect(monkeypatch, server)
+        if name in ("302", "303"):
+            with pytest.raises(OceanBaseRefusedError, match="Redirects are not followed"):
+                start(hook)
+        elif name in SUCCESSES:
+            # Nobody knows what such a server has done.
+            with pytest.raises(BackupStartUnknownError):
+                start(hook)
+        else:
+            assert start(hook) == "bak-new"
+    is_repeated = name not in (*SUCCESSES, "302", "303")
+    assert (posts(server), asked(server)) == ((3, 1) if is_repeated else (1, 0))
+
+
+def test_server_that_starts_without_being_asked(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(STARTED) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(BackupStartUnknownError, match="the server demands no credentials"):
+            start(hook)
+    assert posts(server) == 1
+
+
+@pytest.mark.parametrize("last", [reset(), hang, answer(b"", 503)], ids=["reset", "no answer", "503"])
+def test_server_without_authentication_is_asked_once(
+    last: Behaviour, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(answer(ENVELOPE, 400), last, STARTED) as server:
+        connect(monkeypatch, server)
+        with pytest.raises(BackupStartUnknownError):
+            start(hook)
+    assert (posts(server), asked(server)) == (2, 1)
+
+
+def test_server_that_wants_the_body_first(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(answer(ENVELOPE, 400), CHALLENGE, STARTED) as server:
+        connect(monkeypatch, server)
+        assert start(hook) == "bak-new"
+    assert (posts(server), asked(server)) == (3, 2)
+
+
+@pytest.mark.parametrize("before", [(CHALLENGE,), (CHALLENGE, STARTED)], ids=["first start", "later start"])
+@pytest.mark.parametrize("end", [stall, reset], ids=["stalls", "is cut off"])
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_refusal_that_does_not_arrive_whole(
+    status: int, end: Any, before: Any, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status is enough: nothing was started."""
+    head = f"HTTP/1.1 {status} No\r\nWWW-Authenticate: {DIGEST}\r\nContent-Length: 99\r\n\r\n{{"
+    with serve(*before, end(head.encode()), STARTED) as server:
+        connect(monkeypatch, server)
+        for _ in before:
+            assert start(hook) == "bak-new"
+    assert posts(server) == len(before) + 2
+
+
 REFUSED: dict[str, tuple[Behaviour, type[OceanBaseCloudError]]] = {
-    "302": (answer(b"", 302, Location="http://elsewhere.example/"), OceanBaseRefusedError),
     "307": (answer(b"", 307, Location="http://elsewhere.example/"), OceanBaseRefusedError),
     "400": (answer(ENVELOPE, 400), OceanBaseRefusedError),
     "401 with Basic": (
@@ -120,33 +198,36 @@ REFUSED: dict[str, tuple[Behaviour, type[OceanBaseCloudError]]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refusal_is_a_known_outcome(name: str, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     behaviour, error = REFUSED[name]
-    with serve(behaviour, STARTED) as server:
-        connect(monkeypatch, server)
-        with pytest.raises(error, match="the start of a tenant backup of instance 'ob-1'"):
-            start(hook)
-    assert posts(server) == len(server.requests) == 1
+    for script in (authorized(behaviour, STARTED), behaviour):
+        with serve(script) as server:
+            hook.close()
+            connect(monkeypatch, server)
+            with pytest.raises(error, match="the start of a tenant backup of instance 'ob-1'"):
+                start(hook)
+    # Without a challenge, a server that wants the body gets it.
+    assert posts(server) == (2 if name == "400" else 1)
 
 
 def test_throttled_start_is_retried(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = answer(ENVELOPE, 429, Retry_After="1")
-    with serve(throttled, throttled, STARTED) as server:
+    with serve(authorized(throttled, throttled, STARTED)) as server:
         connect(monkeypatch, server)
         assert start(hook) == "bak-new"
-    assert posts(server) == 3
-    with serve(throttled) as server:
+    assert asked(server) == 3
+    with serve(authorized(throttled)) as server:
         connect(monkeypatch, server)
         hook.close()
         with pytest.raises(OceanBaseThrottledError):
             start(hook)
-    assert posts(server) == RETRY_ATTEMPTS
+    assert asked(server) == RETRY_ATTEMPTS
 
 
 def test_outcome_after_a_retry_may_be_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(answer(b"", 429), answer(b"", 502), STARTED) as server:
+    with serve(authorized(answer(b"", 429), answer(b"", 502), STARTED)) as server:
         connect(monkeypatch, server)
         with pytest.raises(BackupStartUnknownError):
             start(hook)
-    assert posts(server) == 2
+    assert asked(server) == 2
 
 
 def test_request_after_a_challenge_has_the_body(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +240,9 @@ def test_request_after_a_challenge_has_the_body(hook: OceanBaseHook, monkeypatch
         fields = dict(line.split(": ", 1) for line in head.splitlines()[1:])
         # Without JSON, requests would send another type, or chunks.
         assert fields["Content-Type"] == "application/json"
-        assert int(fields["Content-Length"]) > length
+        # What is asked for goes out with credentials only.
+        assert int(fields["Content-Length"]) > length * ("Authorization" in fields) - 1
+        assert ("Authorization" in fields) == (fields["Content-Length"] != "0")
         assert "Transfer-Encoding" not in fields
 
 
@@ -209,12 +292,12 @@ def test_refused_connection_after_the_challenge_is_known(
 
 
 def test_reset_of_a_kept_connection_is_unknown(hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(backup_set(), reset(), STARTED) as server:
+    with serve(authorized(backup_set(), reset(), STARTED)) as server:
         connect(monkeypatch, server)
         hook.get_backup_set("ob-1", "bak-1")
         with pytest.raises(BackupStartUnknownError):
             start(hook)
-    assert posts(server) == 1
+    assert posts(server) == asked(server) == 1
 
 
 def test_kept_connection_that_was_closed_is_replaced(
@@ -228,7 +311,7 @@ def test_kept_connection_that_was_closed_is_replaced(
         closed.set()
         return False
 
-    with serve(answer_and_close, STARTED) as server:
+    with serve(authorized(answer_and_close, STARTED)) as server:
         connect(monkeypatch, server)
         hook.get_backup_set("ob-1", "bak-1")
         assert closed.wait(20)

@@ -60,6 +60,10 @@ class DagRunner:
         """Retry the only task of a DAG, whose process was killed."""
         return self._result("retry", environ, file=str(file), dag_id=dag_id)
 
+    def clear(self, file: Path, dag_id: str, **environ: str) -> Result:
+        """Clear the latest run of a DAG, and run it again."""
+        return self._result("clear", environ, file=str(file), dag_id=dag_id)
+
     @contextmanager
     def alone(self, **environ: str) -> Iterator[DagRunner]:
         """Run DAGs in a separate process, with the same database, if they could affect others."""

@@ -31,7 +31,12 @@ class Task:
     def __init__(self, mode: str = "poke", **options: Any) -> None:
         self.options = {"poke_interval": 0.01, "deferrable": mode == "deferrable", **options}
         self.state = State()
-        self.ti = MagicMock()
+        self.ti = MagicMock(max_tries=0)
+
+    def clear(self, **changed: Any) -> None:
+        """Clear the task, with changed options: its next run is no retry."""
+        self.ti.max_tries += 1
+        self.options |= changed
 
     def run(self) -> str:
         """Run one try like Airflow; return the XCom, or raise the failure."""
