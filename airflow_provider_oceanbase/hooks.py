@@ -37,7 +37,8 @@ class OceanBaseHook(BaseHook):
 
     Transient failures (network, timeout, HTTP 408, 429 and 5xx, a response that is not the documented JSON)
     are retried: at most five attempts, with exponential backoff and jitter, ``Retry-After`` honored, none
-    later than 30 seconds after the first. :meth:`start_backup` is different.
+    later than 30 seconds after the first. :meth:`start_backup` is different. A connection that Airflow does
+    not find is looked for in the same way: its secrets backend may be down.
 
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
     """
@@ -69,9 +70,9 @@ class OceanBaseHook(BaseHook):
     def _known(self) -> KnownConnection:
         return KnownConnection(self.oceanbase_conn_id)
 
-    def _find(self) -> None:
-        """Read the connection, unless it is known; again for a while, if what stores it may be down."""
-        retrying(lambda _: self._known.may_be_away, self.log)(lambda: self.endpoint)
+    def _find(self) -> Endpoint:
+        """Return the endpoint; look for its connection for a while, if what stores it may be down."""
+        return retrying(lambda _: self._known.may_be_away, self.log)(lambda: self.endpoint)
 
     def _read(self) -> None:
         """Read the connection; if it was changed, close the session to the former."""
@@ -88,7 +89,7 @@ class OceanBaseHook(BaseHook):
 
     @cached_property
     def _session(self) -> requests.Session:
-        return new_session(self.endpoint)
+        return new_session(self._find())
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
@@ -237,10 +238,9 @@ class OceanBaseHook(BaseHook):
         :param retry: whether transient failures are retried, and the reading of the connection
         :raises OceanBaseCloudError: the last failure
         """
-        if retry:
-            self._find()
+        endpoint = self._find() if retry else self.endpoint
         # By get_conn(), which a subclass may override.
-        return RequestsClient(self.get_conn(), self.endpoint, self.log).fetch(query, retry=retry)
+        return RequestsClient(self.get_conn(), endpoint, self.log).fetch(query, retry=retry)
 
     def poll(
         self, query: Query[T], *, first: bool, is_final: Callable[[OceanBaseCloudError], bool]

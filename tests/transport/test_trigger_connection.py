@@ -112,6 +112,27 @@ def test_failures_at_the_same_time_share_a_reading(cloud: CloudEmulator, reads: 
     assert len(reads) == 2
 
 
+def test_no_failure_is_final_by_an_earlier_reading(
+    cloud: CloudEmulator, reads: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+
+    async def change() -> None:
+        async with TriggerConnection(CONN_ID, is_final=lambda error: not error.transient) as connection:
+            await connection.fetch(QUERY, read_age=60)
+            cloud.rotate_key("new-key", "new-secret")
+            monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
+            await connection.fetch(QUERY, read_age=60)
+            assert len(reads) == 2
+            # What is not final can wait for the next poll.
+            cloud.fail(status=503)
+            with pytest.raises(OceanBaseUnavailableError):
+                await connection.fetch(QUERY, read_age=60)
+            assert len(reads) == 2
+
+    asyncio.run(change())
+
+
 def test_changed_connection_is_used_by_all_and_the_former_client_closes(
     cloud: CloudEmulator, reads: list[float], clients: list[AiohttpClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -278,12 +278,22 @@ def test_nothing_ends_a_watch(
     assert said.count("OceanBase Cloud answers again") == 1
 
 
-@pytest.mark.parametrize("mode", modes.MODES)
+BEGINNINGS: dict[str, Callable[[], Any]] = {
+    **{mode: lambda mode=mode: modes.wait(mode)["status"] for mode in modes.MODES},
+    "start": lambda: starts.waiting("poke").run() and "DONE",
+}
+
+
+@pytest.mark.parametrize("begin", BEGINNINGS.values(), ids=BEGINNINGS)
 @pytest.mark.usefixtures("no_pauses")
-def test_store_that_is_away_when_a_task_starts(
-    mode: str, cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+def test_store_that_is_away_when_a_task_begins(
+    begin: Callable[[], Any],
+    cloud: CloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
 ) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    starts.plan(cloud, "DONE")
     errors: list[Exception] = [RuntimeError(FOREIGN), AirflowNotFoundException(FOREIGN)]
 
     def get(conn_id: str) -> Any:
@@ -292,15 +302,23 @@ def test_store_that_is_away_when_a_task_starts(
         return GET_CONNECTION(conn_id)
 
     monkeypatch.setattr(OceanBaseHook, "get_connection", staticmethod(get))
-    assert modes.wait(mode)["status"] == "DONE"
+    assert begin() == "DONE"
     assert FOREIGN not in logged()
 
 
-@pytest.mark.parametrize("mode", modes.MODES)
+@pytest.mark.parametrize("begin", BEGINNINGS.values(), ids=BEGINNINGS)
 @pytest.mark.usefixtures("no_pauses")
-def test_task_whose_connection_does_not_exist(mode: str) -> None:
-    with pytest.raises(OceanBaseInputError, match=r"^Connection 'no_such_one' does not exist"):
-        modes.wait(mode, oceanbase_conn_id="no_such_one")
+def test_task_whose_connection_does_not_exist(
+    begin: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(OceanBaseInputError, match=f"^Connection '{CONN_ID}' does not exist"):
+        begin()
+
+
+def test_form_tells_at_once_that_there_is_no_connection() -> None:
+    works, says = OceanBaseHook("no_such_one").test_connection()
+    assert (works, says.startswith("Connection 'no_such_one' does not exist")) == (False, True)
 
 
 def test_airflow_does_not_tell_a_store_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
