@@ -118,11 +118,14 @@ class TriggerConnection:
         # Not before the first poll, so that many waits do not all read their connections at once.
         shared = self._shared = self._shared or self._joined()
 
+        # After a failure, the answer to another wait says nothing new.
+        ages = iter((max_age, 0.0))
+
         async def send(endpoint: Endpoint) -> Answer[T]:
             poll: SharedPoll[T] | None = self._poll
             if poll is None or self._query is not query or poll.client.endpoint != endpoint:
                 poll = await self._join(endpoint, query)
-            return await poll.fetch(max_age=max_age)
+            return await poll.fetch(max_age=next(ages))
 
         steps: Steps[T] = shared.known.polling(recent=time.monotonic() - read_age, is_final=self._is_final)
         return await run_steps_async(steps, send, shared.read)

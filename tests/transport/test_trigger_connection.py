@@ -133,6 +133,25 @@ def test_no_failure_is_final_by_an_earlier_reading(
     asyncio.run(change())
 
 
+def test_refusal_is_confirmed_by_a_request_of_its_own(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+
+    async def refused_once() -> None:
+        async with (
+            TriggerConnection(CONN_ID, is_final=lambda _: True) as one,
+            TriggerConnection(CONN_ID, is_final=lambda _: True) as other,
+        ):
+            await one.fetch(QUERY)
+            await other.fetch(QUERY)
+            max_age = 0.05
+            await until(lambda: other.age > max_age)
+            cloud.fail(status=403)
+            # Else the answer to the first would do for the second.
+            assert (await one.fetch(QUERY, max_age=max_age)).data["status"] == "DOING"
+
+    asyncio.run(refused_once())
+
+
 def test_changed_connection_is_used_by_all_and_the_former_client_closes(
     cloud: CloudEmulator, reads: list[float], clients: list[AiohttpClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
