@@ -49,7 +49,7 @@ class OceanBaseCloudError(Exception):
 
     #: True: the same request may succeed later, so a task keeps waiting.
     transient: ClassVar[bool] = False
-    #: True: reading the connection again may help, since its AccessKey may have been rotated.
+    #: True: not final at once; a wait polls once more, after it has read the connection again.
     outdated: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
 
@@ -123,7 +123,7 @@ def _in_brackets(details: Mapping[str, object]) -> str:
 
 
 class OceanBaseInputError(OceanBaseCloudError, ValueError):
-    """A connection field or an argument is unusable; nothing was sent."""
+    """An argument or a field of the connection is unusable, or there is no connection; nothing was sent."""
 
 
 class OceanBaseAuthenticationError(OceanBaseCloudError):
@@ -153,7 +153,7 @@ class OceanBaseThrottledError(OceanBaseCloudError):
 
 
 class OceanBaseUnavailableError(OceanBaseCloudError):
-    """No response (network, TLS, timeout), or HTTP 408 or 5xx."""
+    """No response (network, TLS, timeout), HTTP 408 or 5xx, or a connection that cannot be read now."""
 
     transient = True
     default_hint = "Check host, port, verify and proxy of the connection, and the state of OceanBase Cloud."

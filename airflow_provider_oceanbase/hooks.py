@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
 from airflow_provider_oceanbase.cloud.diagnosis import diagnosis
-from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.cloud.protocol import list_instances_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
 from airflow_provider_oceanbase.compat.sdk import BaseHook
-from airflow_provider_oceanbase.exceptions import (
-    OceanBaseCloudError,
-    OceanBaseInputError,
-    OceanBaseNotFoundError,
-)
-from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
+from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
+from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import requests
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
+    from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.transport.known_connection import Steps
 
 
 class OceanBaseHook(BaseHook):
@@ -38,7 +37,8 @@ class OceanBaseHook(BaseHook):
 
     Transient failures (network, timeout, HTTP 408, 429 and 5xx, a response that is not the documented JSON)
     are retried: at most five attempts, with exponential backoff and jitter, ``Retry-After`` honored, none
-    later than 30 seconds after the first. :meth:`start_backup` is different.
+    later than 30 seconds after the first. :meth:`start_backup` is different. A connection that Airflow does
+    not find is looked for in the same way: its secrets backend may be down.
 
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
     """
@@ -52,21 +52,44 @@ class OceanBaseHook(BaseHook):
         super().__init__()
         self.oceanbase_conn_id = oceanbase_conn_id
 
-    @cached_property
+    @property
     def endpoint(self) -> Endpoint:
         """Where requests go: the connection, checked.
 
-        :raises OceanBaseInputError: a field of the connection is missing or unusable
+        :raises OceanBaseInputError: there is no connection, or a field is missing or unusable
+        :raises OceanBaseUnavailableError: the connection cannot be read now
         """
-        connection = self.get_connection(self.oceanbase_conn_id)
-        endpoint = Endpoint.from_connection(connection, connection.extra_dejson)
-        if endpoint.warning:
-            self.log.warning("%s", endpoint.warning)
-        return endpoint
+        known = self._known
+        if known.endpoint is None:
+            self._read()
+        if known.endpoint is None:
+            raise cast("OceanBaseCloudError", known.failure())
+        return known.endpoint
+
+    @cached_property
+    def _known(self) -> KnownConnection:
+        return KnownConnection(self.oceanbase_conn_id)
+
+    def _find(self) -> Endpoint:
+        """Return the endpoint; look for its connection for a while, if what stores it may be down."""
+        return retrying(lambda _: self._known.may_be_away, self.log)(lambda: self.endpoint)
+
+    def _read(self) -> None:
+        """Read the connection; if it was changed, close the session to the former."""
+        known = self._known
+        former = known.endpoint
+        with known.reading():
+            connection = self.get_connection(self.oceanbase_conn_id)
+            known.take(connection, connection.extra_dejson)
+        if known.endpoint is None or known.endpoint == former:
+            return
+        self._close_session()
+        if known.endpoint.warning:
+            self.log.warning("%s", known.endpoint.warning)
 
     @cached_property
     def _session(self) -> requests.Session:
-        return new_session(self.endpoint)
+        return new_session(self._find())
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
@@ -75,19 +98,23 @@ class OceanBaseHook(BaseHook):
         anything: give each request a ``timeout`` and ``allow_redirects=False``.
 
         :return: the hook's own session; :meth:`close` closes it
-        :raises OceanBaseInputError: a field of the connection is missing or unusable
+        :raises OceanBaseInputError: there is no connection, or a field of it is missing or unusable
+        :raises OceanBaseUnavailableError: the connection cannot be read now
         """
         return self._session
 
     def close(self) -> None:
         """Close the session and forget the connection; the next request reads it again."""
+        self._close_session()
+        self.__dict__.pop("_known", None)
+
+    def _close_session(self) -> None:
         if session := self.__dict__.pop("_session", None):
             session.close()
-        self.__dict__.pop("endpoint", None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled hook holds no AccessKey: it reads the connection where it is used.
-        return {key: value for key, value in vars(self).items() if key not in ("_session", "endpoint")}
+        return {key: value for key, value in vars(self).items() if key not in ("_session", "_known")}
 
     def get_backup_set(
         self, instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
@@ -209,11 +236,26 @@ class OceanBaseHook(BaseHook):
     def fetch(self, query: Query[T], *, retry: bool = True) -> Answer[T]:
         """Send a query, and return the answer.
 
-        :param retry: whether transient failures are retried
+        :param retry: whether transient failures are retried, and the reading of the connection
         :raises OceanBaseCloudError: the last failure
         """
+        endpoint = self._find() if retry else self.endpoint
         # By get_conn(), which a subclass may override.
-        return RequestsClient(self.get_conn(), self.endpoint, self.log).fetch(query, retry=retry)
+        return RequestsClient(self.get_conn(), endpoint, self.log).fetch(query, retry=retry)
+
+    def poll(
+        self, query: Query[T], *, first: bool, is_final: Callable[[OceanBaseCloudError], bool]
+    ) -> Answer[T]:
+        """Send a query for a wait, and return the answer; if that fails, look at the connection again.
+
+        :param first: whether it is the first poll of its task, and transient failures are retried
+        :param is_final: whether an error would end the wait
+        :raises OceanBaseCloudError: the failure
+        """
+        if first:
+            self._find()
+        steps: Steps[T] = self._known.polling(recent=time.monotonic(), is_final=is_final, confirm=not first)
+        return run_steps(steps, lambda _: self.fetch(query, retry=first), lambda _: self._read())
 
     def test_connection(self) -> tuple[bool, str]:
         """Request one instance of the account.
@@ -222,9 +264,9 @@ class OceanBaseHook(BaseHook):
         """
         try:
             answer = self.fetch(list_instances_request(page_size=1), retry=False)
-        except OceanBaseInputError as error:
-            return False, str(error)
         except OceanBaseCloudError as error:
+            if self._known.endpoint is None:
+                return False, str(error)
             return False, f"{diagnosis(error, self.endpoint)} {error}"
         finally:
             self.close()

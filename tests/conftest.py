@@ -81,12 +81,12 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudEmulator]:
     """An emulator that the connection points to; no client stays open."""
     from airflow_provider_oceanbase.testing import CloudEmulator
-    from airflow_provider_oceanbase.transport import shared_poll
+    from airflow_provider_oceanbase.transport import shared_poll, trigger_connection
 
     with CloudEmulator() as cloud:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
         yield cloud
-    assert shared_poll._clients == {}
+    assert (shared_poll._clients, trigger_connection._connections) == ({}, {})
 
 
 @pytest.fixture

@@ -146,14 +146,16 @@ def test_key_that_stays_refused_fails(clock: Clock) -> None:
     assert clock.slept == [60]
 
 
-def test_connection_that_becomes_invalid_fails(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_that_stays_invalid_fails(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(request: Any, context: Any) -> dict[str, Any]:
         set_connection(monkeypatch, password="")
         context.status_code = 403
         return {}
 
     with pytest.raises(OceanBaseInputError, match="password is missing"):
-        execute([DOING, {"json": broken}, DONE])
+        execute([DOING, {"json": broken}])
+    # Ten minutes, in which it might have been fixed.
+    assert clock.slept == [60] * 11
 
 
 def test_timeout(clock: Clock) -> None:

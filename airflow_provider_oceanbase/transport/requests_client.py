@@ -29,7 +29,7 @@ from airflow_provider_oceanbase.transport.requests_adapter import Adapter
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, Request, T
@@ -64,14 +64,7 @@ class RequestsClient:
         return run_exchange(query, self._send_with_retries if retry else self._send)
 
     def _send_with_retries(self, request: Request[T]) -> Answer[T]:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_repeatable),
-            stop=tenacity.stop_after_attempt(RETRY_ATTEMPTS) | tenacity.stop_before_delay(RETRY_SECONDS),
-            wait=_retry_pause,
-            before_sleep=self._log_retry,
-            reraise=True,
-        )
-        return retrying(self._send, request)
+        return retrying(_is_repeatable, self._log)(self._send, request)
 
     def _send(self, request: Request[T]) -> Answer[T]:
         request_id = new_request_id()
@@ -117,15 +110,24 @@ class RequestsClient:
         sent = _is_sent(asked)
         return protocol.read_response(request, request_id, status, headers, content, sent=sent)
 
-    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+
+def retrying(
+    is_repeatable: Callable[[BaseException], bool], log: logging.Logger | AirflowLogger
+) -> tenacity.Retrying:
+    """Return what calls a function again for a while, as long as its errors are repeatable."""
+
+    def log_retry(state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
-        self._log.warning(
-            "Attempt %d of %d failed, the next follows in %.1f s. %s",
-            state.attempt_number,
-            RETRY_ATTEMPTS,
-            state.upcoming_sleep,
-            error,
-        )
+        text = "Attempt %d of %d failed, the next follows in %.1f s. %s"
+        log.warning(text, state.attempt_number, RETRY_ATTEMPTS, state.upcoming_sleep, error)
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_repeatable),
+        stop=tenacity.stop_after_attempt(RETRY_ATTEMPTS) | tenacity.stop_before_delay(RETRY_SECONDS),
+        wait=_retry_pause,
+        before_sleep=log_retry,
+        reraise=True,
+    )
 
 
 def _is_repeatable(error: BaseException) -> bool:

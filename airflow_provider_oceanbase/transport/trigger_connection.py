@@ -1,18 +1,66 @@
-"""An Airflow connection in the triggerer: read there, and again when its AccessKey is refused."""
+"""Airflow connections in the triggerer: read once for all waits, and again when polls fail."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_oceanbase.cloud.endpoint import Endpoint
-from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, read_connection
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseInputError
+from airflow_provider_oceanbase.compat.sdk import read_connection
+from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps_async
 from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
 
+    from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+    from airflow_provider_oceanbase.transport.known_connection import Steps
+
+#: A secrets backend that takes longer counts as one that does not answer.
+READ_SECONDS = 30.0
+
+#: By event loop and connection ID: what the waits of the loop know of the connection.
+_connections: dict[tuple[asyncio.AbstractEventLoop, str], SharedConnection] = {}
+#: Readings in progress: the event loop itself keeps no reference to a task.
+_readings: set[asyncio.Task[None]] = set()
+
+
+class SharedConnection:
+    """A connection as all waits of an event loop know it.
+
+    :param conn_id: ID of a connection of type ``oceanbase``
+    """
+
+    __slots__ = ("_reading", "known", "users")
+
+    def __init__(self, conn_id: str) -> None:
+        self.known = KnownConnection(conn_id)
+        self.users = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    async def read(self, since: float) -> None:
+        """Read the connection, unless another wait has done so since then, or does so now."""
+        known = self.known
+        while known.read_at < since:
+            if self._reading is None:
+                # A task of its own: before Airflow 3.2 the triggerer cannot bear that a reading is cancelled.
+                self._reading = asyncio.create_task(self._read())
+                _readings.add(self._reading)
+                self._reading.add_done_callback(_readings.discard)
+            done, _ = await asyncio.wait([self._reading], timeout=READ_SECONDS)
+            if not done:
+                with known.reading():
+                    raise TimeoutError
+
+    async def _read(self) -> None:
+        try:
+            with self.known.reading():
+                self.known.take(*await read_connection(self.known.conn_id))
+        finally:
+            self._reading = None
 
 
 class TriggerConnection:
@@ -22,14 +70,23 @@ class TriggerConnection:
 
     :param conn_id: ID of a connection of type ``oceanbase``
     :param log: where to warn of an unencrypted connection; None: a task has warned already
+    :param is_final: whether an error would end the wait; default: none does, as in a watch
     """
 
     # A wait keeps one for hours.
-    __slots__ = ("_conn_id", "_log", "_poll", "_query")
+    __slots__ = ("_conn_id", "_is_final", "_log", "_poll", "_query", "_shared")
 
-    def __init__(self, conn_id: str, log: logging.Logger | None = None) -> None:
+    def __init__(
+        self,
+        conn_id: str,
+        log: logging.Logger | None = None,
+        *,
+        is_final: Callable[[OceanBaseCloudError], bool] = lambda _: False,
+    ) -> None:
         self._conn_id = conn_id
         self._log = log
+        self._is_final = is_final
+        self._shared: SharedConnection | None = None
         self._poll: SharedPoll[Any] | None = None
         self._query: Query[Any] | None = None
 
@@ -37,6 +94,11 @@ class TriggerConnection:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.users -= 1
+            if shared.users == 0:
+                del _connections[asyncio.get_running_loop(), self._conn_id]
         poll, self._poll = self._poll, None
         if poll is not None:
             await poll.leave()
@@ -46,41 +108,39 @@ class TriggerConnection:
         """Seconds since the last answer that several waits share, 0 if none is shared."""
         return 0.0 if self._poll is None else self._poll.age
 
-    async def fetch(self, query: Query[T], *, max_age: float = 0.0) -> Answer[T]:
-        """Send a query and return the answer; send it once more if the AccessKey may have been rotated.
+    async def fetch(self, query: Query[T], *, max_age: float = 0.0, read_age: float = 0.0) -> Answer[T]:
+        """Send a query and return the answer; if that fails, look whether the connection was changed.
 
         :param max_age: age in seconds up to which the answer to another wait will do
-        :raises OceanBaseInputError: the connection is missing, or a field of it is unusable
-        :raises OceanBaseCloudError: any other failure, by its subclass
+        :param read_age: age in seconds up to which another wait's reading of the connection will do
+        :raises OceanBaseCloudError: the failure, by its subclass
         """
-        poll: SharedPoll[T] | None = self._poll
-        if poll is None:
-            # Not before the first poll, so that many waits do not all read their connections at once.
-            poll = await self._join(await self._endpoint(), query)
-        elif self._query is not query:
-            poll = await self._join(poll.client.endpoint, query)
-        try:
-            return await poll.fetch(max_age=max_age)
-        except OceanBaseCloudError as error:
-            if not error.outdated:
-                raise
-        poll = await self._join(await self._endpoint(), query)
-        return await poll.fetch()
+        # Not before the first poll, so that many waits do not all read their connections at once.
+        shared = self._shared = self._shared or self._joined()
 
-    async def _endpoint(self) -> Endpoint:
-        try:
-            endpoint = Endpoint.from_connection(*await read_connection(self._conn_id))
-        except AirflowNotFoundException:
-            what = f"Connection {self._conn_id!r} does not exist"
-            hint = "Nothing was sent. Create it under Admin > Connections, or where connections are defined."
-            raise OceanBaseInputError(what, hint=hint) from None
-        if self._log and self._poll is None and endpoint.warning:
-            self._log.warning("%s", endpoint.warning)
-        return endpoint
+        # After a failure, the answer to another wait says nothing new.
+        ages = iter((max_age, 0.0))
+
+        async def send(endpoint: Endpoint) -> Answer[T]:
+            poll: SharedPoll[T] | None = self._poll
+            if poll is None or self._query is not query or poll.client.endpoint != endpoint:
+                poll = await self._join(endpoint, query)
+            return await poll.fetch(max_age=next(ages))
+
+        steps: Steps[T] = shared.known.polling(recent=time.monotonic() - read_age, is_final=self._is_final)
+        return await run_steps_async(steps, send, shared.read)
+
+    def _joined(self) -> SharedConnection:
+        key = asyncio.get_running_loop(), self._conn_id
+        shared = _connections.setdefault(key, SharedConnection(self._conn_id))
+        shared.users += 1
+        return shared
 
     async def _join(self, endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
         poll = join(endpoint, query)
         former, self._poll, self._query = self._poll, poll, query
+        if self._log and endpoint.warning and (former is None or former.client.endpoint != endpoint):
+            self._log.warning("%s", endpoint.warning)
         if former is not None:
             # Only now: if nothing has changed, it is the same poll, and its client stays open.
             await former.leave()

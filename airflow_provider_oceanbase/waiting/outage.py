@@ -22,6 +22,8 @@ class Outage:
     """
 
     log: logging.Logger | AirflowLogger
+    #: What happened to the last poll that failed, a phrase.
+    what: str = field(default="", init=False)
     _began: float | None = field(default=None, init=False)
     _logged: int = field(default=logging.NOTSET, init=False)
 
@@ -40,6 +42,7 @@ class Outage:
     def failed(self, error: OceanBaseCloudError) -> None:
         """Record a poll that failed; the error is logged again only if it gets worse."""
         count_poll("failed")
+        self.what = error.what
         if self._began is None:
             self._began = time.monotonic()
         level = logging.WARNING if error.transient else logging.ERROR

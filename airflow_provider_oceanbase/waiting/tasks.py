@@ -10,7 +10,7 @@ from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowT
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, BackupSetSummary
-    from airflow_provider_oceanbase.cloud.query import Answer, T
+    from airflow_provider_oceanbase.cloud.query import T
     from airflow_provider_oceanbase.compat.sdk import BaseOperator
     from airflow_provider_oceanbase.hooks import OceanBaseHook
     from airflow_provider_oceanbase.waiting.conditions import Condition
@@ -31,24 +31,11 @@ def poll(hook: OceanBaseHook, wait: Wait[T]) -> BackupSet | None:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
     try:
-        answer = _fetch(hook, wait)
+        answer = hook.poll(wait.condition.query, first=wait.first, is_final=wait.is_final)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
     return wait.answered(*answer)
-
-
-def _fetch(hook: OceanBaseHook, wait: Wait[T]) -> Answer[T]:
-    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
-    query = wait.condition.query
-    try:
-        return hook.fetch(query, retry=wait.first)
-    except OceanBaseCloudError as error:
-        if not wait.wants_fresh_connection(error):
-            raise
-    hook.close()
-    return hook.fetch(query, retry=False)
 
 
 def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, began: float) -> BackupSet:

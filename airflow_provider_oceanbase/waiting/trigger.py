@@ -30,7 +30,7 @@ class WaitTrigger(BaseTrigger):
     - ``timeout``: a message
 
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
-    read where the trigger runs, and again after HTTP 401 or 403.
+    read where the trigger runs, and again when a poll fails.
 
     :param condition: the fields of the condition
     :param schedule: the fields of a :class:`~airflow_provider_oceanbase.waiting.schedule.PollSchedule`
@@ -104,7 +104,7 @@ class WaitTrigger(BaseTrigger):
         # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
         wait = Wait(self.condition_class(**self.condition), self.logger(), first=False, status=self.status)
         query = wait.condition.query
-        async with TriggerConnection(self.oceanbase_conn_id) as connection:
+        async with TriggerConnection(self.oceanbase_conn_id, is_final=wait.is_final) as connection:
             wait.resumed(schedule, self.began)
             # Waits that begin together, or in a triggerer that has just started, must not poll together.
             first_share = random.random()  # noqa: S311 - no secret
@@ -123,7 +123,7 @@ async def _poll(
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
     try:
-        answer = await connection.fetch(query, max_age=max_age)
+        answer = await connection.fetch(query, max_age=max_age, read_age=max_age)
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None

@@ -85,6 +85,10 @@ class Wait(Generic[T]):
             raise verdict.failure
         return verdict.backup_set
 
+    def is_final(self, error: OceanBaseCloudError) -> bool:
+        """Return whether a poll that failed ends the wait: waiting would not help, or it is the first."""
+        return self.condition.judge_error(error) is None and (self.first or not error.transient)
+
     def failed(self, error: OceanBaseCloudError) -> None:
         """Judge a poll without a usable answer: return to keep waiting.
 
@@ -93,16 +97,12 @@ class Wait(Generic[T]):
         if verdict := self.condition.judge_error(error):
             self._judged(verdict, error.request_id)
             return
-        first, self.first = self.first, False
-        if first or not error.transient:
+        is_final, self.first = self.is_final(error), False
+        if is_final:
             count_poll("failed")
             raise error
         self.retry_after = error.retry_after
         self._outage.failed(error)
-
-    def wants_fresh_connection(self, error: OceanBaseCloudError) -> bool:
-        """Return whether to read the connection again and repeat the poll."""
-        return error.outdated and not self.first
 
     def pauses(
         self, schedule: PollSchedule, began: float, *, first_share: float
@@ -136,7 +136,10 @@ class Wait(Generic[T]):
         )
         if (seconds := self._outage.seconds) is None:
             return f"{text}."
-        return f"{text}; OceanBase Cloud has not answered for {seconds:.0f} s."
+        return (
+            f"{text}; OceanBase Cloud has not answered for {seconds:.0f} s. "
+            f"The last poll failed: {self._outage.what}."
+        )
 
 
 def _passed(began: float) -> float:

@@ -97,7 +97,8 @@ class BackupSetLister:
         try:
             if self._query is None or self._query.start_time != day:
                 self._query = BackupSetList(self._instance_id, start_time=day)
-            backup_sets = (await self._connection.fetch(self._query)).data
+            read_age = self._schedule.poke_interval
+            backup_sets = (await self._connection.fetch(self._query, read_age=read_age)).data
         except OceanBaseCloudError:
             raise
         except Exception as error:

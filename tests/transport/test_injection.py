@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
@@ -17,7 +18,7 @@ from watches import trigger as watch
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.transport import aiohttp_client, shared_poll
+from airflow_provider_oceanbase.transport import aiohttp_client, shared_poll, trigger_connection
 from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 
@@ -113,6 +114,20 @@ async def another_query(name: str) -> None:
             await connection.fetch(backup_set_request(name, task_id))
 
 
+async def changed_connection(name: str) -> None:
+    """Two waits whose polls fail, so that both read their connection, which has changed."""
+    uri = os.environ["AIRFLOW_CONN_OCEANBASE_DEFAULT"].partition("?")[0]
+    os.environ["AIRFLOW_CONN_OCEANBASE_DEFAULT"] = uri
+
+    async def one() -> None:
+        async with TriggerConnection("oceanbase_default") as connection:
+            await connection.fetch(backup_set_request(name, "bak-1"))
+            os.environ["AIRFLOW_CONN_OCEANBASE_DEFAULT"] = f"{uri}?timeout=7"
+            await connection.fetch(backup_set_request(name, "bak-2"))
+
+    await asyncio.gather(one(), one())
+
+
 async def crowd(name: str) -> None:
     """More requests than lanes."""
     async with TriggerConnection("oceanbase_default") as connection:
@@ -123,7 +138,7 @@ async def crowd(name: str) -> None:
         await asyncio.gather(*requests, return_exceptions=True)
 
 
-SCENARIOS = (one_wait, equal_waits, one_watch, another_query, crowd)
+SCENARIOS = (one_wait, equal_waits, one_watch, another_query, changed_connection, crowd)
 
 
 @pytest.fixture
@@ -230,6 +245,8 @@ def test_interrupted_anywhere(
                 await interrupted(scenario, name, how)
             assert shared_poll._clients == {}
             assert not shared_poll._closing
+            assert trigger_connection._connections == {}
+            assert not trigger_connection._readings
             for client in clients:
                 assert_unused(client)
                 session = session_of(client)

@@ -100,11 +100,17 @@ def test_final_error_is_raised_later_too() -> None:
         later.failed(OceanBaseNotFoundError("gone"))
 
 
-def test_connection_is_read_again_after_a_later_401() -> None:
-    error = OceanBaseAuthenticationError("no")
-    assert not wait().wants_fresh_connection(error)
-    assert wait(first=False).wants_fresh_connection(error)
-    assert not wait(first=False).wants_fresh_connection(OceanBaseNotFoundError("no"))
+def test_what_ends_a_wait() -> None:
+    refused, missing, down = (
+        OceanBaseAuthenticationError("no"),
+        OceanBaseNotFoundError("no"),
+        OceanBaseUnavailableError("no"),
+    )
+    assert all(wait().is_final(error) for error in (refused, missing, down))
+    later = wait(first=False)
+    assert [later.is_final(error) for error in (refused, missing, down)] == [True, True, False]
+    registering = wait(first=False, registered_by=time.time() + 60)
+    assert [registering.is_final(error) for error in (refused, missing, down)] == [True, False, False]
 
 
 def test_retry_after_holds_until_the_next_response() -> None:
