@@ -22,6 +22,7 @@ from airflow_provider_oceanbase.waiting.tasks import (
     defer_wait,
     poll,
     raise_timeout,
+    resumption,
     summary_in,
     wait_in_worker,
 )
@@ -209,6 +210,10 @@ class StartBackupOperator(BackupStart):
         self.require_valid = require_valid
         self.registration_timeout = seconds("registration_timeout", registration_timeout)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume the task; after Airflow's own timeout of the trigger, as after the timeout of the wait."""
+        return super().resume_execution(*resumption(next_method, next_kwargs, self.instance_id), context)
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
         raise_timeout(event, self.timeout, self.execution_timeout)
@@ -254,7 +259,7 @@ class StartBackupOperator(BackupStart):
                 BackupSetTrigger,
                 condition,
                 schedule,
-                oceanbase_conn_id=self.oceanbase_conn_id,
+                hook=self._hook,
                 began=began,
                 status=wait.status,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -79,9 +80,10 @@ class Lanes:
     """All lanes of a client, and the line of requests that wait for one.
 
     Free lanes are used last in, first out: a few waits use a few lanes, and need as few challenges. In line,
-    the first come is the first served.
+    the first come is the first served, after those who go first.
 
-    :param endpoint: whom the lanes authenticate to; its timeout limits the time in line
+    :param endpoint: whom the lanes authenticate to; its timeout limits the time in line, except for those who
+        go first
     :param count: how many there are
     """
 
@@ -90,10 +92,16 @@ class Lanes:
         self._free = [Lane(endpoint) for _ in range(count)]
         #: Who waits, and since when: the first come comes first.
         self._line: OrderedDict[asyncio.Future[Lane], float] = OrderedDict()
+        #: Who goes first, likewise.
+        self._front: OrderedDict[asyncio.Future[Lane], float] = OrderedDict()
         #: The limits of the requests in flight, and when each began: the oldest comes first.
         self._in_flight: dict[asyncio.Timeout, float] = {}
         #: One for all, and only while requests wait.
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._front) + len(self._line)
 
     @property
     def free(self) -> int:
@@ -101,14 +109,15 @@ class Lanes:
         return len(self._free)
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[Lane]:
+    async def use(self, *, goes_first: bool = False) -> AsyncIterator[Lane]:
         """Lend a lane for one request. While others wait in line, it has the timeout to complete.
 
+        :param goes_first: whether to go to the front of the line, and to stay there for as long as it takes
         :raises NoFreeLaneError: none was free in time
         :raises TimeoutError: the request was given up for another
         """
         # Whoever gives a lane back hands it to the line: there is a free one only if nobody waits.
-        lane = self._free.pop() if self._free else await self._wait()
+        lane = self._free.pop() if self._free else await self._wait(self._front if goes_first else self._line)
         # It has a timer only once it is given up.
         limit = asyncio.timeout(None)
         self._in_flight[limit] = asyncio.get_running_loop().time()
@@ -121,17 +130,17 @@ class Lanes:
             self._give_back(lane)
 
     def _give_back(self, lane: Lane) -> None:
-        while self._line:
-            waiter, _ = self._line.popitem(last=False)
+        while line := self._front or self._line:
+            waiter, _ = line.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(lane)
                 return
         self._free.append(lane)
 
-    async def _wait(self) -> Lane:
+    async def _wait(self, line: OrderedDict[asyncio.Future[Lane], float]) -> Lane:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Lane] = loop.create_future()
-        self._line[waiter] = loop.time()
+        line[waiter] = loop.time()
         self._watch()
         try:
             return await waiter
@@ -141,18 +150,18 @@ class Lanes:
                 self._give_back(waiter.result())
             raise
         finally:
-            self._line.pop(waiter, None)
+            line.pop(waiter, None)
 
     def _watch(self) -> None:
         """Set the timer to when the next request has had its time, in flight or in line."""
-        if not self._line:
-            return
-        since = next(iter(self._line.values()))
+        since = next(iter(self._line.values()), math.inf)
         for given_up, (limit, began) in enumerate(self._in_flight.items()):
             if limit.when() is None:
-                if given_up < len(self._line):
+                if given_up < self._waiting:
                     since = min(since, began)
                 break
+        if since == math.inf:
+            return
         due = since + self._timeout
         if self._timer is not None:
             if self._timer.when() <= due:
@@ -164,7 +173,7 @@ class Lanes:
         """Give up all that has had its time: in flight, as many requests as others wait."""
         self._timer = None
         overdue = asyncio.get_running_loop().time() - self._timeout
-        waiting = len(self._line)
+        waiting = self._waiting
         for limit, began in self._in_flight.items():
             if not waiting or began > overdue:
                 break

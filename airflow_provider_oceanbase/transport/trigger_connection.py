@@ -46,10 +46,10 @@ class TriggerConnection:
         """Seconds since the last answer that several waits share, 0 if none is shared."""
         return 0.0 if self._poll is None else self._poll.age
 
-    async def fetch(self, query: Query[T], *, max_age: float = 0.0) -> Answer[T]:
+    async def fetch(self, query: Query[T], *, max_age: float | None = 0.0) -> Answer[T]:
         """Send a query and return the answer; send it once more if the AccessKey may have been rotated.
 
-        :param max_age: age in seconds up to which the answer to another wait will do
+        :param max_age: see :meth:`SharedPoll.fetch`
         :raises OceanBaseInputError: the connection is missing, or a field of it is unusable
         :raises OceanBaseCloudError: any other failure, by its subclass
         """
@@ -65,7 +65,7 @@ class TriggerConnection:
             if not error.outdated:
                 raise
         poll = await self._join(await self._endpoint(), query)
-        return await poll.fetch()
+        return await poll.fetch(max_age=None if max_age is None else 0.0)
 
     async def _endpoint(self) -> Endpoint:
         try:
