@@ -151,9 +151,10 @@ class StartBackupOperator(BackupStart):
     :param wait_for_completion: wait until the backup is complete; default False
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
-    :param poke_interval: seconds between two polls, or a timedelta; default 60
-    :param timeout: seconds that each try may wait, or a timedelta; default 7 days. Then the task fails, and
-        is not retried
+    :param poke_interval: seconds between two polls, or a timedelta; default 60. A wait sends at most some ten
+        polls a second, also with 0
+    :param timeout: seconds that each try may wait, or a timedelta; default 7 days. Then comes the last poll;
+        unless the backup is complete, the task fails and is not retried. More than five years count as five
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses that end the wait with ``BackupSetFailedError``, without a retry;
         default FAILED, CANCELED and OVERDUE

@@ -88,8 +88,9 @@ def test_legal_times_neither_overflow_nor_flood(
         task = make(**options | {argument: value})
         if argument == "timeout" and value in (0, timedelta(0), 5e-324):
             # The operator leaves the last poll to the triggerer.
-            with pytest.raises(TaskDeferred if name == "start" and task.deferrable else AirflowSensorTimeout):
-                task.execute(context())
+            ended = TaskDeferred if name == "start" and task.deferrable else AirflowSensorTimeout
+            with rescheduled(None) as given, pytest.raises(ended):
+                task.execute(given)
             continue
         # A moment has passed since the date to reschedule was set.
         assert 0.1 - 0.09 * (mode == "reschedule") <= _pause(task) <= LONGEST_SECONDS
