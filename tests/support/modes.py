@@ -82,7 +82,7 @@ def _poke(options: dict[str, Any]) -> Any:
 
 def _reschedule(options: dict[str, Any]) -> Any:
     began = None
-    while True:
+    for _ in range(100):
         try:
             # A new object each time: no state but Airflow's survives.
             with rescheduled(began) as given:
@@ -91,18 +91,20 @@ def _reschedule(options: dict[str, Any]) -> Any:
             began = began or datetime.now(UTC)
             # Like the scheduler.
             time.sleep(max((reschedule.reschedule_date - datetime.now(UTC)).total_seconds(), 0))
+    raise AssertionError("the wait does not end")
 
 
 def _deferrable(options: dict[str, Any]) -> Any:
     def begin(task: WaitSensor) -> Any:
         return task.execute(context())
 
-    while True:
+    for _ in range(100):
         try:
             return begin(sensor(deferrable=True, **options))
         except TaskDeferred as deferral:
             event = asyncio.run(fire(stored(deferral.trigger)))
             begin = _resumption(deferral.method_name, event)
+    raise AssertionError("the wait does not end")
 
 
 def _resumption(method_name: str, event: Any) -> Callable[[WaitSensor], Any]:
