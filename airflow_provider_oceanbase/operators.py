@@ -23,6 +23,7 @@ from airflow_provider_oceanbase.waiting.tasks import (
     defer_wait,
     poll,
     raise_timeout,
+    resumption,
     summary_in,
     wait_in_worker,
 )
@@ -155,9 +156,10 @@ class StartBackupOperator(BackupStart):
     :param wait_for_completion: wait until the backup is complete; default False
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
-    :param poke_interval: seconds between two polls, or a timedelta; default 60
-    :param timeout: seconds that each try may wait, or a timedelta; default 7 days. Then the task fails, and
-        is not retried
+    :param poke_interval: seconds between two polls, or a timedelta; default 60. A wait sends at most some ten
+        polls a second, also with 0
+    :param timeout: seconds that each try may wait, or a timedelta; default 7 days. Then comes the last poll;
+        unless the backup is complete, the task fails and is not retried. More than five years count as five
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses that end the wait with ``BackupSetFailedError``, without a retry;
         default FAILED, CANCELED and OVERDUE
@@ -215,6 +217,10 @@ class StartBackupOperator(BackupStart):
         self.require_valid = require_valid
         self.registration_timeout = seconds("registration_timeout", registration_timeout)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume the task; after Airflow's own timeout of the trigger, as after the timeout of the wait."""
+        return super().resume_execution(*resumption(next_method, next_kwargs, self.instance_id), context)
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
         raise_timeout(event, self.timeout, self.execution_timeout)
@@ -260,7 +266,7 @@ class StartBackupOperator(BackupStart):
                 BackupSetTrigger,
                 condition,
                 schedule,
-                oceanbase_conn_id=self.oceanbase_conn_id,
+                hook=self._hook,
                 began=began,
                 status=wait.status,
             )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.waiting.arguments import (
     DEFAULT_DEFERRABLE,
     FAILURE_STATUSES,
     SUCCESS_STATUSES,
+    seconds,
 )
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 
@@ -26,15 +27,17 @@ class BackupSetSensor(WaitSensor):
       (:class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError`). With any other status, known or
       not, and for a backup that is not registered yet, the task keeps waiting.
     - If the first poll of the task fails, after retries within about 30 seconds, so does the task: a wrong
-      host or key shows at once.
+      key or an unknown host shows at once. Only HTTP 404 means "not registered yet" for
+      ``registration_timeout``: a backup that has just been started may be unknown for a moment.
     - Later, an outage (network, timeout, HTTP 408, 429 or 5xx, a response that is not the documented JSON) is
       waited out. A response that will not change (404, ``success: false``, or HTTP 401 or 403 after the
       connection was read again) fails the task with an
       :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError`.
 
     The summary (:class:`~airflow_provider_oceanbase.cloud.backup_set.BackupSetSummary`) holds every scalar
-    field of the set and ``tenantCount``. ``poke_interval`` and ``timeout`` are in seconds, or a
-    ``timedelta``. The last poll comes when ``timeout`` is over.
+    field of the set and ``tenantCount``. ``poke_interval``, ``timeout`` and ``max_wait`` are in seconds, or a
+    ``timedelta``; more than five years count as five years. A wait sends at most some ten polls a second,
+    also with ``poke_interval=0``. The last poll comes when ``timeout`` is over, and counts.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param backup_task_id: ID of the backup task, such as ``bak-********`` (templated)
@@ -44,6 +47,8 @@ class BackupSetSensor(WaitSensor):
     :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
     :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
         default False
+    :param registration_timeout: seconds from the beginning of the wait, or a timedelta, in which HTTP 404
+        means "not registered yet"; default 2 minutes. After it, and with 0 at once, it fails the task
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
     """
@@ -59,6 +64,7 @@ class BackupSetSensor(WaitSensor):
         success_statuses: Collection[str] = SUCCESS_STATUSES,
         failure_statuses: Collection[str] = FAILURE_STATUSES,
         require_valid: bool = False,
+        registration_timeout: float | timedelta = timedelta(minutes=2),
         deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
@@ -72,6 +78,7 @@ class BackupSetSensor(WaitSensor):
         )
         self.backup_task_id = backup_task_id
         self.require_valid = require_valid
+        self.registration_timeout = seconds("registration_timeout", registration_timeout)
 
     @property
     def _condition(self) -> BackupSetCondition:
@@ -83,6 +90,7 @@ class BackupSetSensor(WaitSensor):
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             require_valid=self.require_valid,
+            registered_by=self._began + self.registration_timeout,
         )
 
     @property

@@ -21,6 +21,8 @@ STATUSES: dict[str, tuple[str | int, ...]] = {
     "failed": ("DOING", "FAILED"),
     "outage": ("DOING", 503, 503, "DONE"),
     "refused": ("DOING", 400),
+    "late": (404, "DONE"),
+    "forever": ("DOING", "DONE"),
     "timeout": ("DOING",),
 }
 
@@ -71,6 +73,13 @@ def test_unknown_backup_is_retried(dag_id: str, runs: Runs) -> None:
     assert runs.states(dag_id) == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task(dag_id, "wait")["tries"] == 2
     assert runs.seen(INSTANCE_ID, dag_id) == [401, 404] * 2
+
+
+@pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith(("_late", "_forever"))])
+def test_backup_that_is_registered_late_and_wait_without_end(dag_id: str, runs: Runs) -> None:
+    assert runs.states(dag_id) == {"wait": "success", "get": "success"}
+    assert runs.task(dag_id, "wait")["tries"] == 1
+    assert runs.cloud.polls(INSTANCE_ID, dag_id) == 3
 
 
 def test_outage_does_not_end_the_wait(runs: Runs) -> None:

@@ -28,7 +28,7 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
-from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+from airflow_provider_oceanbase.waiting.schedule import MIN_PAUSE, PollSchedule
 from airflow_provider_oceanbase.waiting.wait import Wait
 
 REQUEST = backup_set_request("ob-1", "bak-1")
@@ -101,8 +101,8 @@ def test_pause_is_bounded(
     left = max(timeout - elapsed, 0)
     assert 0 <= pause <= left
     if not grows:
-        assert pause == pytest.approx(min(max(interval, retry_after or 0), left))
-    assert pause >= min(retry_after or 0, left)
+        assert pause == pytest.approx(min(max(interval, MIN_PAUSE, retry_after or 0), left))
+    assert pause >= min(max(MIN_PAUSE, retry_after or 0), left)
 
 
 @given(st.lists(st.sampled_from(["DOING", "outage", None]), max_size=20))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,20 +73,23 @@ class AiohttpClient:
         if not opening.cancelled() and not opening.exception():
             await opening.result().close()
 
-    def fetch(self, query: Query[T]) -> Coroutine[Any, Any, Answer[T]]:
+    def fetch(self, query: Query[T], *, goes_first: bool = False) -> Coroutine[Any, Any, Answer[T]]:
         """Send a query once; await the answer. A wait is its own retry.
 
+        :param goes_first: whether it is served before others that wait in line, for as long as that takes
         :raises OceanBaseCloudError: what failed
         """
         # Most queries are one request, which needs no exchange.
-        return self._send(query) if isinstance(query, Request) else run_exchange_async(query, self._send)
+        send = partial(self._send, goes_first=goes_first)
+        return send(query) if isinstance(query, Request) else run_exchange_async(query, send)
 
-    async def _send(self, request: Request[T]) -> Answer[T]:
+    async def _send(self, request: Request[T], *, goes_first: bool) -> Answer[T]:
         request_id = new_request_id()
         handled = sys.exception()
+        doubtful = request.key in self._hanging
         try:
             session = await self._session()
-            async with self._lanes.use(doubtful=request.key in self._hanging) as lane:
+            async with self._lanes.use(doubtful=doubtful, goes_first=goes_first) as lane:
                 status, headers, body = await self._send_once(session, lane, request, request_id)
             self._hanging.discard(request.key)
         except OceanBaseCloudError:

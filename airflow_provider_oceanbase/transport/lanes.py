@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -82,16 +83,18 @@ class Lanes:
     """All lanes of a client, and the lines of requests that wait for one.
 
     Free lanes are used last in, first out: a few waits use a few lanes, and need as few challenges. In line,
-    the first come is the first served. Doubtful requests have a line of their own and a quarter of the
-    lanes: however many of them hang, there are lanes for the others.
+    the first come is the first served, after those who go first. Doubtful requests have a line of their own
+    and a quarter of the lanes: however many of them hang, there are lanes for the others.
 
-    :param endpoint: whom the lanes authenticate to; its timeout limits the time in line
+    :param endpoint: whom the lanes authenticate to; its timeout limits the time in line, except for those who
+        go first
     :param count: how many there are
     """
 
     def __init__(self, endpoint: Endpoint, count: int) -> None:
         self._timeout = endpoint.timeout
         self._free = [Lane(endpoint) for _ in range(count)]
+        self._front: _Line = OrderedDict()
         self._line: _Line = OrderedDict()
         self._doubtful_line: _Line = OrderedDict()
         #: How many more doubtful requests may have a lane.
@@ -109,17 +112,20 @@ class Lanes:
     @property
     def waiting(self) -> int:
         """How many requests wait in line."""
-        return len(self._line) + len(self._doubtful_line)
+        return len(self._front) + len(self._line) + len(self._doubtful_line)
 
     @asynccontextmanager
-    async def use(self, *, doubtful: bool = False) -> AsyncIterator[Lane]:
+    async def use(self, *, doubtful: bool = False, goes_first: bool = False) -> AsyncIterator[Lane]:
         """Lend a lane for one request. While others wait in line, it has the timeout to complete.
 
         :param doubtful: the last request of this kind was not answered in time
+        :param goes_first: whether to go to the front of the line, doubtful or not, and to stay there for as
+            long as it takes
         :raises NoFreeLaneError: none was free in time
         :raises TimeoutError: the request was given up for another
         """
-        lane = await self._take(doubtful)
+        doubtful = doubtful and not goes_first
+        lane = await self._take(doubtful, goes_first)
         # It has a timer only once it is given up.
         limit = asyncio.timeout(None)
         self._in_flight[limit] = asyncio.get_running_loop().time()
@@ -131,14 +137,15 @@ class Lanes:
             del self._in_flight[limit]
             self._give_back(lane, doubtful)
 
-    async def _take(self, doubtful: bool) -> Lane:
+    async def _take(self, doubtful: bool, goes_first: bool) -> Lane:
         # Whoever gives a lane back hands it to a line: there is a free one only for whom nobody waits.
         if self._free and not doubtful:
             return self._free.pop()
         if self._free and self._for_doubtful:
             self._for_doubtful -= 1
             return self._free.pop()
-        return await self._wait(doubtful)
+        line = self._doubtful_line if doubtful else self._front if goes_first else self._line
+        return await self._wait(line)
 
     def _give_back(self, lane: Lane, doubtful: bool) -> None:
         self._free.append(lane)
@@ -151,13 +158,14 @@ class Lanes:
 
     def _next_line(self) -> _Line | None:
         """Return the line whose first request is next, None if there is nobody to serve."""
+        if self._front:
+            return self._front
         lines = [self._line, self._doubtful_line] if self._for_doubtful else [self._line]
         return min(filter(None, lines), key=_waits_since, default=None)
 
-    async def _wait(self, doubtful: bool) -> Lane:
+    async def _wait(self, line: _Line) -> Lane:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Lane] = loop.create_future()
-        line = self._doubtful_line if doubtful else self._line
         line[waiter] = loop.time()
         self._watch()
         try:
@@ -165,7 +173,7 @@ class Lanes:
         except BaseException:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
                 # It was handed over in the same moment.
-                self._give_back(waiter.result(), doubtful)
+                self._give_back(waiter.result(), line is self._doubtful_line)
             raise
         finally:
             line.pop(waiter, None)
@@ -174,12 +182,14 @@ class Lanes:
         """Set the timer to when the next request has had its time, in flight or in line."""
         if not self.waiting:
             return
-        since = min(map(_waits_since, filter(None, (self._line, self._doubtful_line))))
+        since = min(map(_waits_since, filter(None, (self._line, self._doubtful_line))), default=math.inf)
         for given_up, (limit, began) in enumerate(self._in_flight.items()):
             if limit.when() is None:
                 if given_up < self.waiting:
                     since = min(since, began)
                 break
+        if since == math.inf:
+            return
         due = since + self._timeout
         if self._timer is not None:
             if self._timer.when() <= due:

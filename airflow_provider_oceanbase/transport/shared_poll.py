@@ -55,13 +55,16 @@ class SharedPoll(Generic[T]):
         """Seconds since the last shared answer, 0 if none is shared."""
         return 0.0 if self._task is None else time.monotonic() - self._answered_at
 
-    def fetch(self, *, max_age: float = 0.0) -> Awaitable[Answer[T]]:
+    def fetch(self, *, max_age: float | None = 0.0) -> Awaitable[Answer[T]]:
         """Send the query once, or share an answer; await it.
 
         :param max_age: age in seconds up to which the answer to another wait will do; one that is in flight
-            always does
+            always does. None for the last poll of a wait: it shares nothing, and goes first in line
         :raises OceanBaseCloudError: what failed
         """
+        if max_age is None:
+            # What is in flight was sent too early, and may hang.
+            return self.client.fetch(self.query, goes_first=True)
         if self.users == 1:
             return self.client.fetch(self.query)
         if self._task is None or (self._task.done() and self.age >= max_age):

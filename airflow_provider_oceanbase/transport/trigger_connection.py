@@ -108,10 +108,12 @@ class TriggerConnection:
         """Seconds since the last answer that several waits share, 0 if none is shared."""
         return 0.0 if self._poll is None else self._poll.age
 
-    async def fetch(self, query: Query[T], *, max_age: float = 0.0, read_age: float = 0.0) -> Answer[T]:
+    async def fetch(
+        self, query: Query[T], *, max_age: float | None = 0.0, read_age: float = 0.0
+    ) -> Answer[T]:
         """Send a query and return the answer; if that fails, look whether the connection was changed.
 
-        :param max_age: age in seconds up to which the answer to another wait will do
+        :param max_age: see :meth:`SharedPoll.fetch`
         :param read_age: age in seconds up to which another wait's reading of the connection will do
         :raises OceanBaseCloudError: the failure, by its subclass
         """
@@ -119,7 +121,7 @@ class TriggerConnection:
         shared = self._shared = self._shared or self._joined()
 
         # After a failure, the answer to another wait says nothing new.
-        ages = iter((max_age, 0.0))
+        ages = iter((max_age, None if max_age is None else 0.0))
 
         async def send(endpoint: Endpoint) -> Answer[T]:
             poll: SharedPoll[T] | None = self._poll

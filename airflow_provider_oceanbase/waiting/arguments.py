@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 #: Seconds between two polls.
 POKE_INTERVAL = 60.0
+#: Seconds of the longest time that counts, five years. Airflow adds it to dates: they end with the year 9999,
+#: in MySQL in January 2038.
+LONGEST_SECONDS = 5 * 365 * 86400.0
 #: The one status that the vendor documents for this endpoint.
 SUCCESS_STATUSES = ("DONE",)
 #: Final failures in the vendor's sister APIs; that this endpoint uses the same words is inferred.
@@ -50,14 +53,24 @@ def final_statuses(
 
 
 def seconds(name: str, value: float | timedelta, *, above_zero: bool = False) -> float:
-    """Return a duration in seconds.
+    """Return a duration in seconds; one of over five years counts as five years.
 
     :param name: the argument
     :param above_zero: refuse zero
-    :raises ValueError: it is no duration, or too short
+    :raises ValueError: it is no duration, or too short, or infinite
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if not isinstance(number, int | float) or not 0 <= number < math.inf or (above_zero and not number):
         least = "above zero" if above_zero else "not negative"
         raise ValueError(f"{name} is {value!r}; it must be seconds or a timedelta, and {least}")
-    return float(number)
+    return float(min(number, LONGEST_SECONDS))
+
+
+def sensor_timeout(timeout: float | timedelta | None) -> float:
+    """Return the ``timeout`` of a sensor in seconds; None stands for the default of Airflow's configuration.
+
+    :raises ValueError: see :func:`seconds`
+    """
+    if timeout is None:
+        timeout = conf.getfloat("sensors", "default_timeout", fallback=604800.0)
+    return seconds("timeout", timeout)

@@ -41,12 +41,22 @@ class Outage:
 
     def failed(self, error: OceanBaseCloudError) -> None:
         """Record a poll that failed; the error is logged again only if it gets worse."""
-        count_poll("failed")
-        self.what = error.what
-        if self._began is None:
-            self._began = time.monotonic()
+        self._count(error.what)
         level = logging.WARNING if error.transient else logging.ERROR
         if level > self._logged:
             self._logged = level
             text = "The poll failed; polling continues, and the next line says when it succeeds. %s"
             self.log.log(level, text, error)
+
+    def cut_off(self, seconds: float) -> None:
+        """Record a poll that got no answer in the time that the wait had left for it."""
+        self._count(f"no answer in {seconds:.0f} s", seconds)
+        if self._logged < logging.WARNING:
+            self._logged = logging.WARNING
+            self.log.warning("The poll got no answer in %.0f s, and the wait times out.", seconds)
+
+    def _count(self, what: str, seconds: float = 0.0) -> None:
+        count_poll("failed")
+        self.what = what
+        if self._began is None:
+            self._began = time.monotonic() - seconds

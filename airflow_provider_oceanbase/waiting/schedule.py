@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
 
+#: The shortest pause in seconds: one wait sends at most some ten polls a second, whatever its arguments.
+MIN_PAUSE = 0.1
+#: The last poll in the triggerer may take this many timeouts of the connection: in line, for a connection,
+#: for a challenge, for the answer, and for its body.
+_GRACE_TIMEOUTS = 5
+_LEAST_GRACE = 45.0
+
 
 @dataclass(frozen=True, slots=True)
 class PollSchedule:
@@ -15,13 +22,16 @@ class PollSchedule:
     :param poke_interval: seconds between two polls
     :param exponential_backoff: whether the pause between polls grows
     :param max_wait: longest pause in seconds that it may grow to, None for no limit
-    :param timeout: seconds that the wait may take in all
+    :param timeout: seconds until the last poll
+    :param grace: seconds that the last poll may take in the triggerer; the default is what a trigger has that
+        an earlier release deferred
     """
 
     poke_interval: float = POKE_INTERVAL
     exponential_backoff: bool = False
     max_wait: float | None = None
     timeout: float = 604800.0
+    grace: float = _LEAST_GRACE
 
     def pause(self, elapsed: float, *, retry_after: float | None = None, seed: object = "") -> float:
         """Return the seconds until the next poll; the last poll comes when the timeout is over.
@@ -40,7 +50,15 @@ class PollSchedule:
             pause = _backoff(pause, elapsed, str(seed))
             if self.max_wait is not None:
                 pause = min(pause, self.max_wait)
-        return min(max(pause, retry_after or 0.0), max(self.timeout - elapsed, 0.0))
+        return min(max(pause, MIN_PAUSE, retry_after or 0.0), max(self.timeout - elapsed, 0.0))
+
+
+def grace(connection_timeout: float) -> float:
+    """Return the seconds that the last poll of a wait may take in the triggerer.
+
+    :param connection_timeout: the timeout of the connection in seconds
+    """
+    return max(_LEAST_GRACE, _GRACE_TIMEOUTS * connection_timeout)
 
 
 def _backoff(poke_interval: float, elapsed: float, seed: str) -> float:

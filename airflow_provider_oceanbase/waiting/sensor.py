@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
-from airflow_provider_oceanbase.waiting.arguments import final_statuses
+from airflow_provider_oceanbase.waiting.arguments import (
+    POKE_INTERVAL,
+    final_statuses,
+    seconds,
+    sensor_timeout,
+)
 from airflow_provider_oceanbase.waiting.metrics import record_wait
-from airflow_provider_oceanbase.waiting.tasks import defer_wait, poll, raise_timeout, summary_in
+from airflow_provider_oceanbase.waiting.tasks import (
+    defer_wait,
+    poll,
+    raise_timeout,
+    resumption,
+    summary_in,
+    time_limit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from airflow.providers.openlineage.extractors import OperatorLineage
 
@@ -36,12 +48,18 @@ class WaitSensor(BaseSensorOperator):
     :param success_statuses: statuses of a complete backup set
     :param failure_statuses: statuses of a failed backup set
     :param deferrable: wait in the triggerer, without a worker slot
+    :param poke_interval: seconds between two polls
+    :param timeout: seconds until the last poll
+    :param max_wait: longest pause in seconds with ``exponential_backoff``; None and 0 for no limit
     """
 
     operator_extra_links = (OceanBaseCloudLink(),)
     _wait: Wait[Any] | None = None
-    #: When the wait began that this run continues, in seconds since the epoch; None if it begins now.
-    _began: float | None = None
+    #: When the wait began, in seconds since the epoch, and by the clock that is never set.
+    _began = 0.0
+    _began_monotonic = 0.0
+    #: Whether an earlier run of the task has polled.
+    _continues = False
     #: The trigger's event, until a poke has taken it.
     _event: dict[str, Any] | None = None
     _summary: BackupSetSummary | None = None
@@ -54,9 +72,17 @@ class WaitSensor(BaseSensorOperator):
         success_statuses: Collection[str],
         failure_statuses: Collection[str],
         deferrable: bool,
+        poke_interval: float | timedelta = POKE_INTERVAL,
+        timeout: float | timedelta | None = None,
+        max_wait: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            poke_interval=seconds("poke_interval", poke_interval),
+            timeout=sensor_timeout(timeout),
+            max_wait=None if max_wait is None else seconds("max_wait", max_wait),
+            **kwargs,
+        )
         self.instance_id = instance_id
         self.oceanbase_conn_id = oceanbase_conn_id
         self.success_statuses, self.failure_statuses = final_statuses(success_statuses, failure_statuses)
@@ -85,35 +111,77 @@ class WaitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
-        began = time.time()
+        first_date = first_reschedule_date(context) if self.reschedule else None
+        self._begin(time.time() if first_date is None else first_date.timestamp())
+        self._continues = first_date is not None
         try:
             summary = super().execute(context)
         finally:
             self._hook.close()
             self._wait = None
-        record_wait(began if self._began is None else self._began)
+        record_wait(self._began)
         return summary
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume the task; after Airflow's own timeout of the trigger, as after the timeout of the wait."""
+        return super().resume_execution(*resumption(next_method, next_kwargs, self.instance_id), context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of the set."""
-        began = self._began = event["began"]
         raise_timeout(event, self.timeout, self.execution_timeout)
+        self._begin(event["began"])
+        self._continues = True
         self._event = event
-        # Not self.execute, which only Airflow may call. The base class handles the error in the event.
-        summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
-        record_wait(began)
+        try:
+            # Not self.execute, which only Airflow may call. The base class handles the error in the event.
+            summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        finally:
+            if "_hook" in vars(self):
+                self._hook.close()
+        record_wait(self._began)
         return summary
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Poll once."""
+        """Poll once; and once more if the wait times out meanwhile, which for the base class is the end."""
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+        is_last = self._event is None and self._is_over
+        try:
+            summary = self._look()
+        except OceanBaseCloudError as error:
+            if is_last or not (self.silent_fail and self._is_over):
+                raise
+            self.log.error("Sensor poke failed: %s", error)
+            summary = None
+        if summary is None and not is_last and self._is_over:
+            summary = self._look()
+        return False if summary is None else self._complete(summary)
+
+    def _look(self) -> BackupSetSummary | None:
+        """Take what the trigger has found, or poll; None to keep waiting."""
         if self._event is not None:
             event, self._event = self._event, None
-            return self._complete(summary_in(event))
+            return summary_in(event)
         from airflow_provider_oceanbase.cloud.backup_set import summary
+        from airflow_provider_oceanbase.waiting.wait import Wait
 
-        wait = self._wait = self._wait or self._new_wait(context)
-        backup_set = poll(self._hook, wait)
-        return False if backup_set is None else self._complete(summary(backup_set))
+        self._wait = self._wait or Wait(self._condition, self.log, first=not self._continues)
+        backup_set = poll(self._hook, self._wait)
+        return None if backup_set is None else summary(backup_set)
+
+    def _begin(self, began: float) -> None:
+        from airflow_provider_oceanbase.waiting.wait import passed
+
+        self._began = began
+        self._began_monotonic = time.monotonic() - passed(began)
+
+    @property
+    def _limit(self) -> float:
+        return time_limit(self.timeout, self.execution_timeout)[0] if self.deferrable else self.timeout
+
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() - self._began_monotonic >= self._limit
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any] | None:
         """Return the backup set as an input dataset, for Airflow's openlineage provider."""
@@ -134,33 +202,31 @@ class WaitSensor(BaseSensorOperator):
         return PollSchedule(
             poke_interval=self.poke_interval,
             exponential_backoff=self.exponential_backoff,
-            max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
-            timeout=self.timeout,
+            # For Airflow, too, 0 is no limit.
+            max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+            timeout=self._limit,
         )
-
-    def _new_wait(self, context: Context) -> Wait[Any]:
-        from airflow_provider_oceanbase.waiting.wait import Wait
-
-        if self.reschedule and (first_date := first_reschedule_date(context)):
-            self._began = first_date.timestamp()
-        return Wait(self._condition, self.log, first=self._began is None)
 
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
     ) -> float:
         # The base class has applied its other rules, and is about to wait.
         if self.deferrable:
-            self._defer(run_duration())
+            self._defer()
         retry_after = self._wait.retry_after if self._wait else None
         return self._schedule.pause(run_duration(), retry_after=retry_after, seed=started_at)
 
-    def _defer(self, elapsed: float) -> NoReturn:
+    def _defer(self) -> NoReturn:
+        if self._continues and self._is_over and self._wait:
+            # With silent_fail: the last poll has failed, and for the base class the time begins anew.
+            timeout = {"timeout": self._wait.timed_out(self._schedule, self._began)}
+            raise_timeout(timeout, self.timeout, self.execution_timeout)
         defer_wait(
             self,
             self._trigger_class,
             self._condition,
             self._schedule,
-            oceanbase_conn_id=self.oceanbase_conn_id,
-            began=time.time() - elapsed if self._began is None else self._began,
+            hook=self._hook,
+            began=self._began,
             status=self._wait.status if self._wait else None,
         )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.waiting.wait import Wait
 
 _TIMEOUT_MARGIN_SECONDS = 60.0
+#: What Airflow calls if its own timeout of a trigger comes first, and what it says then: in 3, and in 2.
+_FAIL = "__fail__"
+_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
@@ -46,8 +49,8 @@ def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, b
     :raises BackupSetFailedError: the backup failed
     :raises OceanBaseCloudError: waiting would not help
     """
-    for pause, _ in wait.pauses(schedule, began, first_share=0.0):
-        time.sleep(pause)
+    for next_poll in wait.polls(schedule, began, first_share=0.0):
+        time.sleep(next_poll.pause)
         if backup_set := poll(hook, wait):
             return backup_set
     raise AirflowSensorTimeout(wait.timed_out(schedule, began))
@@ -66,30 +69,62 @@ def defer_wait(
     condition: Condition[Any],
     schedule: PollSchedule,
     *,
-    oceanbase_conn_id: str,
+    hook: OceanBaseHook,
     began: float,
     status: str | None,
 ) -> NoReturn:
     """Defer a task, so that its wait continues in the triggerer.
 
+    :param hook: the hook that has polled
     :param began: when the wait began, in seconds since the epoch
     :param status: the last known status
     """
     from dataclasses import asdict, replace
 
+    from airflow_provider_oceanbase.waiting.schedule import grace
+
     limit, _ = time_limit(schedule.timeout, task.execution_timeout)
+    schedule = replace(schedule, timeout=limit, grace=grace(_connection_timeout(hook)))
+    left = max(began + limit - time.time(), 0.0)
     task.defer(
         trigger=trigger_class(
             condition=asdict(condition),
-            schedule=asdict(replace(schedule, timeout=limit)),
-            oceanbase_conn_id=oceanbase_conn_id,
+            schedule=asdict(schedule),
+            oceanbase_conn_id=hook.oceanbase_conn_id,
             began=began,
             status=status,
         ),
         method_name="execute_complete",
         # A backstop: the trigger itself keeps the time, and its message says more.
-        timeout=timedelta(seconds=max(began + limit - time.time(), 0.0) + _TIMEOUT_MARGIN_SECONDS),
+        timeout=timedelta(seconds=left + schedule.grace + _TIMEOUT_MARGIN_SECONDS),
     )
+
+
+def _connection_timeout(hook: OceanBaseHook) -> float:
+    from airflow_provider_oceanbase.cloud.endpoint import DEFAULT_TIMEOUT_SECONDS
+
+    try:
+        return hook.endpoint.timeout
+    except Exception:
+        # Unreadable: with silent_fail, even that is waited out.
+        return DEFAULT_TIMEOUT_SECONDS
+
+
+def resumption(
+    next_method: str, next_kwargs: dict[str, Any] | None, instance_id: str
+) -> tuple[str, dict[str, Any] | None]:
+    """Return how to resume a task: after Airflow's own timeout of its trigger, as after the trigger's.
+
+    :param next_method: the method that Airflow would call
+    :param next_kwargs: what Airflow would pass to it
+    """
+    if next_method != _FAIL or (next_kwargs or {}).get("error") not in _TIMED_OUT:
+        return next_method, next_kwargs
+    message = (
+        f"Sensor has timed out: Airflow ended the wait for a backup of instance {instance_id!r} itself, "
+        "because no triggerer did. Check that one is running; the task's log has the last known status."
+    )
+    return "execute_complete", {"event": {"timeout": message}}
 
 
 def raise_timeout(event: dict[str, Any], timeout: float, execution_timeout: timedelta | None) -> None:

@@ -108,9 +108,9 @@ class WaitTrigger(BaseTrigger):
             wait.resumed(schedule, self.began)
             # Waits that begin together, or in a triggerer that has just started, must not poll together.
             first_share = random.random()  # noqa: S311 - no secret
-            for pause, max_age in wait.pauses(schedule, self.began, first_share=first_share):
+            for pause, max_age, limit in wait.polls(schedule, self.began, first_share=first_share):
                 await asyncio.sleep(pause)
-                if backup_set := await _poll(connection, query, wait, max_age):
+                if backup_set := await _poll(connection, query, wait, max_age, limit):
                     return {"summary": dict(summary(backup_set))}
                 # So that waits with equal queries come to poll together, by one request.
                 wait.age = connection.age
@@ -118,12 +118,18 @@ class WaitTrigger(BaseTrigger):
 
 
 async def _poll(
-    connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float
+    connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
 ) -> BackupSet | None:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
     try:
-        answer = await connection.fetch(query, max_age=max_age, read_age=max_age)
+        async with asyncio.timeout(limit) as timer:
+            answer = await connection.fetch(query, max_age=max_age, read_age=max_age or 0.0)
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        wait.cut_off(limit)
+        return None
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.waiting.metrics import count_poll
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 
 _HALF_A_DAY = 43200
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+class NextPoll(NamedTuple):
+    """A poll of a wait.
+
+    :param pause: seconds to sleep before it
+    :param max_age: the age in seconds up to which the answer to another wait will do; None for the last poll,
+        which needs a request of its own
+    :param limit: seconds after which to give it up
+    """
+
+    pause: float
+    max_age: float | None
+    limit: float
 
 
 @dataclass(slots=True)
@@ -62,7 +76,7 @@ class Wait(Generic[T]):
             self.status,
             schedule.poke_interval,
             " at first" if schedule.exponential_backoff else "",
-            _moment(max(schedule.timeout - _passed(began), 0.0)),
+            _moment(max(schedule.timeout - passed(began), 0.0)),
         )
 
     def answered(self, data: T, request_id: str) -> BackupSet | None:
@@ -104,35 +118,36 @@ class Wait(Generic[T]):
         self.retry_after = error.retry_after
         self._outage.failed(error)
 
-    def pauses(
-        self, schedule: PollSchedule, began: float, *, first_share: float
-    ) -> Iterator[tuple[float, float]]:
-        """Yield the seconds to sleep before each poll, until the timeout.
+    def cut_off(self, limit: float) -> None:
+        """Take note of a poll without an answer in the time that was left.
 
-        Each comes with the age in seconds up to which the answer to another wait will do.
+        :param limit: that time in seconds
+        """
+        self._outage.cut_off(limit)
+
+    def polls(self, schedule: PollSchedule, began: float, *, first_share: float) -> Iterator[NextPoll]:
+        """Yield each poll of a wait; the last one begins when the timeout is over, whatever came before it.
 
         :param began: when the wait began, in seconds since the epoch
         :param first_share: the part of a whole pause that precedes the first poll: 0 to poll at once
         """
-        elapsed = _passed(began)
+        elapsed = passed(began)
         since = time.monotonic() - elapsed
         interval = schedule.pause(elapsed, seed=began)
         pause = interval * first_share
-        while True:
-            is_last = time.monotonic() - since + pause >= schedule.timeout
-            # The last poll needs an answer of its own.
-            yield pause, 0.0 if is_last else interval
+        while (left := schedule.timeout - (time.monotonic() - since) - pause) > 0:
+            yield NextPoll(pause, interval, left)
             elapsed = time.monotonic() - since
-            if is_last or elapsed > schedule.timeout:
-                return
             interval = schedule.pause(elapsed, retry_after=self.retry_after, seed=began)
             pause = max(interval - self.age, 0.0)
+        yield NextPoll(pause, None, schedule.grace)
 
     def timed_out(self, schedule: PollSchedule, began: float) -> str:
         """Return the message for the timeout."""
         text = (
-            f"Sensor has timed out; run duration of {_passed(began):.0f} seconds exceeds the specified "
-            f"timeout of {schedule.timeout:g}. {self.condition.subject} was last seen with {self.status}"
+            f"Sensor has timed out; run duration of {passed(began):.0f} seconds exceeds the specified "
+            f"timeout of {schedule.timeout:g}. {self.condition.subject} "
+            + (f"was last seen with {self.status}" if self.status else "has not been seen")
         )
         if (seconds := self._outage.seconds) is None:
             return f"{text}."
@@ -142,7 +157,11 @@ class Wait(Generic[T]):
         )
 
 
-def _passed(began: float) -> float:
+def passed(began: float) -> float:
+    """Return the seconds since a wait began.
+
+    :param began: in seconds since the epoch
+    """
     # If the clock was set back, the wait begins now.
     return max(time.time() - began, 0.0)
 

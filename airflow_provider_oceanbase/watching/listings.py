@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, day_of
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, frames, unexpected
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
-from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
+from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL, seconds
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 
@@ -114,7 +114,8 @@ class BackupSetLister:
 
 
 def _usable(poke_interval: Any) -> float:
-    if isinstance(poke_interval, int | float) and math.isfinite(poke_interval) and poke_interval > 0:
-        return float(poke_interval)
-    log.error("poke_interval is %r, which is no number of seconds; using %g.", poke_interval, POKE_INTERVAL)
-    return POKE_INTERVAL
+    try:
+        return seconds("poke_interval", poke_interval, above_zero=True)
+    except ValueError as error:
+        log.error("%s; using %g.", error, POKE_INTERVAL)
+        return POKE_INTERVAL

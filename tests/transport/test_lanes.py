@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from types import NoneType
 from typing import Any
 
 import pytest
@@ -174,6 +175,69 @@ def test_the_two_lines_are_served_by_who_came_first() -> None:
 
     asyncio.run(scenario())
     assert served == [0, 1, 2, 3, 4, 5]
+
+
+def test_who_goes_first_is_served_before_the_line_and_does_not_leave_it() -> None:
+    served: list[str] = []
+
+    async def scenario() -> None:
+        one = lanes(1, timeout=0.1)
+        end = asyncio.Event()
+
+        async def use(name: str, *, goes_first: bool = False) -> None:
+            async with one.use(goes_first=goes_first):
+                served.append(name)
+
+        async def hold() -> None:
+            async with one.use():
+                # It does not end when it is given up.
+                try:
+                    await asyncio.sleep(9)
+                except asyncio.CancelledError:
+                    await end.wait()
+                    raise
+
+        tasks = [asyncio.create_task(hold())]
+        await turns()
+        tasks += [asyncio.create_task(use("first", goes_first=True))]
+        await turns()
+        tasks += [asyncio.create_task(use("second", goes_first=True)), asyncio.create_task(use("expired"))]
+        await until(tasks[3].done)
+        tasks += [asyncio.create_task(use("ordinary"))]
+        await turns()
+        tasks += [asyncio.create_task(use("cancelled", goes_first=True))]
+        await turns()
+        tasks[5].cancel()
+        end.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        kinds = [TimeoutError, NoneType, NoneType, NoFreeLaneError, NoneType, asyncio.CancelledError]
+        assert [type(result) for result in results] == kinds
+        assert one.free == 1
+        assert not one._front
+        assert not one._line
+
+    asyncio.run(scenario())
+    assert served == ["first", "second", "ordinary"]
+
+
+def test_requests_are_given_up_for_one_who_goes_first() -> None:
+    async def scenario() -> float:
+        one = lanes(1, timeout=0.2)
+
+        async def hold() -> None:
+            async with one.use():
+                await asyncio.sleep(9)
+
+        holder = asyncio.create_task(hold())
+        await turns()
+        began = time.monotonic()
+        async with one.use(goes_first=True):
+            waited = time.monotonic() - began
+        with pytest.raises(TimeoutError):
+            await holder
+        return waited
+
+    assert 0.15 < asyncio.run(scenario()) < 5
 
 
 @pytest.fixture

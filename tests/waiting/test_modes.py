@@ -152,6 +152,7 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
         success_statuses=["OK"],
         failure_statuses=["NO"],
         require_valid=True,
+        registration_timeout=timedelta(minutes=1),
         poke_interval=7,
         exponential_backoff=True,
         max_wait=timedelta(minutes=2),
@@ -159,6 +160,8 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
     )
     _, arguments = deferred.trigger.serialize()
     began = arguments.pop("began")
+    registered_by = arguments["condition"].pop("registered_by")
+    assert registered_by == began + 60
     assert arguments == {
         "condition": {
             "instance_id": "ob-1",
@@ -166,13 +169,14 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
             "success_statuses": ("OK",),
             "failure_statuses": ("NO",),
             "require_valid": True,
-            "registered_by": None,
         },
         "schedule": {
             "poke_interval": 7.0,
             "exponential_backoff": True,
             "max_wait": 120.0,
             "timeout": 600.0,
+            # Five timeouts of the connection.
+            "grace": 150.0,
         },
         "oceanbase_conn_id": "oceanbase_default",
         "status": "status DOING",
@@ -181,7 +185,7 @@ def test_what_is_deferred(cloud: CloudEmulator) -> None:
     # The worker polled once; Airflow's timeout is later than the trigger's.
     assert polls(cloud) == [200]
     assert deferred.timeout is not None
-    assert 650 < deferred.timeout.total_seconds() <= 660
+    assert 800 < deferred.timeout.total_seconds() <= 810
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,7 @@ def test_wait_that_is_deferred_again_keeps_its_beginning(cloud: CloudEmulator) -
         )
     assert stored(caught.value.trigger).began == first.began - 500
     assert caught.value.timeout is not None
-    assert 100 < caught.value.timeout.total_seconds() < 165
+    assert 250 < caught.value.timeout.total_seconds() < 315
 
 
 def test_default_is_that_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:

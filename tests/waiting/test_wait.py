@@ -165,19 +165,39 @@ def test_last_poll_is_at_the_timeout(first_share: float, monkeypatch: pytest.Mon
     clock = [1000.0]
     monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.time", lambda: clock[0])
     monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.monotonic", lambda: clock[0])
-    pauses, ages = [], []
-    for pause, max_age in wait().pauses(schedule(timeout=150), began=1000.0, first_share=first_share):
+    pauses, ages, ends = [], [], []
+    polls = wait().polls(schedule(timeout=150, grace=7), began=1000.0, first_share=first_share)
+    for pause, max_age, limit in polls:
         pauses.append(pause)
         ages.append(max_age)
         clock[0] += pause
-    assert ages == [60] * (len(ages) - 1) + [0]
+        ends.append(clock[0] + limit)
+    # Only the last one, which shares no answer, may take longer than the wait.
+    assert ages == [60] * (len(ages) - 1) + [None]
+    assert ends == [1150] * (len(ages) - 1) + [1157]
     assert pauses[0] == 60 * first_share
     assert sum(pauses) == 150
     assert max(pauses) == 60
 
 
 def test_wait_after_its_timeout_polls_once_more() -> None:
-    assert list(wait().pauses(schedule(timeout=50), began=time.time() - 100, first_share=0.3)) == [(0, 0)]
+    polls = wait().polls(schedule(timeout=50, grace=7), began=time.time() - 100, first_share=0.3)
+    assert list(polls) == [(0, None, 7)]
+
+
+@pytest.mark.parametrize("hangs", [1, 99, 100_000])
+def test_poll_that_hangs_beyond_the_timeout_is_not_the_last(
+    hangs: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.time", lambda: clock[0])
+    monkeypatch.setattr("airflow_provider_oceanbase.waiting.wait.time.monotonic", lambda: clock[0])
+    begun = []
+    for pause, max_age, _ in wait().polls(schedule(timeout=50), began=1000.0, first_share=0.9):
+        clock[0] += pause
+        begun.append((clock[0], max_age))
+        clock[0] += hangs
+    assert begun == [(1045, 50), (max(1045 + hangs, 1050), None)]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +205,10 @@ def test_wait_after_its_timeout_polls_once_more() -> None:
     [
         ({}, 60),
         ({"max_wait": 10}, 60),
+        ({"poke_interval": 0}, 0.1),
+        ({"poke_interval": 0, "elapsed": 3599.99}, pytest.approx(0.01)),
+        ({"exponential_backoff": True, "max_wait": 0.001}, 0.1),
+        ({"poke_interval": 1e300}, 3600),
         ({"elapsed": 3590}, 10),
         ({"elapsed": 3700}, 0),
         ({"retry_after": 5}, 60),
