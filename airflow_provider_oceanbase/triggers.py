@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import SharedStreamProducer
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
-    from airflow_provider_oceanbase.watching.listings import BackupSetLister, Listing
+    from airflow_provider_oceanbase.watching.listings import BackupSetLister
+    from airflow_provider_oceanbase.watching.stream import StreamItem
     from airflow_provider_oceanbase.watching.watcher import Watcher
 
 #: The arguments that event triggers with one shared stream have in common.
@@ -125,14 +126,14 @@ class BackupSetEventTrigger(BaseEventTrigger):
         return ListingStream(_lister(kwargs))
 
     async def filter_shared_stream(
-        self, shared_stream: AsyncIterator[Listing | None]
+        self, shared_stream: AsyncIterator[StreamItem]
     ) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each listing of the shared stream that has new sets."""
         watcher = self._watcher()
-        async for listing in shared_stream:
-            if listing is None:
-                await watcher.save()
-            elif new := await watcher.take(listing):
+        async for item in shared_stream:
+            if isinstance(item, int):
+                await watcher.save(item)
+            elif new := await watcher.take(item):
                 yield self._event(new)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
