@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
 import pytest
-from watches import KEY, Store, listings, running, trigger, until
+from conftest import backup_set
+from hypothesis import given
+from hypothesis import strategies as st
+from watches import KEY, NOW, Store, listings, running, trigger, until
 
+from airflow_provider_oceanbase.cloud.backup_set import BackupSet
 from airflow_provider_oceanbase.compat.sdk import is_shared_state
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.watching.cursor import Cursor
+from airflow_provider_oceanbase.watching.cursor import Criteria, Cursor
+from airflow_provider_oceanbase.watching.listings import Listing
+from airflow_provider_oceanbase.watching.watcher import Watcher
 
 # As in test_stream.py.
 pytestmark = pytest.mark.skipif(
@@ -146,6 +154,80 @@ def test_store_that_hangs_is_used_again(cloud: CloudEmulator, store_times_out: N
             assert fired == [["bak-1"]]
 
     asyncio.run(watch())
+
+
+class History:
+    """A watcher that is killed again and again; its store, which may fail; Airflow's database."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.complete: list[BackupSet] = []
+        #: IDs of the sets that completed after the watch was first recorded.
+        self.expected: set[str] = set()
+        self.in_database: Counter[str] = Counter()
+        self.polls = self.kills = 0
+        self.start()
+
+    def start(self) -> None:
+        self.watcher = Watcher(
+            instance_id="ob-1",
+            oceanbase_conn_id="oceanbase_default",
+            criteria=Criteria(("DONE",), require_valid=False),
+            store=self.store,
+            log=logging.getLogger("tests.history"),
+        )
+        #: Events on their way into the database, by the numbers of their listings.
+        self.events: deque[tuple[int, list[str]]] = deque()
+        self.stored = 0
+
+    async def complete_one(self) -> None:
+        name = f"bak-{len(self.complete)}"
+        self.complete.append(backup_set(backupSetId=name, startTime=NOW.isoformat()))
+        if self.store.values:
+            self.expected.add(name)
+
+    async def poll(self) -> None:
+        self.polls += 1
+        listing = Listing(self.polls, list(self.complete), NOW - timedelta(days=30), lambda _: None)
+        new = await self.watcher.take(listing)
+        self.events.append((self.polls, [one["backupSetId"] for one in new]))
+
+    async def store_event(self) -> None:
+        if self.events:
+            self.stored, names = self.events.popleft()
+            self.in_database.update(names)
+
+    async def confirm(self) -> None:
+        await self.watcher.save(self.stored)
+
+    async def kill(self) -> None:
+        self.kills += 1
+        self.start()
+
+    async def fail(self) -> None:
+        self.store.error = ConnectionError("the API server is away")
+
+    async def recover(self) -> None:
+        self.store.error = None
+
+
+STEPS = [History.complete_one, History.poll, History.store_event, History.confirm]
+STEPS += [History.kill, History.fail, History.recover]
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=40))
+def test_no_set_is_lost_in_any_history(steps: list[Callable[[History], Awaitable[None]]]) -> None:
+    async def live() -> None:
+        history = History()
+        for step in [*steps, History.recover, History.poll]:
+            await step(history)
+        while history.events:
+            await history.store_event()
+        await history.confirm()
+        assert history.expected <= history.in_database.keys()
+        assert max(history.in_database.values(), default=0) <= 1 + history.kills
+
+    asyncio.run(live())
 
 
 def test_sets_that_run_for_too_long_are_logged(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
