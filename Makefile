@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 # For make cluster: local or celery.
 EXECUTOR ?= local
-# For make kills.
+# For make kills and make events.
 SEED ?= 1
 BIN := $(VENV)/bin
 # Airflow is thousands of modules. Without cached bytecode, every process compiles them first, for seconds.
@@ -41,8 +41,8 @@ kills: setup  ## Kill 20 waits at random moments on a complete Airflow (SEED=2: 
 	@$(BIN)/python scripts/kills.py --seed $(SEED)
 
 .PHONY: events
-events: setup  ## Run DAGs on completed backups while the triggerer is killed repeatedly
-	@$(BIN)/python scripts/events.py
+events: setup  ## Run DAGs on completed backups while the triggerer is killed repeatedly (SEED=2: at other moments)
+	@$(BIN)/python scripts/events.py --seed $(SEED)
 
 .PHONY: lint
 lint: setup  ## Run the static checks: ruff, mypy --strict, import-linter

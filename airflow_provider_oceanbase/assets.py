@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import timedelta
 
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.compat.sdk import Asset
+
+log = logging.getLogger(__name__)
 
 
 def backup_set_asset(
@@ -32,8 +38,7 @@ def backup_set_asset(
 
     Equal arguments give the same asset, in any DAG file. Its URI is
     ``oceanbase-cloud://CONNECTION/INSTANCE/backup-sets``; other statuses and ``require_valid=False`` are
-    added as its query. :class:`~airflow_provider_oceanbase.triggers.BackupSetEventTrigger` describes what a
-    run finds in ``triggering_asset_events``.
+    added as its query. A run reads its ``triggering_asset_events`` with :func:`backup_sets_of`.
 
     :param instance_id: ID of the OceanBase cluster
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
@@ -65,6 +70,45 @@ def backup_set_asset(
         require_valid=require_valid,
     )
     return Asset(name=uri, uri=uri, watchers=[AssetWatcher(name="backup_sets", trigger=trigger)])
+
+
+def backup_sets_of(events: Iterable[Any] | Mapping[Any, Iterable[Any]] | None) -> list[BackupSetSummary]:
+    """Return the backup sets that asset events report, each once, in the order of the events.
+
+    An event that names no backup set does not stop the others: a person can create one ("Create Event" in the
+    web UI, or the REST API), and other tasks or triggers may update the asset. It is skipped, and the log
+    says so. If its extra has the form of the trigger's, it counts:
+    ``{"payload": {"backup_sets": [{"backupSetId": "bak-1"}]}}``.
+
+    :param events: the events of an asset, ``triggering_asset_events[asset]``; or ``triggering_asset_events``,
+        for those of all assets; None for none
+    :returns: summaries, each with all fields; one that the event left out is None (``tenantCount``: 0). Empty
+        if no event names a backup set, as in a run that was triggered by hand
+    """
+    # Here, since DAG files import this module when parsed.
+    from airflow_provider_oceanbase.cloud.backup_set import is_word, summary
+
+    unknown = dict(summary({}))
+    of_assets = events.values() if isinstance(events, Mapping) else [events or ()]
+    found: dict[tuple[str, str], BackupSetSummary] = {}
+    skipped = 0
+    for instance_id, entry in chain.from_iterable(map(_entries, chain.from_iterable(of_assets))):
+        if isinstance(entry, dict) and is_word(entry.get("backupSetId")):
+            found[instance_id, entry["backupSetId"]] = cast("BackupSetSummary", unknown | entry)
+        else:
+            skipped += 1
+    if skipped:
+        text = "Skipped asset events, or parts, that name no backup set: %d. A person may have created them."
+        log.warning(text, skipped)
+    return list(found.values())
+
+
+def _entries(event: object) -> list[tuple[str, object]]:
+    """Return what an event reports, each with the instance; None if it is not of the trigger's form."""
+    match getattr(event, "extra", None):
+        case {"payload": {"backup_sets": list(entries)} as payload}:
+            return [(str(payload.get("instance_id")), entry) for entry in entries or [None]]
+    return [("", None)]
 
 
 def _uri(instance_id: str, conn_id: str, statuses: list[str], *, require_valid: bool) -> str:

@@ -169,7 +169,8 @@ class OceanBaseHook(BaseHook):
     ) -> Iterator[BackupSet]:
         """Return the backup sets of an instance, in the API's order, as their pages arrive.
 
-        Sets that appear or disappear meanwhile cause neither duplicates nor gaps.
+        Sets that appear or disappear meanwhile cause neither duplicates nor gaps: a list of several pages is
+        read again, all but its last page, and up to four times if it keeps changing.
 
         :param instance_id: ID of the OceanBase cluster
         :param start_time: earliest time to list, with a time zone; default: no limit

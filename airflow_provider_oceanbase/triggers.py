@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import SharedStreamProducer
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
-    from airflow_provider_oceanbase.watching.listings import BackupSetLister, Listing
+    from airflow_provider_oceanbase.watching.listings import BackupSetLister
+    from airflow_provider_oceanbase.watching.stream import StreamItem
     from airflow_provider_oceanbase.watching.watcher import Watcher
 
 #: The arguments that event triggers with one shared stream have in common.
@@ -57,19 +58,20 @@ class BackupCheckpointTrigger(WaitTrigger):
 class BackupSetEventTrigger(BaseEventTrigger):
     """Watches an instance, and fires for each of its backup sets that completes; for an ``AssetWatcher``.
 
-    Use :func:`~airflow_provider_oceanbase.assets.backup_set_asset`, which puts it into an asset. The payload
-    of an event is a dict with ``instance_id`` and ``backup_sets``: the summaries of all sets that completed
-    since the poll before, in the order of their end.
+    Use :func:`~airflow_provider_oceanbase.assets.backup_set_asset`, which puts it into an asset, and
+    :func:`~airflow_provider_oceanbase.assets.backup_sets_of`, which reads its events. The payload of an
+    event is a dict with ``instance_id`` and ``backup_sets``: the summaries of all sets that completed since
+    the poll before, in the order of their end.
 
-    - Sets that are complete at the first start fire nothing. Each set that completes later fires at least
-      once: on Airflow 3.3 and newer even if it completes while no triggerer runs, or while all DAGs of the
-      asset are paused. If a triggerer is killed before it has saved that an event was reported, the event
+    - Sets that are complete at the first successful poll fire nothing. Each set that completes later fires at
+      least once: on Airflow 3.3 and newer even if it completes while no triggerer runs, or while all DAGs of
+      the asset are paused. If a triggerer is killed before it has saved that an event was reported, the event
       fires again.
     - Before Airflow 3.3 a trigger has no memory of its own: each start is a first start.
-    - A set may complete up to 7 days after it began. If more than 1,000 sets began in that time, the oldest
-      are forgotten.
-    - Any failure, such as an outage, a refused AccessKey or a missing connection, is logged once. The trigger
-      polls again at the interval.
+    - A set may complete up to 7 days after it began. If more than 1,000 have been reported in that time, the
+      trigger remembers up to 4,000 others that are still running. The log names the sets that go beyond.
+    - Any failure, such as an outage, a refused AccessKey, a missing connection or a state store that fails,
+      is logged once. The trigger polls again at the interval. No set counts as reported meanwhile.
 
     On Airflow 3.3 and newer, triggers with the same instance, connection and interval share their polls.
 
@@ -125,14 +127,14 @@ class BackupSetEventTrigger(BaseEventTrigger):
         return ListingStream(_lister(kwargs))
 
     async def filter_shared_stream(
-        self, shared_stream: AsyncIterator[Listing | None]
+        self, shared_stream: AsyncIterator[StreamItem]
     ) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each listing of the shared stream that has new sets."""
         watcher = self._watcher()
-        async for listing in shared_stream:
-            if listing is None:
-                await watcher.save()
-            elif new := await watcher.take(listing):
+        async for item in shared_stream:
+            if isinstance(item, int):
+                await watcher.save(item)
+            elif new := await watcher.take(item):
                 yield self._event(new)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from airflow_provider_oceanbase.assets import backup_set_asset
+from airflow_provider_oceanbase.assets import backup_set_asset, backup_sets_of
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
 
 INSTANCE_ID = "ob-demo"
@@ -31,10 +31,8 @@ def oceanbase_on_backup() -> None:
     @task
     def new_backups(triggering_asset_events: Any = None) -> list[str]:
         """Return the backup IDs; a run can have several events, and an event several backups."""
-        events = triggering_asset_events[BACKUP_SETS]
-        backup_sets = [one for event in events for one in event.extra["payload"]["backup_sets"]]
-        # A triggerer that is killed may report a backup twice.
-        return list(dict.fromkeys(one["backupSetId"] for one in backup_sets))
+        # Of an event that a person created, there may be none: the tasks below are skipped then.
+        return [one["backupSetId"] for one in backup_sets_of(triggering_asset_events[BACKUP_SETS])]
 
     get = GetBackupSetOperator.partial(
         task_id="get_backup_set", instance_id=INSTANCE_ID, execution_timeout=timedelta(minutes=5)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import runpy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, backup_set
 from modes import AIRFLOW_2
 
-from airflow_provider_oceanbase.assets import backup_set_asset
+from airflow_provider_oceanbase.assets import backup_set_asset, backup_sets_of
+from airflow_provider_oceanbase.cloud.backup_set import summary
 from airflow_provider_oceanbase.compat import sdk
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 
@@ -128,13 +129,97 @@ def test_example_runs_for_each_backup() -> None:
     dag, asset = names["on_backup"], names["BACKUP_SETS"]
     assert dag.task_ids == ["new_backups", "get_backup_set", "process"]
     assert dag.schedule == [asset]
-    events = [
-        SimpleNamespace(extra={"from_trigger": True, "payload": {"backup_sets": [{"backupSetId": name}] * 2}})
-        for name in ("bak-1", "bak-2", "bak-1")
-    ]
     read = dag.get_task("new_backups").python_callable
-    triggering = MagicMock()
-    triggering.__getitem__.side_effect = lambda key: events if key is asset else None
-    assert read(triggering_asset_events=triggering) == ["bak-1", "bak-2"]
-    events.clear()
-    assert read(triggering_asset_events=triggering) == []
+    events = [stored(asset, backup_set_payload(*ids)) for ids in (("bak-1", "bak-2"), ("bak-3", "bak-1"))]
+    foreign = [stored(backup_set_asset("ob-2"), backup_set_payload("bak-4")), stored(asset, BY_HAND)]
+    assert read(triggering_asset_events=triggering(*foreign, *events)) == ["bak-1", "bak-2", "bak-3"]
+    assert read(triggering_asset_events=triggering(*foreign)) == []
+    assert read(triggering_asset_events=triggering()) == []
+
+
+#: The extra of an event that a person creates in the web UI.
+BY_HAND = {"from_rest_api": True}
+
+
+def backup_set_payload(*ids: str) -> dict[str, Any]:
+    """Return the extra of an event of the trigger, as Airflow stores it."""
+    event = BackupSetEventTrigger("ob-1")._event([backup_set(backupSetId=name) for name in ids])
+    return json.loads(json.dumps({"from_trigger": True, "payload": event.payload}))
+
+
+def stored(asset: Any, extra: dict[str, Any]) -> Any:
+    """Return an event as a run finds it."""
+    from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
+
+    source = dict.fromkeys(("source_task_id", "source_dag_id", "source_run_id", "source_map_index"))
+    return AssetEventDagRunReferenceResult(
+        asset={"name": asset.name, "uri": asset.uri, "extra": {}},
+        extra=extra,
+        source_aliases=[],
+        timestamp=datetime.now(UTC),
+        **source,
+    )
+
+
+def triggering(*events: Any) -> Any:
+    """Return what a run finds as ``triggering_asset_events``."""
+    from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+
+    return TriggeringAssetEventsAccessor.build(events)
+
+
+@airflow_3
+def test_events_of_all_assets_can_be_read_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    one, other = (backup_set_asset(name) for name in ("ob-1", "ob-2"))
+    first, second = backup_set_payload("bak-1"), backup_set_payload("bak-1")
+    second["payload"]["instance_id"] = "ob-2"
+    found = backup_sets_of(triggering(stored(one, first), stored(other, second), stored(other, BY_HAND)))
+    assert [found["backupSetId"] for found in found] == ["bak-1", "bak-1"]
+    assert "that name no backup set: 1." in caplog.text
+
+
+def event(extra: Any) -> SimpleNamespace:
+    return SimpleNamespace(extra=extra)
+
+
+@pytest.mark.parametrize("events", [None, [], {}, {"asset": []}, iter([])])
+def test_no_events(events: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert backup_sets_of(events) == []
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(event(extra) for extra in ({}, None, "text", BY_HAND, {"payload": None}, {"payload": []})),
+        *(event({"payload": payload}) for payload in ({}, {"backup_sets": None}, {"backup_sets": []})),
+        *(event({"payload": {"backup_sets": [one]}}) for one in (None, 1, "bak-1", [], {})),
+        *(event({"payload": {"backup_sets": [{"backupSetId": one}]}}) for one in (None, 1, "", "x" * 999)),
+        *(None, 7, "text", object()),
+    ],
+)
+def test_events_that_name_no_backup_set_hide_no_other(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
+    good = event({"payload": {"backup_sets": [{"backupSetId": "bak-1"}]}})
+    assert [one["backupSetId"] for one in backup_sets_of([odd, good, odd])] == ["bak-1"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Skipped asset events, or parts, that name no backup set: 2. A person may have created them."
+    ]
+
+
+def test_part_of_an_event_counts(caplog: pytest.LogCaptureFixture) -> None:
+    sets = [{"backupSetId": "bak-1"}, {"status": "DONE"}, {"backupSetId": "bak-2"}]
+    found = backup_sets_of([event({"payload": {"backup_sets": sets}})])
+    assert [one["backupSetId"] for one in found] == ["bak-1", "bak-2"]
+    assert "that name no backup set: 1." in caplog.text
+
+
+def test_each_backup_set_is_returned_once_with_all_fields() -> None:
+    reported = json.loads(json.dumps(summary(backup_set(backupSetId="bak-1"))))
+    by_hand = {"backupSetId": "bak-2", "checkpoint": "2026-01-19T10:32:28Z"}
+    events = [
+        event({"payload": {"instance_id": "ob-1", "backup_sets": [reported, by_hand]}}),
+        event({"payload": {"instance_id": "ob-1", "backup_sets": [reported]}}),
+    ]
+    one, other = backup_sets_of(events)
+    assert one == reported
+    assert other == dict.fromkeys(reported) | by_hand | {"tenantCount": 0}

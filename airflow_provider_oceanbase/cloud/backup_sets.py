@@ -30,8 +30,8 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGES = 10_000
 #: A page may hold nothing new although more follow, but no more than so many pages in a row.
 _MAX_FRUITLESS_PAGES = 20
-#: A list that changes while it is read is read again, up to so many times in all.
-_PASSES = 3
+#: A list that changes while it is read is read so many times at most.
+_PASSES = 4
 
 
 class BackupSetPage(NamedTuple):
@@ -105,17 +105,20 @@ class BackupSetList:
 class BackupSetPages:
     """Reads the pages of a list that may change meanwhile, with neither duplicates nor gaps.
 
-    Sets that appear or disappear while the pages are read move the others to other pages. If the counts show
-    it, the list is read again from its beginning, for what was missed.
+    Sets that appear or disappear while the pages are read move the others to other pages, and no count shows
+    it if one goes while another comes. So a list of several pages is read until two passes agree: what a pass
+    missed had moved to a page that was read before, and the next pass finds that page changed.
     """
 
     def __init__(self, backup_sets: BackupSetList) -> None:
         self._list = backup_sets
-        self._number, self._pages, self._passes, self._fruitless = 1, 0, 1, 0
+        self._number, self._passes, self._fruitless = 1, 1, 0
         self._returned: set[str] = set()
-        #: Of this pass: the sets listed, and the total numbers of sets that its pages gave.
+        #: The sets listed in this pass, by page, and in all.
+        self._pages: list[set[str]] = []
         self._listed: set[str] = set()
-        self._totals: set[int | None] = set()
+        #: The pages of the pass before that a pass must list again to confirm it.
+        self._former: list[set[str]] = []
         #: The request for the next page, None after the last.
         self.request: Request[BackupSetPage] | None = backup_sets.page(1)
 
@@ -125,8 +128,7 @@ class BackupSetPages:
         :raises OceanBaseMalformedResponseError: the list does not end
         """
         by_id = {backup_set["backupSetId"]: backup_set for backup_set in page.backup_sets}
-        self._pages += 1
-        self._totals.add(page.total)
+        self._pages.append(set(by_id))
         self._fruitless = 0 if by_id.keys() - self._listed else self._fruitless + 1
         self._listed |= by_id.keys()
         self._advance(page, request_id)
@@ -136,19 +138,26 @@ class BackupSetPages:
 
     def _advance(self, page: BackupSetPage, request_id: str) -> None:
         missing = page.total is not None and len(self._listed) < page.total
-        if not self._is_last(page, missing=missing):
-            if self._fruitless > _MAX_FRUITLESS_PAGES or self._pages >= MAX_PAGES:
+        count = len(self._pages)
+        if self._pages == self._former:
+            self.request = None
+        elif not self._is_last(page, missing=missing):
+            if self._fruitless > _MAX_FRUITLESS_PAGES or count >= MAX_PAGES:
                 request = self._list.page(self._number)
-                what = f"the list does not end: after {self._pages} pages the API says that there are more"
+                what = f"the list does not end: after {count} pages the API says that there are more"
                 raise request.error(OceanBaseMalformedResponseError, what, request_id=request_id)
             self._number += 1
-        elif (missing or len(self._totals) > 1) and self._passes < _PASSES:
-            self._number, self._fruitless, self._listed, self._totals = 1, 0, set(), set()
-            self._passes += 1
-        else:
+            self.request = self._list.page(self._number)
+        elif count == 1 or self._passes == _PASSES:
             self.request = None
-            return
-        self.request = self._list.page(self._number)
+        else:
+            # From the last page, no set moves to one that was read before. A page that only repeats sets may
+            # not be the last.
+            repeats = self._fruitless and page.backup_sets and page.has_more is None
+            self._former = self._pages if repeats else self._pages[:-1]
+            self._pages, self._listed = [], set()
+            self._number, self._fruitless, self._passes = 1, 0, self._passes + 1
+            self.request = self._list.page(1)
 
     def _is_last(self, page: BackupSetPage, *, missing: bool) -> bool:
         # A server may return smaller pages than requested, so their size says nothing.

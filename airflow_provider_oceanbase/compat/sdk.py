@@ -140,6 +140,15 @@ async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
     return await sync_to_async(read)()
 
 
+def is_shared_state(store: Any) -> bool:
+    """Return whether a trigger's ``asset_state_store`` is that of several assets, which keeps no state.
+
+    Airflow refuses each use of it with a plain ``ValueError``. So may a store that fails, and nothing public
+    tells the two apart.
+    """
+    return getattr(store, "_total", 1) != 1
+
+
 def first_reschedule_date(context: Context) -> datetime | None:
     """Return when a sensor was first rescheduled, None if it never was."""
     ti: Any = context["ti"]

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
 
-#: The most sets that are remembered: a set every ten minutes, for the whole of ``LOOKBACK``.
+#: The most reported sets that are remembered: a set every ten minutes, for the whole of ``LOOKBACK``.
 MAX_REPORTED = 1000
+#: The most sets that are remembered because they began before those, and have not been reported.
+MAX_PENDING = 4000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -45,48 +47,78 @@ class Cursor:
     """How far a watcher has come.
 
     Sets may end in another order than they began, and appear late. So the cursor holds the ID of each, for as
-    long as it might be listed. Sets that began before ``since`` are settled, reported or not.
+    long as it might be listed. Of the older ones, if too many have been reported, it holds those that have
+    not: all others that began before ``since`` are settled.
 
-    :param since: when the earliest set began that still counts
+    :param since: when the earliest set began that is not settled
     :param reported: IDs of the sets since then that need no event any more, and when each began
+    :param pending: IDs of the sets before then that may still need one, and when each began
     """
 
     since: datetime
     reported: Mapping[str, datetime] = field(default_factory=dict)
+    pending: Mapping[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def start(cls, now: datetime) -> Self:
         """Return the cursor of a new watcher."""
         return cls(now - LOOKBACK)
 
+    @property
+    def earliest(self) -> datetime:
+        """From when on a list must be complete."""
+        return min([self.since, *self.pending.values()])
+
+    def expects(self, backup_set: BackupSet) -> bool:
+        """Return whether a set needs an event, now or when it completes."""
+        name, began = backup_set["backupSetId"], start_of(backup_set)
+        if began is None:
+            return False
+        return name in self.pending or (began >= self.since and name not in self.reported)
+
+    def gives_up(self, backup_set: BackupSet, after: Self) -> bool:
+        """Return whether a set that is not complete is settled by the cursor that comes after this one."""
+        return self.expects(backup_set) and not after.expects(backup_set)
+
     def new(self, complete: Iterable[BackupSet]) -> list[BackupSet]:
         """Return those of the complete sets that need an event."""
-        return [
-            one
-            for one in complete
-            if (began := _began(one)) and began >= self.since and one["backupSetId"] not in self.reported
-        ]
+        return [one for one in complete if self.expects(one)]
 
-    def after(self, new: Iterable[BackupSet], listed: Iterable[BackupSet], now: datetime) -> Self:
+    def after(self, new: Iterable[BackupSet], listed: Collection[BackupSet], now: datetime) -> Self:
         """Return the cursor once the new sets have been reported.
 
         :param listed: all sets of the instance, complete or not
         :param now: the time
         """
-        reported = {**self.reported, **{one["backupSetId"]: began for one in new if (began := _began(one))}}
+        began_at = {one["backupSetId"]: began for one in listed if (began := start_of(one))}
         # Neither a fast clock nor a set from the future may settle sets that were not seen.
-        latest = min(now, max(filter(None, map(_began, listed)), default=self.since))
-        since = latest - LOOKBACK if latest - self.since > LOOKBACK else self.since
-        began_at = sorted(began for began in reported.values() if began >= since)
-        if len(began_at) > MAX_REPORTED:
-            since = began_at[-MAX_REPORTED]
-        return type(self)(since, {name: began for name, began in reported.items() if began >= since})
+        latest = min(now, max(began_at.values(), default=self.since))
+        earliest = latest - LOOKBACK if latest - self.earliest > LOOKBACK else self.earliest
+        since = max(self.since, earliest)
+        names = {one["backupSetId"] for one in new} & began_at.keys()
+        reported = {**self.reported, **{name: began_at[name] for name in names}}
+        times = sorted(began for began in reported.values() if began >= since)
+        if len(times) > MAX_REPORTED:
+            since = times[-MAX_REPORTED - 1] + datetime.resolution
+        expected = {one["backupSetId"] for one in listed if self.expects(one)}
+        pending = {**self.pending, **{name: began_at[name] for name in expected}}
+        waiting = sorted(
+            (began, name)
+            for name, began in pending.items()
+            if earliest <= began < since and name not in reported
+        )
+        return type(self)(
+            since,
+            {name: began for name, began in reported.items() if began >= since},
+            {name: began for began, name in waiting[-MAX_PENDING:]},
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the cursor fit for JSON, for :meth:`from_json`."""
         return {
             "since": self.since.isoformat(),
             "reported": {name: began.isoformat() for name, began in self.reported.items()},
+            "pending": {name: began.isoformat() for name, began in self.pending.items()},
         }
 
     @classmethod
@@ -95,15 +127,22 @@ class Cursor:
 
         :raises ValueError: the data are something else
         """
+        if isinstance(data, dict):
+            # A cursor of earlier versions has none.
+            data = {"pending": {}, **data}
         match data:
-            case {"since": str(since), "reported": dict(reported)}:
-                return cls(_utc(since), {str(name): _utc(began) for name, began in reported.items()})
+            case {"since": str(since), "reported": dict(reported), "pending": dict(pending)}:
+                return cls(_utc(since), _times(reported), _times(pending))
         raise ValueError("not a cursor of a watcher")
 
 
-def _began(backup_set: BackupSet) -> datetime | None:
-    # The API documents a startTime for each set.
+def start_of(backup_set: BackupSet) -> datetime | None:
+    """Return when a set began, None if that is unknown. The API documents a ``startTime`` for each set."""
     return time_of(backup_set, "startTime") or time_of(backup_set, "endTime")
+
+
+def _times(texts: Mapping[object, object]) -> dict[str, datetime]:
+    return {str(name): _utc(text) for name, text in texts.items()}
 
 
 def _utc(text: object) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -28,11 +29,13 @@ log = logging.getLogger(__name__)
 class Listing:
     """A list of backup sets, for all triggers that watch the instance.
 
+    :param number: counts the lists of one lister
     :param backup_sets: the sets that began since ``since``, whatever their status
     :param since: from when on the list is complete
     :param want: takes from when on the next list must be complete
     """
 
+    number: int
     backup_sets: list[BackupSet]
     since: datetime
     want: Callable[[datetime], None]
@@ -64,6 +67,9 @@ class BackupSetLister:
         self._query: BackupSetList | None = None
         # Not the last listing itself: with thousands of tenants it takes megabytes.
         self._since = self._wanted = datetime.max.replace(tzinfo=UTC)
+        self._number = 0
+        #: Set when a trigger needs more than the last listing had: the next poll is due at once.
+        self._too_short = asyncio.Event()
         #: When the next poll is due, by the clock of the event loop.
         self.due = 0.0
 
@@ -76,11 +82,11 @@ class BackupSetLister:
     async def next(self) -> Listing:
         """Wait until a poll is due, then until one is answered; return what it lists."""
         loop = asyncio.get_running_loop()
-        # A trigger needs more than the last listing had.
-        if self._wanted < self._since:
-            self.due = loop.time()
         while True:
-            await asyncio.sleep(self.due - loop.time())
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self.due):
+                    await self._too_short.wait()
+            self._too_short.clear()
             try:
                 listing = await self._poll()
             except OceanBaseCloudError as error:
@@ -107,10 +113,13 @@ class BackupSetLister:
             hint = "The triggerer's log has the details at level DEBUG."
             raise unexpected("poll", error, hint=hint) from None
         self._since, self._wanted = datetime.fromisoformat(day), earliest
-        return Listing(backup_sets, self._since, self._want)
+        self._number += 1
+        return Listing(self._number, backup_sets, self._since, self._want)
 
     def _want(self, since: datetime) -> None:
         self._wanted = min(self._wanted, since)
+        if self._wanted < self._since:
+            self._too_short.set()
 
 
 def _usable(poke_interval: Any) -> float:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
+from airflow_provider_oceanbase.compat.sdk import is_shared_state
 from airflow_provider_oceanbase.exceptions import shown
-from airflow_provider_oceanbase.watching.cursor import Criteria, Cursor
+from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, Criteria, Cursor, start_of
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Collection
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.watching.listings import Listing
+
+#: Airflow waits for a trigger that waits for its store, and never starts it anew.
+_STORE_SECONDS = 30.0
+#: So many IDs at most in a line of the log.
+_LOGGED_IDS = 5
 
 
 class Watcher:
@@ -42,66 +53,117 @@ class Watcher:
         self._store = store
         self._log = log
         self._cursor: Cursor | None = None
-        self._saved: Cursor | None = None
+        #: The cursor of a new watch, while nobody knows whether it is new.
+        self._first: Cursor | None = None
+        #: Cursors to save, each with the number of the listing after which it holds.
+        self._unsaved: deque[tuple[int, Cursor]] = deque()
+        self._store_failed = False
+        self._undated_logged = False
 
     async def take(self, listing: Listing) -> list[BackupSet]:
         """Return the sets of a listing that need an event; they count as reported from now on."""
-        if self._cursor is not None:
-            return self._new(self._cursor, listing)
+        if self._cursor is None:
+            self._cursor = await self._begin(listing)
+        cursor = self._cursor
+        if cursor is None or not listing.reaches(cursor.earliest):
+            return []
+        complete = self._criteria.select(listing.backup_sets)
+        new = cursor.new(complete)
+        after = self._cursor = cursor.after(new, listing.backup_sets, datetime.now(UTC))
+        if self._store is not None and after != cursor:
+            self._unsaved.append((listing.number, after))
+        lost = [one for one in listing.backup_sets if cursor.gives_up(one, after) and not one.get("endTime")]
+        self._log_lost([one for one in lost if one not in new])
+        self._log_undated([one for one in complete if start_of(one) is None])
+        return new
+
+    async def save(self, number: int) -> None:
+        """Save the cursor as it was after a listing; the events up to that one must be in the database."""
+        cursor = None
+        while self._unsaved and self._unsaved[0][0] <= number:
+            _, cursor = self._unsaved.popleft()
+        if cursor is None:
+            return
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._store.aset(self._key, cursor.to_json())
+        except Exception as error:
+            self._unsaved.appendleft((number, cursor))
+            self._log_failure("saved", error)
+        else:
+            self._store_failed = False
+
+    async def _begin(self, listing: Listing) -> Cursor | None:
+        """Return the cursor from which to go on, None if it cannot be read now."""
         try:
             known = await self._load()
         except Exception as error:
-            # Beginning without it would count sets as reported that completed meanwhile.
-            self._log_state("cannot be read; the next poll tries again", error)
-            return []
-        new = self._new(known or Cursor.start(datetime.now(UTC)), listing)
-        if self._cursor is None:
-            return []
-        if known is None:
-            text = "Started watching instance %r; backup sets already complete: %d."
-            self._log.info(text, self._instance_id, len(new))
-            return []
-        self._log.info("Resumed watching instance %r.", self._instance_id)
-        self._saved = known
-        return new
+            # Beginning without it would count sets as reported that completed meanwhile. If it turns out that
+            # there is none, those that complete from now on are new all the same.
+            self._first = self._first or self._start(listing)
+            self._log_failure("read", error)
+            return None
+        self._store_failed = False
+        if known is not None:
+            self._log.info("Resumed watching instance %r.", self._instance_id)
+            return known
+        first = self._first or self._start(listing)
+        old = [one for one in self._criteria.select(listing.backup_sets) if not first.expects(one)]
+        text = "Started watching instance %r; backup sets already complete: %d."
+        self._log.info(text, self._instance_id, len(old))
+        if self._store is not None:
+            # At once, since it waits for no event: after a kill, what completes meanwhile must be new.
+            self._unsaved.append((0, first))
+            await self.save(0)
+        return first
 
-    async def save(self) -> None:
-        """Save the cursor; all its events must be in the database."""
-        if self._store is None or self._cursor is None or self._cursor == self._saved:
-            return
-        try:
-            await self._store.aset(self._key, self._cursor.to_json())
-        except Exception as error:
-            self._log_state("cannot be saved; the next poll tries again", error)
-        else:
-            self._saved = self._cursor
-
-    def _new(self, cursor: Cursor, listing: Listing) -> list[BackupSet]:
-        if not listing.reaches(cursor.since):
-            return []
-        new = cursor.new(self._criteria.select(listing.backup_sets))
-        self._cursor = cursor.after(new, listing.backup_sets, datetime.now(UTC))
-        return new
+    def _start(self, listing: Listing) -> Cursor:
+        now = datetime.now(UTC)
+        return Cursor.start(now).after(self._criteria.select(listing.backup_sets), listing.backup_sets, now)
 
     async def _load(self) -> Cursor | None:
-        if self._store is None:
-            return None
-        try:
-            stored = await self._store.aget(self._key)
-        except ValueError as error:
+        if self._store is not None and is_shared_state(self._store):
             # Airflow runs one trigger for all assets whose triggers are equal, and keeps no state for it.
             self._store = None
-            self._log_state(
-                "is kept in memory alone: several assets have equal triggers; let them be one", error
-            )
+            self._log_state("is kept in memory alone: several assets have equal triggers; let them be one")
+        if self._store is None:
             return None
+        async with asyncio.timeout(_STORE_SECONDS):
+            stored = await self._store.aget(self._key)
         try:
             return None if stored is None else Cursor.from_json(stored)
         except ValueError as error:
-            self._log_state("cannot be understood; the watch starts over", error)
+            what = "cannot be understood; the watch starts over, and what completed meanwhile is not reported"
+            self._log_state(f"{what} ({shown(str(error))})")
             return None
 
-    def _log_state(self, what: str, error: Exception) -> None:
+    def _log_lost(self, backup_sets: Collection[BackupSet]) -> None:
+        if backup_sets:
+            text = (
+                "Backup sets of instance %r that no event will report, since they have been running for more "
+                "than %d days, or too many run at once (more than %d): %d (%s)."
+            )
+            count, ids = len(backup_sets), _ids(backup_sets)
+            self._log.error(text, self._instance_id, LOOKBACK.days, MAX_PENDING, count, ids)
+
+    def _log_undated(self, backup_sets: Collection[BackupSet]) -> None:
+        # They are listed at each poll.
+        if backup_sets and not self._undated_logged:
+            self._undated_logged = True
+            text = "Backup sets of instance %r that no event reports, since they have no startTime: %d (%s)."
+            self._log.error(text, self._instance_id, len(backup_sets), _ids(backup_sets))
+
+    def _log_failure(self, what: str, error: Exception) -> None:
+        if not self._store_failed:
+            self._store_failed = True
+            text = f"cannot be {what}; each poll tries again ({type(error).__name__}: {error})"
+            self._log_state(shown(text))
+
+    def _log_state(self, what: str) -> None:
         # Airflow lists the asset's state under the key.
-        text = "The record of reported backup sets, %r, %s. (%s)"
-        self._log.error(text, self._key, what, shown(str(error)))
+        self._log.error("The record of reported backup sets, %r, %s.", self._key, what)
+
+
+def _ids(backup_sets: Collection[BackupSet]) -> str:
+    ids = [shown(one["backupSetId"]) for one in islice(backup_sets, _LOGGED_IDS)]
+    return ", ".join([*ids, "…"] if len(backup_sets) > len(ids) else ids)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, task
 
-from airflow_provider_oceanbase.assets import backup_set_asset
+from airflow_provider_oceanbase.assets import backup_set_asset, backup_sets_of
 
 
 def backup_dag(dag_id: str, backup_sets: Asset) -> DAG:
@@ -16,8 +16,7 @@ def backup_dag(dag_id: str, backup_sets: Asset) -> DAG:
 
         @task(retries=2)
         def read(triggering_asset_events: Any = None) -> list[str]:
-            events = triggering_asset_events[backup_sets]
-            return [one["backupSetId"] for event in events for one in event.extra["payload"]["backup_sets"]]
+            return [one["backupSetId"] for one in backup_sets_of(triggering_asset_events[backup_sets])]
 
         read()
     return dag

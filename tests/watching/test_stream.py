@@ -4,124 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
-from watches import NOW, trigger, until
+from watches import KEY, NOW, Store, listings, running, trigger, until
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 from airflow_provider_oceanbase.watching.cursor import Cursor
+from airflow_provider_oceanbase.watching.listings import BackupSetLister
 
 # Skips each test, not the file: pytest fails if it has no tests. Imports that need Airflow 3.3 are where they
 # are used.
 pytestmark = pytest.mark.skipif(
     not find_spec("airflow.triggers.shared_stream"), reason="Airflow shares polls from 3.3 on"
 )
-KEY = "oceanbase_backup_sets/oceanbase_default/ob-1"
-
-
-class Store:
-    """The state of one asset, as JSON."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.error: Exception | None = None
-        self.calls = 0
-
-    async def aget(self, key: str) -> Any:
-        self._call()
-        return json.loads(self.values[key]) if key in self.values else None
-
-    async def aset(self, key: str, value: Any) -> None:
-        self._call()
-        self.values[key] = json.dumps(value)
-
-    def _call(self) -> None:
-        self.calls += 1
-        if self.error is not None:
-            raise self.error
-
-    @property
-    def reported(self) -> set[str]:
-        return set(json.loads(self.values[KEY])["reported"]) if KEY in self.values else set()
-
-
-class Triggerer:
-    """Runs triggers that share polls as Airflow's triggerer does; tests decide when it persists events."""
-
-    def __init__(self) -> None:
-        from airflow.triggers.shared_stream import SharedStreamManager
-
-        self.manager = SharedStreamManager()
-        #: IDs of the backup sets of each event, by trigger.
-        self.fired: dict[int, list[list[str]]] = {}
-        self.persists = True
-        self._unconfirmed: list[int] = []
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def run(self, watch: BackupSetEventTrigger, store: Any) -> list[list[str]]:
-        """Run a trigger; return the growing list of its events."""
-        number = len(self.fired)
-        watch.asset_state_store = store
-        self.fired[number] = []
-        self._tasks.append(asyncio.create_task(self._run(number, watch)))
-        return self.fired[number]
-
-    async def _run(self, number: int, watch: BackupSetEventTrigger) -> None:
-        key = watch.shared_stream_key()
-        stream = self.manager.subscribe(trigger_id=number, trigger=watch, key=key)
-        try:
-            async for event in watch.filter_shared_stream(stream):
-                seq = self.manager.bind_pending_event(trigger_id=number, key=key)
-                assert seq is not None
-                self.fired[number].append([one["backupSetId"] for one in event.payload["backup_sets"]])
-                self._unconfirmed.append(seq)
-                if self.persists:
-                    asyncio.get_running_loop().call_soon(self.persist)
-        finally:
-            await self.manager.unsubscribe(number, key)
-
-    def persist(self) -> None:
-        """Confirm that the events are in the database."""
-        confirmed, self._unconfirmed = self._unconfirmed, []
-        self.manager.confirm_persisted(confirmed)
-
-    async def cancel(self) -> None:
-        """Cancel the triggers; others can run after that."""
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-    async def stop(self) -> None:
-        assert not any(task.done() for task in self._tasks)
-        if self._tasks:
-            await self.cancel()
-        await self.manager.stop_all()
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[Triggerer]:
-    triggerer = Triggerer()
-    try:
-        yield triggerer
-    finally:
-        await triggerer.stop()
 
 
 @pytest.fixture
 def cancelled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the time within which Airflow cancels replaced triggers."""
     monkeypatch.setattr("airflow_provider_oceanbase.watching.stream.CANCELLED_WITHIN", 0.05)
-
-
-def listings(cloud: CloudEmulator) -> int:
-    return sum(request.status == 200 and request.query["pageNumber"] == "1" for request in cloud.requests)
 
 
 def test_triggers_share_a_poll_and_apply_their_own_criteria(cloud: CloudEmulator) -> None:
@@ -170,17 +77,26 @@ def test_restart_leaves_neither_gaps_nor_duplicates(cloud: CloudEmulator) -> Non
     asyncio.run(watch(["bak-2", "bak-long"]))
 
 
-def test_first_start_is_saved_soon(cloud: CloudEmulator, cancelled_soon: None) -> None:
+def test_first_start_is_saved_at_once(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
     store = Store()
 
-    async def watch() -> None:
+    async def killed() -> None:
         async with running() as triggerer:
-            # Without a second poll.
             triggerer.run(trigger(poke_interval=1000), store)
-            await until(lambda: store.reported == {"bak-old"})
+            await until(lambda: store.calls == 2)
 
-    asyncio.run(watch())
+    async def restarted() -> None:
+        async with running() as triggerer:
+            fired = triggerer.run(trigger(poke_interval=1000), store)
+            await until(lambda: bool(fired))
+            assert fired == [["bak-new"]]
+
+    asyncio.run(killed())
+    # Long before the time within which an event's trigger would be cancelled.
+    assert store.reported == {"bak-old"}
+    cloud.add_backup_set("ob-1", "bak-new", statuses=("DONE",))
+    asyncio.run(restarted())
 
 
 def test_nothing_is_saved_before_the_event_is_in_the_database(cloud: CloudEmulator) -> None:
@@ -207,7 +123,9 @@ def test_nothing_is_saved_before_the_event_is_in_the_database(cloud: CloudEmulat
     asyncio.run(restarted())
 
 
-def test_event_that_no_asset_received_is_not_saved(cloud: CloudEmulator) -> None:
+# The interval ends before the cancellation, in the middle of it, and never.
+@pytest.mark.parametrize("poke_interval", [0.05, 0.3, 1000])
+def test_event_that_no_asset_received_is_not_saved(poke_interval: float, cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
     store = Store()
     store.values[KEY] = json.dumps(Cursor.start(datetime.now(UTC)).to_json())
@@ -215,7 +133,7 @@ def test_event_that_no_asset_received_is_not_saved(cloud: CloudEmulator) -> None
     async def changed_dag() -> None:
         async with running() as triggerer:
             triggerer.persists = False
-            fired = triggerer.run(trigger(poke_interval=1000), store)
+            fired = triggerer.run(trigger(poke_interval=poke_interval), store)
             await until(lambda: fired == [["bak-1"]])
             # The DAG has another trigger now: Airflow confirms this one's event, but drops it. It creates the
             # other trigger first, which takes as long as an import, and then cancels this one.
@@ -232,6 +150,82 @@ def test_event_that_no_asset_received_is_not_saved(cloud: CloudEmulator) -> None
     asyncio.run(changed_dag())
     assert store.reported == set()
     asyncio.run(other_trigger())
+
+
+def test_blocked_event_loop_does_not_shorten_the_cancellation(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_oceanbase.watching.stream.CANCELLED_WITHIN", 0.4)
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    store = Store()
+    store.values[KEY] = json.dumps(Cursor.start(datetime.now(UTC)).to_json())
+
+    async def changed_dag() -> None:
+        async with running() as triggerer:
+            triggerer.persists = False
+            fired = triggerer.run(trigger(), store)
+            await until(lambda: fired == [["bak-1"]])
+            triggerer.persist()
+            # Until the listing is settled. Then Airflow imports the other trigger.
+            await asyncio.sleep(0.05)
+            time.sleep(0.6)
+            await asyncio.sleep(0.05)
+            await triggerer.cancel()
+
+    asyncio.run(changed_dag())
+    assert store.reported == set()
+
+
+def test_only_events_that_are_in_the_database_are_saved(cloud: CloudEmulator, cancelled_soon: None) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    cloud.add_backup_set("ob-1", "bak-2", statuses=("DOING", "DOING", "DOING", "DONE"))
+    store = Store()
+
+    async def watch() -> None:
+        async with running() as triggerer:
+            triggerer.persists = False
+            fired = triggerer.run(trigger(), store)
+            await until(lambda: fired == [["bak-1"], ["bak-2"]])
+            triggerer.persist(1)
+            await until(lambda: store.reported == {"bak-1"})
+            polls = listings(cloud)
+            await until(lambda: listings(cloud) > polls + 5)
+            assert store.reported == {"bak-1"}
+            triggerer.persist()
+            await until(lambda: store.reported == {"bak-1", "bak-2"})
+
+    asyncio.run(watch())
+
+
+def test_outage_keeps_no_event_from_being_saved(cloud: CloudEmulator, cancelled_soon: None) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+    store = Store()
+
+    async def watch() -> None:
+        async with running() as triggerer:
+            triggerer.persists = False
+            fired = triggerer.run(trigger(), store)
+            await until(lambda: fired == [["bak-1"]])
+            cloud.fail(times=10_000)
+            polls = len(cloud.requests)
+            await until(lambda: len(cloud.requests) > polls + 3)
+            triggerer.persist()
+            await until(lambda: store.reported == {"bak-1"})
+
+    asyncio.run(watch())
+    assert cloud.requests[-1].status == 503
+
+
+def test_bug_in_a_poll_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BackupSetLister, "next", AsyncMock(side_effect=RuntimeError("a bug")))
+
+    async def watch() -> None:
+        producer = BackupSetEventTrigger.create_shared_stream_producer(trigger().serialize()[1])
+        async with asyncio.timeout(30):
+            await anext(producer.open_stream())
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        asyncio.run(watch())
 
 
 def test_slow_database_delays_saving(cloud: CloudEmulator) -> None:
@@ -283,90 +277,3 @@ def test_idle_instance_is_listed_since_its_last_backup(cloud: CloudEmulator) -> 
     asyncio.run(watch())
     since = [request.query["startTime"][:10] for request in cloud.requests if request.status == 200]
     assert since[1:] == [str(idle.date())] * (len(since) - 1)
-
-
-def test_store_that_cannot_be_read_is_read_again(
-    cloud: CloudEmulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
-    store = Store()
-    store.values[KEY] = json.dumps(Cursor.start(datetime.now(UTC)).to_json())
-    store.error = ConnectionError("the API server is away")
-
-    async def watch() -> None:
-        async with running() as triggerer:
-            fired = triggerer.run(trigger(), store)
-            await until(lambda: store.calls >= 3)
-            assert fired == []
-            store.error = None
-            await until(lambda: store.reported == {"bak-1"})
-            # A first start would not report it.
-            assert fired == [["bak-1"]]
-
-    asyncio.run(watch())
-
-
-def test_store_that_cannot_be_written_is_written_again(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
-    store = Store()
-
-    async def watch() -> None:
-        async with running() as triggerer:
-            fired = triggerer.run(trigger(), store)
-            await until(lambda: KEY in store.values)
-            store.error = ConnectionError("the API server is away")
-            await until(lambda: bool(fired))
-            calls = store.calls
-            await until(lambda: store.calls >= calls + 2)
-            store.error = None
-            await until(lambda: store.reported == {"bak-1"})
-            assert fired == [["bak-1"]]
-
-    asyncio.run(watch())
-
-
-def test_state_is_written_only_when_it_changes(cloud: CloudEmulator) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
-    store = Store()
-
-    async def watch() -> None:
-        async with running() as triggerer:
-            triggerer.run(trigger(), store)
-            await until(lambda: listings(cloud) >= 10)
-
-    asyncio.run(watch())
-    # Read once, written once.
-    assert store.calls == 2
-
-
-def test_unreadable_state_is_replaced(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
-    cloud.add_backup_set("ob-1", "bak-old", statuses=("DONE",))
-    store = Store()
-    store.values[KEY] = '"nonsense"'
-
-    async def watch() -> None:
-        async with running() as triggerer:
-            fired = triggerer.run(trigger(), store)
-            await until(lambda: store.values[KEY] != '"nonsense"')
-            assert store.reported == {"bak-old"}
-            assert fired == []
-
-    asyncio.run(watch())
-    assert "cannot be understood; the watch starts over" in logged()
-
-
-def test_assets_with_equal_triggers_are_logged(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
-    # The real class: it has no accessor for one of several assets.
-    from airflow.sdk import Asset
-    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
-
-    store = AssetStateStoreAccessors([Asset("one"), Asset("other")])
-
-    async def watch() -> None:
-        async with running() as triggerer:
-            fired = triggerer.run(trigger(), store)
-            await until(lambda: fired == [["bak-1"]])
-
-    asyncio.run(watch())
-    assert "several assets have equal triggers" in logged()
