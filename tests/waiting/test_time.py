@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -132,15 +133,15 @@ def test_poll_that_hangs_does_not_swallow_the_last_one(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch, no_pauses: None
 ) -> None:
     doing, done = found(status="DOING"), found(checkpoint="2099-01-01T00:00:00Z", backupObjectType="CLUSTER")
-    times = {"poke_interval": 0.2, "timeout": 0.5}
+    times = {"poke_interval": 0.4, "timeout": 1}
     if name == "start":
         with serve(doing, doing, hang, done) as server:
-            set_connection(monkeypatch, host=server.origin, extra={"timeout": 0.6})
+            set_connection(monkeypatch, host=server.origin, extra={"timeout": 1})
             assert waiting(mode, **times).run() == "bak-1"
     else:
         options = {"min_checkpoint": NOW} if name == "checkpoint" else {}
         with serve(doing, hang, done) as server:
-            set_connection(monkeypatch, host=server.origin, extra={"timeout": 0.6})
+            set_connection(monkeypatch, host=server.origin, extra={"timeout": 1})
             assert wait(mode, **options, **times)["status"] == "DONE"
     assert len(server.requests) == 3 + (name == "start")
 
@@ -166,7 +167,7 @@ def test_errors_with_silent_fail_do_not_go_on_for_ever(mode: str, options: Any, 
 
 def test_shared_poll_that_hangs_does_not_swallow_the_last_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     async def both() -> list[Any]:
-        waits = (trigger(poke_interval=0.1, timeout=0.5) for _ in range(2))
+        waits = (trigger(poke_interval=0.1, timeout=1) for _ in range(2))
         return await asyncio.gather(*map(fire, waits))
 
     # One wait alone, then one that joins it, then both, then the last one of each.
@@ -184,7 +185,9 @@ def test_last_poll_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, logge
         event = asyncio.run(fire(trigger(poke_interval=0.1, timeout=0.3, grace=0.4)))
     assert 0.65 < time.monotonic() - began < 5
     assert len(server.requests) == 2
-    assert "was last seen with status DOING; OceanBase Cloud has not answered for 1 s" in event["timeout"]
+    assert re.search(
+        r"last seen with status DOING; OceanBase Cloud has not answered for [1-9]", event["timeout"]
+    )
     assert "The poll got no answer in 0 s, and the wait times out." in logged()
 
 
