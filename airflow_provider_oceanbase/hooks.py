@@ -12,7 +12,7 @@ from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 from airflow_provider_oceanbase.cloud.protocol import list_instances_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
-from airflow_provider_oceanbase.compat.sdk import BaseHook
+from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseCloudError,
     OceanBaseInputError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.compat.sdk import Connection
 
 
 class OceanBaseHook(BaseHook):
@@ -51,6 +52,14 @@ class OceanBaseHook(BaseHook):
     def __init__(self, oceanbase_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.oceanbase_conn_id = oceanbase_conn_id
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """Return a connection, in tasks and in scripts alike.
+
+        :raises AirflowNotFoundException: there is none
+        """
+        return stored_connection(conn_id)
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -221,6 +230,9 @@ class OceanBaseHook(BaseHook):
         """
         try:
             answer = self.fetch(list_instances_request(page_size=1), retry=False)
+        except AirflowNotFoundException:
+            what = f"Connection {self.oceanbase_conn_id!r} does not exist"
+            return False, f"{what}, or not where this process can read connections."
         except OceanBaseInputError as error:
             return False, str(error)
         except OceanBaseCloudError as error:

@@ -14,6 +14,7 @@ from airflow_provider_oceanbase.waiting.arguments import (
     FAILURE_STATUSES,
     POKE_INTERVAL,
     SUCCESS_STATUSES,
+    check_templates,
     final_statuses,
     seconds,
 )
@@ -83,6 +84,7 @@ class GetBackupSetOperator(BaseOperator):
         from airflow_provider_oceanbase.cloud.backup_set import summary, tenants_of
         from airflow_provider_oceanbase.exceptions import shown
 
+        check_templates(self, ())
         hook = self._hook()
         try:
             backup_set = hook.get_backup_set(

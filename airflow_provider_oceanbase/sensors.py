@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.waiting.arguments import (
     DEFAULT_DEFERRABLE,
     FAILURE_STATUSES,
     SUCCESS_STATUSES,
+    given,
 )
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
@@ -163,6 +164,7 @@ class BackupCheckpointSensor(WaitSensor):
         self.min_checkpoint = min_checkpoint
         self.tenants = tenants
         self.backup_mode = backup_mode
+        self._given = given(tenants=tenants, backup_mode=backup_mode)
         self.require_valid = require_valid
         self.fail_on_failed_backup = fail_on_failed_backup
 
@@ -170,11 +172,11 @@ class BackupCheckpointSensor(WaitSensor):
     def _condition(self) -> CheckpointCondition:
         from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
 
-        earliest = self.min_checkpoint
         return CheckpointCondition(
             instance_id=self.instance_id,
-            min_checkpoint=earliest.isoformat() if isinstance(earliest, datetime) else earliest,
-            tenants=self.tenants or (),
+            # Text, since templates are rendered and checked.
+            min_checkpoint=cast("str", self.min_checkpoint),
+            tenants=self.tenants,
             backup_mode=self.backup_mode,
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,

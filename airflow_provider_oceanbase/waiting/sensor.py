@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
-from airflow_provider_oceanbase.waiting.arguments import final_statuses
+from airflow_provider_oceanbase.waiting.arguments import check_templates, final_statuses
 from airflow_provider_oceanbase.waiting.metrics import record_wait
 from airflow_provider_oceanbase.waiting.tasks import defer_wait, poll, raise_timeout, summary_in
 
@@ -37,6 +37,8 @@ class WaitSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer, without a worker slot
     """
 
+    #: Optional arguments that the DAG gives.
+    _given: Collection[str] = ()
     _wait: Wait[Any] | None = None
     #: When the wait began that this run continues, in seconds since the epoch; None if it begins now.
     _began: float | None = None
@@ -83,9 +85,10 @@ class WaitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
+        check_templates(self, self._given)
         began = time.time()
         try:
-            summary = super().execute(context)
+            summary = self._poke_until_done(context)
         finally:
             self._hook.close()
             self._wait = None
@@ -96,11 +99,18 @@ class WaitSensor(BaseSensorOperator):
         """Take the trigger's event, and return the summary of the set."""
         began = self._began = event["began"]
         raise_timeout(event, self.timeout, self.execution_timeout)
+        if "summary" not in event:
+            # It may be deferred again. What was found stays found, whatever templates render to by now.
+            check_templates(self, self._given)
         self._event = event
-        # Not self.execute, which only Airflow may call. The base class handles the error in the event.
-        summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        # The base class handles the error in the event.
+        summary = self._poke_until_done(context)
         record_wait(began)
         return summary
+
+    def _poke_until_done(self, context: Context) -> Any:
+        # Not execute() itself, nor by super(): Airflow 2 takes it for a task that another task calls.
+        return BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once."""

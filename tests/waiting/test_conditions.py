@@ -180,7 +180,7 @@ def test_query() -> None:
         ({"min_checkpoint": "0001-01-01T00:00:00Z"}, "min_checkpoint is '0001"),
         ({"min_checkpoint": None}, "min_checkpoint is None"),
         ({"tenants": "orders"}, "tenants is 'orders'; it must be a list of names"),
-        ({"tenants": (1,)}, "must be a list of names"),
+        ({"tenants": (1.5,)}, "an entry of tenants is 1.5, which is no name"),
     ],
 )
 def test_invalid_fields(options: dict[str, Any], says: str) -> None:
