@@ -43,8 +43,8 @@ class BackupSetSensor(WaitSensor):
         ``oceanbase_default``
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
-    :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
-        default False
+    :param require_valid: require the ``validity`` VALID: fail, rather than warn, when a complete set has
+        another, and keep waiting while it has none; default False
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
     """
@@ -108,25 +108,26 @@ class BackupCheckpointSensor(WaitSensor):
       DATABASE or TABLE is passed over. With ``tenants`` the set must contain each of them, DONE, VALID and
       with a recent enough checkpoint. A backup of the only tenant that is named is accepted.
     - A failed backup that ended after ``min_checkpoint`` is passed over, and logged once. With
-      ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``).
+      ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``), if
+      it would certainly have been accepted had it succeeded.
     - Otherwise the task keeps waiting. For the first poll, outages and refusals see
       :class:`BackupSetSensor`.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param min_checkpoint: the earliest accepted checkpoint, such as ``{{ data_interval_end }}``: ISO 8601
         with a time zone, or a datetime (templated)
-    :param tenants: names or IDs of tenants that the set must contain; default: none, the whole instance
-        (templated)
-    :param backup_mode: the ``backupMode`` that the set must have, such as ``PHYSICAL_BACKUP``; default: any
-        (templated)
+    :param tenants: names or IDs of tenants that the set must contain, in any collection, such as the output
+        of a mapped task; default: none, the whole instance. A template must find some (templated)
+    :param backup_mode: the ``backupMode`` that the set must have, such as ``PHYSICAL_BACKUP``; default:
+        any. A template must find one (templated)
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
         ``oceanbase_default``
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
     :param require_valid: whether the set, and each tenant named, must have the ``validity`` VALID; default
         True
-    :param fail_on_failed_backup: fail when a backup that ended after ``min_checkpoint`` has failed and none
-        is accepted; default False
+    :param fail_on_failed_backup: fail when a backup has failed that would have been accepted, and none is;
+        default False
     :param deferrable: as for :class:`BackupSetSensor`
     """
 

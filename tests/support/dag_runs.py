@@ -60,6 +60,10 @@ class DagRunner:
         """Retry the only task of a DAG, whose process was killed."""
         return self._result("retry", environ, file=str(file), dag_id=dag_id)
 
+    def migrate(self) -> None:
+        """Make the database, for other programs that use it."""
+        self._start_once()
+
     @contextmanager
     def alone(self, **environ: str) -> Iterator[DagRunner]:
         """Run DAGs in a separate process, with the same database, if they could affect others."""
