@@ -12,7 +12,7 @@ from airflow_provider_oceanbase.cloud.diagnosis import diagnosis
 from airflow_provider_oceanbase.cloud.protocol import list_instances_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
-from airflow_provider_oceanbase.compat.sdk import BaseHook
+from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
 from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session, retrying
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.compat.sdk import Connection
     from airflow_provider_oceanbase.transport.known_connection import Steps
 
 
@@ -51,6 +52,14 @@ class OceanBaseHook(BaseHook):
     def __init__(self, oceanbase_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.oceanbase_conn_id = oceanbase_conn_id
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """Return a connection, in tasks and in scripts alike.
+
+        :raises AirflowNotFoundException: there is none
+        """
+        return stored_connection(conn_id)
 
     @property
     def endpoint(self) -> Endpoint:

@@ -15,6 +15,7 @@ from airflow_provider_oceanbase.waiting.arguments import (
     FAILURE_STATUSES,
     POKE_INTERVAL,
     SUCCESS_STATUSES,
+    check_templates,
     final_statuses,
     seconds,
 )
@@ -87,6 +88,7 @@ class GetBackupSetOperator(BaseOperator):
         from airflow_provider_oceanbase.cloud.backup_set import summary, tenants_of
         from airflow_provider_oceanbase.exceptions import shown
 
+        check_templates(self, ())
         hook = self._hook()
         try:
             backup_set = hook.get_backup_set(
@@ -146,9 +148,11 @@ class StartBackupOperator(BackupStart):
     :param instance_id: ID of the OceanBase cluster (templated)
     :param backup_object_type: ``tenant`` for a physical backup, ``database`` or ``table`` for a logical one
         (templated)
-    :param tenant_id: ID of the tenant; default: none, which the API allows (templated)
+    :param tenant_id: ID of the tenant; default: none, which the API allows. A template must find one
+        (templated)
     :param database_tables: for logical backups: a list of dicts, one a database, in the format of the API. A
-        backup of tables has one entry, and its ``tables`` lists up to 200 (templated)
+        backup of tables has one entry, and its ``tables`` lists up to 200. Any other collection, such as the
+        output of a mapped task, is sent as a list (templated)
     :param backup_policy: ``manual``, the default and the only documented value
     :param need_pre_check: have the API check first whether a backup is possible; default True
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
@@ -163,8 +167,8 @@ class StartBackupOperator(BackupStart):
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses that end the wait with ``BackupSetFailedError``, without a retry;
         default FAILED, CANCELED and OVERDUE
-    :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
-        default False
+    :param require_valid: require the ``validity`` VALID: fail, rather than warn, when a complete set has
+        another, and keep waiting while it has none; default False
     :param registration_timeout: seconds from the start of the backup, or a timedelta, in which HTTP 404 means
         "not registered yet"; default 10 minutes
     """

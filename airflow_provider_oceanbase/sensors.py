@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.waiting.arguments import (
     DEFAULT_DEFERRABLE,
     FAILURE_STATUSES,
     SUCCESS_STATUSES,
+    given,
     seconds,
 )
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
@@ -45,8 +47,8 @@ class BackupSetSensor(WaitSensor):
         ``oceanbase_default``
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
-    :param require_valid: fail, rather than warn, when a complete set has a ``validity`` other than VALID;
-        default False
+    :param require_valid: require the ``validity`` VALID: fail, rather than warn, when a complete set has
+        another, and keep waiting while it has none; default False
     :param registration_timeout: seconds from the beginning of the wait, or a timedelta, in which HTTP 404
         means "not registered yet"; default 2 minutes. After it, and with 0 at once, it fails the task
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
@@ -115,25 +117,26 @@ class BackupCheckpointSensor(WaitSensor):
       DATABASE or TABLE is passed over. With ``tenants`` the set must contain each of them, DONE, VALID and
       with a recent enough checkpoint. A backup of the only tenant that is named is accepted.
     - A failed backup that ended after ``min_checkpoint`` is passed over, and logged once. With
-      ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``).
+      ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``), if
+      it would certainly have been accepted had it succeeded.
     - Otherwise the task keeps waiting. For the first poll, outages and refusals see
       :class:`BackupSetSensor`.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param min_checkpoint: the earliest accepted checkpoint, such as ``{{ data_interval_end }}``: ISO 8601
         with a time zone, or a datetime (templated)
-    :param tenants: names or IDs of tenants that the set must contain; default: none, the whole instance
-        (templated)
-    :param backup_mode: the ``backupMode`` that the set must have, such as ``PHYSICAL_BACKUP``; default: any
-        (templated)
+    :param tenants: names or IDs of tenants that the set must contain, in any collection, such as the output
+        of a mapped task; default: none, the whole instance. A template must find some (templated)
+    :param backup_mode: the ``backupMode`` that the set must have, such as ``PHYSICAL_BACKUP``; default:
+        any. A template must find one (templated)
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
         ``oceanbase_default``
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
     :param require_valid: whether the set, and each tenant named, must have the ``validity`` VALID; default
         True
-    :param fail_on_failed_backup: fail when a backup that ended after ``min_checkpoint`` has failed and none
-        is accepted; default False
+    :param fail_on_failed_backup: fail when a backup has failed that would have been accepted, and none is;
+        default False
     :param deferrable: as for :class:`BackupSetSensor`
     """
 
@@ -171,6 +174,7 @@ class BackupCheckpointSensor(WaitSensor):
         self.min_checkpoint = min_checkpoint
         self.tenants = tenants
         self.backup_mode = backup_mode
+        self._given = given(tenants=tenants, backup_mode=backup_mode)
         self.require_valid = require_valid
         self.fail_on_failed_backup = fail_on_failed_backup
 
@@ -178,11 +182,11 @@ class BackupCheckpointSensor(WaitSensor):
     def _condition(self) -> CheckpointCondition:
         from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
 
-        earliest = self.min_checkpoint
         return CheckpointCondition(
             instance_id=self.instance_id,
-            min_checkpoint=earliest.isoformat() if isinstance(earliest, datetime) else earliest,
-            tenants=self.tenants or (),
+            # Text, since templates are rendered and checked.
+            min_checkpoint=cast("str", self.min_checkpoint),
+            tenants=self.tenants,
             backup_mode=self.backup_mode,
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,

@@ -111,6 +111,10 @@ def test_stored_triggers_contain_no_secret(runs: Runs) -> None:
         assert "emulator-key" not in arguments
 
 
+def test_no_execute_is_called_outside_a_task(runs: Runs) -> None:
+    assert "cannot be called outside" not in runs.printed
+
+
 @pytest.mark.parametrize("dag_id", EXAMPLES)
 def test_example(dag_id: str, runs: Runs) -> None:
     names = ["wait_for_backup", "get_backup_set", "process[0]", "process[1]"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 import requests_mock
-from conftest import CONN_ID, HOST, SECRET, URL, answer, set_connection
+from conftest import CONN_ID, HOST, SECRET, URL, answer, run, set_connection
+from dag_runs import DagRunner
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
@@ -22,6 +24,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport import requests_client
 
 CHALLENGE = {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}
@@ -236,6 +239,30 @@ def test_http_warns(
 
 
 INSTANCES = f"{HOST}/api/v2/instances"
+
+
+def test_test_connection_that_is_missing() -> None:
+    works, message = OceanBaseHook("no_such_connection").test_connection()
+    assert not works
+    assert message.startswith("Connection 'no_such_connection' does not exist")
+
+
+def test_connection_in_the_database_is_found_by_a_script(dag_runner: DagRunner) -> None:
+    """Outside a task Airflow 3 itself does not look there."""
+    dag_runner.migrate()
+    environ = {"AIRFLOW_HOME": str(dag_runner.home), "NO_PROXY": "127.0.0.1"}
+    with CloudEmulator() as cloud:
+        add = ("connections", "add", "in_the_database", "--conn-uri", cloud.connection_uri)
+        run(sys.executable, "-m", "airflow", *add, **environ)
+        code = (
+            "from airflow_provider_oceanbase.hooks import OceanBaseHook;"
+            "print(OceanBaseHook('in_the_database').test_connection());"
+            "print(OceanBaseHook('nowhere').test_connection())"
+        )
+        printed = run(sys.executable, "-c", code, **environ)
+    assert "(True, 'OceanBase Cloud accepts the AccessKey (requestId " in printed
+    assert "(False, \"Connection 'nowhere' does not exist" in printed
+    assert "Traceback" not in printed
 
 
 def test_test_connection(server: requests_mock.Mocker) -> None:

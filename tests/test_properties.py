@@ -125,7 +125,7 @@ def test_an_id_is_one_path_segment_or_rejected(instance_id: str, backup_task_id:
         url = backup_set_request(instance_id, backup_task_id).url(ENDPOINT, "r")
     except OceanBaseInputError:
         assert any(
-            value.strip() in ("", ".", "..", "None") or not value.isascii()
+            value.strip() in ("", ".", "..", "None") or value != value.strip() or not value.isprintable()
             for value in (instance_id, backup_task_id)
         )
         return

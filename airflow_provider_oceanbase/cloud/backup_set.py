@@ -106,7 +106,7 @@ def backup_set_request(
     return Request(
         path=f"/api/v2/instances/{instance}/backup/data/sets/{backup_task}",
         query=_WITH_CHECK if check_backup_set_download_enable else _WITHOUT_CHECK,
-        subject=f"backup task {shown(backup_task_id)!r} of instance {shown(instance_id)!r}",
+        subject=f"backup task {shown(str(backup_task_id))!r} of instance {shown(str(instance_id))!r}",
         read=read_backup_set,
     )
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from airflow_provider_oceanbase.cloud.backup_set import is_word, read_backup_set
+from airflow_provider_oceanbase.cloud.arguments import checked_text, unusable
+from airflow_provider_oceanbase.cloud.backup_set import is_word, parsed_time, read_backup_set
 from airflow_provider_oceanbase.cloud.query import Answer, Request, path_segment
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
@@ -63,7 +64,7 @@ class BackupSetList:
     page_size: int = PAGE_SIZE
 
     def __post_init__(self) -> None:
-        path_segment("instance_id", self.instance_id)
+        object.__setattr__(self, "instance_id", checked_text("instance_id", self.instance_id))
         if not 1 <= self.page_size <= MAX_PAGE_SIZE:
             raise OceanBaseInputError(
                 f"page_size is {self.page_size!r}; it must be from 1 to {MAX_PAGE_SIZE}",
@@ -205,6 +206,17 @@ def utc(name: str, time: datetime) -> str:
             f"{name} is {time!r}; it must be a datetime with a time zone", hint="Nothing was sent."
         )
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def checked_time(name: str, value: object) -> datetime:
+    """Return a time that a DAG gives.
+
+    :raises OceanBaseInputError: it is neither a datetime nor ISO 8601, has no time zone, or is before 1970
+    """
+    time = value if isinstance(value, datetime) else parsed_time(value, zone=None)
+    if time is None or time.tzinfo is None or time.year < 1970:
+        raise unusable(name, value, ", which is no time in ISO 8601 with a time zone")
+    return time
 
 
 def day_of(time: datetime) -> str:

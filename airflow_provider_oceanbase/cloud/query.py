@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
-from airflow_provider_oceanbase.exceptions import TEMPLATE_HINT, OceanBaseInputError
+from airflow_provider_oceanbase.cloud.arguments import checked_text, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping
@@ -119,23 +119,12 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def checked_id(name: str, value: str) -> str:
-    """Return an ID unchanged.
-
-    :raises OceanBaseInputError: it is blank, or cannot be an ID
-    """
-    # A template that finds nothing, for example no XCom, renders "None".
-    if not isinstance(value, str) or value.strip() in ("", ".", "..", "None"):
-        raise OceanBaseInputError(f"{name} is {value!r}, which is no ID", hint=TEMPLATE_HINT)
-    return value
-
-
 def path_segment(name: str, value: str) -> str:
     """Return an ID as one percent-encoded segment of a path.
 
     :raises OceanBaseInputError: the ID is blank, or cannot be a path segment
     """
     try:
-        return quote(checked_id(name, value), safe="")
+        return quote(checked_text(name, value), safe="")
     except UnicodeEncodeError:
-        raise OceanBaseInputError(f"{name} is {value!r}, which is not Unicode text") from None
+        raise unusable(name, value, ", which is not Unicode text") from None

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase.cloud.arguments import checked_text, is_list, plain
 from airflow_provider_oceanbase.cloud.backup_set import is_word
-from airflow_provider_oceanbase.cloud.query import Request, checked_id, path_segment
+from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import (
     NATIVE_HINT,
     TEMPLATE_HINT,
@@ -19,7 +20,7 @@ from airflow_provider_oceanbase.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
@@ -35,7 +36,7 @@ def start_backup_request(
     *,
     backup_object_type: str,
     tenant_id: str | None = None,
-    database_tables: Sequence[Mapping[str, Any]] | None = None,
+    database_tables: Iterable[Mapping[str, Any]] | None = None,
     backup_policy: str = "manual",
     need_pre_check: bool = True,
 ) -> Request[str]:
@@ -48,20 +49,20 @@ def start_backup_request(
     _check_choice("backup_policy", backup_policy, BACKUP_POLICIES)
     if not isinstance(need_pre_check, bool):
         raise _bad("need_pre_check", need_pre_check, "must be True or False")
-    _check_database_tables(backup_object_type, database_tables)
+    tables = _checked_database_tables(backup_object_type, database_tables)
     body = {
         "backupObjectType": backup_object_type,
         "backupPolicy": backup_policy,
         "needPreCheck": need_pre_check,
-        "tenantId": None if tenant_id is None else checked_id("tenant_id", tenant_id),
-        "databaseTables": database_tables,
+        "tenantId": None if tenant_id is None else checked_text("tenant_id", tenant_id),
+        "databaseTables": tables,
     }
     return Request(
         method="POST",
         path=f"/api/v2/instances/{instance}/backup/data/start",
         query="",
         body={name: value for name, value in body.items() if value is not None},
-        subject=f"the start of a {backup_object_type} backup of instance {shown(instance_id)!r}",
+        subject=f"the start of a {backup_object_type} backup of instance {shown(str(instance_id))!r}",
         read=read_backup_task_id,
     )
 
@@ -92,30 +93,42 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise _bad(name, value, f"must be {' or '.join(choices)}", hint=TEMPLATE_HINT)
 
 
-def _check_database_tables(
-    backup_object_type: str, database_tables: Sequence[Mapping[str, Any]] | None
-) -> None:
+def _checked_database_tables(
+    backup_object_type: str, database_tables: Iterable[Mapping[str, Any]] | None
+) -> list[dict[str, Any]] | None:
     """Check what is documented. How an entry names its database is not."""
     name = "database_tables"
     if database_tables is None:
         if backup_object_type == "table":
             raise _bad(name, None, "must say which tables to back up")
-        return
+        return None
     if backup_object_type == "tenant":
         raise _bad(name, database_tables, "is for backups of databases and tables only")
-    is_list = isinstance(database_tables, list | tuple) and len(database_tables) > 0
-    if not is_list or not all(isinstance(entry, dict) for entry in database_tables):
-        raise _bad(name, database_tables, "must be a list of dicts, one a database", hint=NATIVE_HINT)
+    entries = checked_databases(name, database_tables)
     if backup_object_type == "table":
-        tables = database_tables[0].get("tables")
-        if len(database_tables) > 1:
-            raise _bad(name, database_tables, "must have one entry: tables of one database")
-        if not isinstance(tables, list | tuple) or not 1 <= len(tables) <= MAX_TABLES:
-            raise _bad(name, database_tables, f"must list from 1 to {MAX_TABLES} tables, under 'tables'")
+        tables = entries[0].get("tables")
+        if len(entries) > 1:
+            raise _bad(name, entries, "must have one entry: tables of one database")
+        if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_TABLES:
+            raise _bad(name, entries, f"must list from 1 to {MAX_TABLES} tables, under 'tables'")
+    return entries
+
+
+def checked_databases(name: str, databases: object) -> list[dict[str, Any]]:
+    """Return databases, and what they list, as plain JSON, whatever collections they are in.
+
+    :raises OceanBaseInputError: there are none, or they are no such list
+    """
     try:
-        json.dumps(database_tables, allow_nan=False)
+        entries = plain(name, databases) if is_list(databases) else None
+        json.dumps(entries, allow_nan=False)
+    except OceanBaseInputError:
+        raise
     except (TypeError, ValueError, RecursionError):
-        raise _bad(name, database_tables, "must be plain JSON") from None
+        raise _bad(name, databases, "must be plain JSON") from None
+    if not isinstance(entries, list) or not entries or not all(isinstance(one, dict) for one in entries):
+        raise _bad(name, databases, "must be a list of dicts, one a database", hint=NATIVE_HINT)
+    return entries
 
 
 def _bad(name: str, value: object, problem: str, *, hint: str = "Nothing was sent.") -> OceanBaseInputError:

@@ -7,6 +7,7 @@ parsed again and again, imports only what it needs.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from datetime import datetime
 from importlib import import_module
@@ -117,6 +118,28 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = _found(name)
         return found
+
+
+def stored_connection(conn_id: str) -> Connection:
+    """Return a connection, also outside tasks: in a script, or in a shell.
+
+    There ``BaseHook`` of Airflow 3 does not read Airflow's database. Its command line and its web server do,
+    by the class of their models.
+
+    :raises AirflowNotFoundException: there is none
+    """
+    from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, BaseHook
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except (AirflowNotFoundException, ImportError):
+        # Only what runs a task or a trigger has SUPERVISOR_COMMS; elsewhere Airflow 3.0 fails to import it.
+        runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+        if getattr(runner, "SUPERVISOR_COMMS", None) or not BaseHook.__module__.startswith("airflow.sdk"):
+            raise
+    from airflow.models.connection import Connection as DatabaseConnection
+
+    return cast("Connection", DatabaseConnection.get_connection_from_secrets(conn_id))
 
 
 async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.compat.sdk import BaseOperator, ResumableJobMixin
+from airflow_provider_oceanbase.waiting.arguments import check_templates, given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class BackupStart(ResumableJobMixin, BaseOperator):
         self.backup_object_type = backup_object_type
         self.tenant_id = tenant_id
         self.database_tables = database_tables
+        self._given = given(tenant_id=tenant_id, database_tables=database_tables)
         self.backup_policy = backup_policy
         self.need_pre_check = need_pre_check
         self.oceanbase_conn_id = oceanbase_conn_id
@@ -83,6 +85,7 @@ class BackupStart(ResumableJobMixin, BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Start the backup, or continue with the one that was started; return the ID."""
+        check_templates(self, self._given)
         try:
             self.execute_resumable(context)
         finally:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase.compat.sdk import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
+
+    from airflow_provider_oceanbase.compat.sdk import BaseOperator
 
 #: Whether a task waits in the triggerer if its DAG does not say.
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
@@ -22,6 +26,8 @@ LONGEST_SECONDS = 5 * 365 * 86400.0
 SUCCESS_STATUSES = ("DONE",)
 #: Final failures in the vendor's sister APIs; that this endpoint uses the same words is inferred.
 FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
+#: Templated arguments that a DAG may leave out.
+_OPTIONAL = frozenset({"tenants", "backup_mode", "tenant_id", "database_tables"})
 
 
 def checked_statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
@@ -30,9 +36,11 @@ def checked_statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
     :param name: the argument
     :raises TypeError: it is no list of statuses; a single text would be a list of characters
     """
-    if isinstance(statuses, str) or not all(isinstance(status, str) for status in statuses):
+    # Once: an iterator has nothing left for a second time.
+    given = tuple(statuses) if isinstance(statuses, Iterable) else (None,)
+    if isinstance(statuses, str) or not all(isinstance(status, str) for status in given):
         raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
-    return tuple(statuses)
+    return given
 
 
 def final_statuses(
@@ -74,3 +82,46 @@ def sensor_timeout(timeout: float | timedelta | None) -> float:
     if timeout is None:
         timeout = conf.getfloat("sensors", "default_timeout", fallback=604800.0)
     return seconds("timeout", timeout)
+
+
+def is_left_out(value: object) -> bool:
+    """Return whether an optional argument is none: None, or a list without entries."""
+    return value is None or (isinstance(value, Collection) and not isinstance(value, str) and len(value) == 0)
+
+
+def given(**optional: object) -> frozenset[str]:
+    """Return the names of the optional arguments that a DAG gives, before its templates are rendered."""
+    return frozenset(name for name, value in optional.items() if not is_left_out(value))
+
+
+def check_templates(task: BaseOperator, given: Collection[str]) -> None:
+    """Check what the templates of a task were rendered to, and make it plain: before anything is sent.
+
+    :param given: optional arguments that the DAG gives. If a template made nothing of one, it is not left out
+    :raises OceanBaseInputError: an argument is unusable; the message names it
+    """
+    for name, check in _checks().items():
+        if name not in task.template_fields:
+            continue
+        value = getattr(task, name)
+        if name not in _OPTIONAL or name in given or not is_left_out(value):
+            setattr(task, name, check(name, value))
+
+
+def _checks() -> dict[str, Callable[[str, object], object]]:
+    # Inside the function: a DAG file is parsed far more often than its tasks run.
+    from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
+    from airflow_provider_oceanbase.cloud.backup_sets import checked_time
+    from airflow_provider_oceanbase.cloud.start_backup import checked_databases
+
+    return {
+        "oceanbase_conn_id": checked_text,
+        "instance_id": checked_text,
+        "backup_task_id": checked_text,
+        "min_checkpoint": lambda name, value: checked_time(name, value).isoformat(),
+        "tenants": checked_names,
+        "backup_mode": partial(checked_text, kind="backup mode"),
+        "backup_object_type": partial(checked_text, kind="type of object"),
+        "tenant_id": checked_text,
+        "database_tables": checked_databases,
+    }

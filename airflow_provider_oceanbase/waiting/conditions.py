@@ -6,28 +6,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
+from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
 from airflow_provider_oceanbase.cloud.backup_set import (
     VALID,
     backup_set_request,
     is_complete,
-    parsed_time,
     tenants_of,
     time_of,
 )
-from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, day_of
+from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
 from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.exceptions import (
-    NATIVE_HINT,
-    TEMPLATE_HINT,
     BackupSetFailedError,
-    OceanBaseInputError,
     OceanBaseNotFoundError,
     shown,
 )
-from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
+from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from dataclasses import Field
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, TenantBackupSet
@@ -87,7 +84,8 @@ class BackupSetCondition:
     :param backup_task_id: ID of the backup task
     :param success_statuses: statuses of a complete set
     :param failure_statuses: statuses that end the wait with ``BackupSetFailedError``
-    :param require_valid: whether a set that is not VALID counts as failed
+    :param require_valid: whether a complete set must be VALID: with another validity it counts as failed,
+        without one as not complete yet
     :param registered_by: until when "not found" means "not registered yet", in seconds since the epoch; None:
         it never does
     """
@@ -119,6 +117,8 @@ class BackupSetCondition:
             return self._failed(f"ended with {known}", backup_set, request_id)
         if status not in self.success_statuses:
             return Verdict(known)
+        if self.require_valid and not validity:
+            return Verdict(f"{known}, but no validity yet")
         # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
@@ -150,7 +150,9 @@ class CheckpointCondition:
     :param success_statuses: statuses of a complete set
     :param failure_statuses: statuses of a failed set
     :param require_valid: whether the set must be VALID
-    :param fail_on_failed_backup: whether a failed backup that might have been recent enough ends the wait
+    :param fail_on_failed_backup: whether a failed backup that would have satisfied the condition ends the
+        wait
+    :raises OceanBaseInputError: ``tenants`` or ``backup_mode`` is unusable
     """
 
     instance_id: str
@@ -161,6 +163,13 @@ class CheckpointCondition:
     failure_statuses: Collection[str] = FAILURE_STATUSES
     require_valid: bool = True
     fail_on_failed_backup: bool = False
+
+    def __post_init__(self) -> None:
+        tenants = [] if is_left_out(self.tenants) else checked_names("tenants", self.tenants)
+        object.__setattr__(self, "tenants", tenants)
+        if self.backup_mode is not None:
+            mode = checked_text("backup_mode", self.backup_mode, "backup mode")
+            object.__setattr__(self, "backup_mode", mode)
 
     @property
     def subject(self) -> str:
@@ -173,11 +182,8 @@ class CheckpointCondition:
 
         Whole days, so that waits for the same night send equal queries.
 
-        :raises OceanBaseInputError: ``min_checkpoint`` or ``tenants`` are unusable
+        :raises OceanBaseInputError: ``min_checkpoint`` is unusable
         """
-        if isinstance(self.tenants, str) or not all(isinstance(tenant, str) for tenant in self.tenants):
-            what = f"tenants is {self.tenants!r}; it must be a list of names"
-            raise OceanBaseInputError(what, hint=NATIVE_HINT)
         return BackupSetList(self.instance_id, start_time=day_of(self._earliest - LOOKBACK))
 
     def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
@@ -190,12 +196,14 @@ class CheckpointCondition:
             return Verdict("no backup set")
         newest = max(candidates, key=_started)
         known = f"the newest {_described(newest)}"
-        failed = max(filter(self._has_failed, candidates), key=_started, default=None)
+        failures = [one for one in candidates if self._has_failed(one)]
+        own = [one for one in failures if self._would_have_fitted(one)]
+        failed = max(own or failures, key=_started, default=None)
         if failed is None:
             return Verdict(known)
         if failed is not newest:
             known = f"{known}, and {_described(failed)}"
-        if self.fail_on_failed_backup:
+        if self.fail_on_failed_backup and own:
             reason = f"ended with status {shown(failed['status'])}, and no other is recent enough"
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
@@ -207,24 +215,29 @@ class CheckpointCondition:
 
     @property
     def _earliest(self) -> datetime:
-        time = parsed_time(self.min_checkpoint, zone=None)
-        if time is None or time.tzinfo is None or time.year < 1970:
-            raise OceanBaseInputError(
-                f"min_checkpoint is {self.min_checkpoint!r}, which is no time in ISO 8601 with a time zone",
-                hint=TEMPLATE_HINT,
-            )
-        return time
+        return checked_time("min_checkpoint", self.min_checkpoint)
 
     def _fits(self, backup_set: BackupSet) -> bool:
-        if not self._is_recent_enough(backup_set):
-            return False
+        return self._is_recent_enough(backup_set) and self._holds(backup_set, self._is_recent_enough)
+
+    def _would_have_fitted(self, backup_set: BackupSet) -> bool:
+        """Return whether a failed set would have satisfied the condition: False also if that is not known.
+
+        A set is known to reach the checkpoint if it began after it, or says so.
+        """
+        reached = max(_time(backup_set, "checkpoint"), _time(backup_set, "startTime"))
+        known = bool(_kind(backup_set)) and reached >= self._earliest
+        return known and self._holds(backup_set, lambda _: True)
+
+    def _holds(self, backup_set: BackupSet, accepts: Callable[[TenantBackupSet], bool]) -> bool:
+        """Return whether a set holds what is wanted: the whole instance, or tenants, each accepted."""
         if not self.tenants:
             return _kind(backup_set) not in _PARTS
         # A set of a single tenant has no list.
         inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
         if _kind(backup_set) == "TENANT":
             inside.append(backup_set)
-        covered = set[str]().union(*(_names(tenant) for tenant in inside if self._is_recent_enough(tenant)))
+        covered = set[str]().union(*(_names(tenant) for tenant in inside if accepts(tenant)))
         return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
 
     def _is_recent_enough(self, backup_set: TenantBackupSet) -> bool:
@@ -250,7 +263,9 @@ def _failure(
 
 
 def _kind(backup_set: TenantBackupSet) -> str:
-    return str(backup_set.get("backupObjectType")).upper()
+    """Return the object of a backup in capitals, an empty text if it is not known."""
+    kind = backup_set.get("backupObjectType")
+    return kind.strip().upper() if isinstance(kind, str) else ""
 
 
 def _names(tenant: TenantBackupSet) -> set[str]:

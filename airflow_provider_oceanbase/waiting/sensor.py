@@ -10,6 +10,7 @@ from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturn
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
 from airflow_provider_oceanbase.waiting.arguments import (
     POKE_INTERVAL,
+    check_templates,
     final_statuses,
     seconds,
     sensor_timeout,
@@ -54,6 +55,8 @@ class WaitSensor(BaseSensorOperator):
     """
 
     operator_extra_links = (OceanBaseCloudLink(),)
+    #: Optional arguments that the DAG gives.
+    _given: Collection[str] = ()
     _wait: Wait[Any] | None = None
     #: When the wait began, in seconds since the epoch, and by the clock that is never set.
     _began = 0.0
@@ -111,11 +114,12 @@ class WaitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
+        check_templates(self, self._given)
         first_date = first_reschedule_date(context) if self.reschedule else None
         self._begin(time.time() if first_date is None else first_date.timestamp())
         self._continues = first_date is not None
         try:
-            summary = super().execute(context)
+            summary = self._poke_until_done(context)
         finally:
             self._hook.close()
             self._wait = None
@@ -129,17 +133,24 @@ class WaitSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of the set."""
         raise_timeout(event, self.timeout, self.execution_timeout)
+        if "summary" not in event:
+            # It may be deferred again. What was found stays found, whatever templates render to by now.
+            check_templates(self, self._given)
         self._begin(event["began"])
         self._continues = True
         self._event = event
         try:
-            # Not self.execute, which only Airflow may call. The base class handles the error in the event.
-            summary = BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+            # The base class handles the error in the event.
+            summary = self._poke_until_done(context)
         finally:
             if "_hook" in vars(self):
                 self._hook.close()
         record_wait(self._began)
         return summary
+
+    def _poke_until_done(self, context: Context) -> Any:
+        # Not execute() itself, nor by super(): Airflow 2 takes it for a task that another task calls.
+        return BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once; and once more if the wait times out meanwhile, which for the base class is the end."""

@@ -29,7 +29,13 @@ def test_ids_become_one_path_segment(instance_id: str) -> None:
     assert url.fragment == ""
 
 
-@pytest.mark.parametrize("bad", ["", " ", ".", "..", "None", None, 7, "\ud800"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("", " ", ".", "..", "None", None, 7.0, True, b"ob-1", ["ob-1"], "\ud800", "a\ud800b"),
+        *(" ob-1", "ob-1 ", "ob-1\n", "\tob-1", "ob-1\r\n", "\u3000ob-1", "\ufeffob-1", "ob-1\u200b"),
+    ],
+)
 def test_invalid_ids_are_rejected(bad: str) -> None:
     with pytest.raises(OceanBaseInputError, match="instance_id is "):
         backup_set_request(bad, "bak-1")

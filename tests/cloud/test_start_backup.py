@@ -75,7 +75,9 @@ def tables(count: int) -> list[dict[str, Any]]:
         ({"instance_id": ""}, "instance_id is '', which is no ID"),
         ({"tenant_id": ""}, "tenant_id is '', which is no ID"),
         ({"tenant_id": "None"}, "tenant_id is 'None', which is no ID"),
-        ({"tenant_id": 7}, "tenant_id is 7, which is no ID"),
+        ({"tenant_id": 7.0}, "tenant_id is 7.0, which is no ID"),
+        ({"tenant_id": True}, "tenant_id is True, which is no ID"),
+        ({"tenant_id": "t1\n"}, "tenant_id is 't1\\n'; it must have no blanks or line breaks around it"),
         (
             {"backup_object_type": "TENANT"},
             "backup_object_type is 'TENANT'; it must be tenant or database or",
@@ -102,7 +104,15 @@ def tables(count: int) -> list[dict[str, Any]]:
         ({"backup_object_type": "table", "database_tables": tables(0)}, "must list from 1 to 200 tables"),
         ({"backup_object_type": "table", "database_tables": tables(MAX_TABLES + 1)}, "from 1 to 200 tables"),
         ({"backup_object_type": "database", "database_tables": [{"a": math.nan}]}, "must be plain JSON"),
-        ({"backup_object_type": "database", "database_tables": [{"a": {1}}]}, "must be plain JSON"),
+        ({"backup_object_type": "database", "database_tables": [{"a": b"1"}]}, "must be plain JSON"),
+        (
+            {"backup_object_type": "table", "database_tables": [{"databaseName": "s", "tables": ["None"]}]},
+            "database_tables[0]['tables'][0] is 'None', which is no name",
+        ),
+        (
+            {"backup_object_type": "database", "database_tables": [{"databaseName": None}]},
+            "database_tables[0]['databaseName'] is None, which is no name",
+        ),
     ],
 )
 def test_invalid_argument_sends_nothing(options: dict[str, Any], says: str) -> None:

@@ -64,6 +64,10 @@ class DagRunner:
         """Clear the latest run of a DAG, and run it again."""
         return self._result("clear", environ, file=str(file), dag_id=dag_id)
 
+    def migrate(self) -> None:
+        """Make the database, for other programs that use it."""
+        self._start_once()
+
     @contextmanager
     def alone(self, **environ: str) -> Iterator[DagRunner]:
         """Run DAGs in a separate process, with the same database, if they could affect others."""

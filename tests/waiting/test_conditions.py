@@ -165,6 +165,66 @@ def test_other_failures_do_not_fail_the_wait(others: list[Any]) -> None:
     assert condition(**options).judge(others, "r").failure is None
 
 
+def failure(*backup_sets: Any, **options: Any) -> str | None:
+    error = condition(fail_on_failed_backup=True, **options).judge(list(backup_sets), "r").failure
+    return error and error.backup_task_id
+
+
+TENANTS = (tenant("orders"), tenant("billing"))
+RUNNING = one("own", 1, status="DOING")
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "counts"),
+    [
+        ({}, {}, True),
+        ({"backupObjectType": "TABLE"}, {}, False),
+        ({"backupObjectType": "DATABASE"}, {}, False),
+        ({"backupObjectType": "tenant"}, {}, False),
+        # Whatever is not known does not count: it could be somebody's table.
+        ({"backupObjectType": None}, {}, False),
+        ({"backupObjectType": " "}, {}, False),
+        ({"backupMode": "PHYSICAL_BACKUP"}, {"backup_mode": "PHYSICAL_BACKUP"}, True),
+        ({"backupMode": "LOGICAL_BACKUP"}, {"backup_mode": "PHYSICAL_BACKUP"}, False),
+        ({"backupMode": None}, {"backup_mode": "PHYSICAL_BACKUP"}, False),
+        ({"tenants": TENANTS}, {"tenants": ["orders"]}, True),
+        ({"tenants": (tenant("orders", status="FAILED"),)}, {"tenants": ["orders"]}, True),
+        ({"tenants": (tenant("orders"),)}, {"tenants": ["orders", "billing"]}, False),
+        ({"tenants": ()}, {"tenants": ["orders"]}, False),
+        ({"tenantBackupSetList": None}, {"tenants": ["orders"]}, False),
+        ({"tenants": TENANTS, "backupObjectType": "TABLE"}, {"tenants": ["orders"]}, False),
+        ({"tenants": TENANTS, "backupObjectType": None}, {"tenants": ["orders"]}, False),
+        ({"backupObjectType": "TENANT", "tenantName": "orders"}, {"tenants": ["orders"]}, True),
+        ({"backupObjectType": "TENANT", "tenantName": "billing"}, {"tenants": ["orders"]}, False),
+        ({"backupObjectType": "TENANT", "tenantName": None}, {"tenants": ["orders"]}, False),
+        # It began after the checkpoint that is wanted, or says that it reached it.
+        ({"checkpoint": "1970-01-01T00:00:00Z"}, {}, True),
+        ({"startTime": at(-0.5), "checkpoint": at(0.5)}, {}, True),
+        ({"startTime": at(-0.5), "checkpoint": None}, {}, False),
+        ({"startTime": at(-0.5), "checkpoint": at(-0.1)}, {}, False),
+        ({"startTime": None, "checkpoint": None}, {}, False),
+    ],
+)
+def test_only_a_failed_backup_that_would_have_fitted_counts(
+    fields: dict[str, Any], options: dict[str, Any], counts: bool
+) -> None:
+    failed = one("bad", 1, **{"status": "FAILED", "checkpoint": None} | fields)
+    assert failure(failed, RUNNING, **options) == ("bad" if counts else None)
+    # The same set, had it succeeded: whatever counts would have been accepted.
+    done = one("bad", 1, **fields | {"status": "DONE", "checkpoint": at(1)})
+    for part in done["tenantBackupSetList"] or ():
+        part["status"] = "DONE"
+    if counts:
+        assert accepted(done, **options) == "bad"
+
+
+def test_a_failure_of_its_own_is_not_hidden_by_later_ones() -> None:
+    table = one("table", 5, status="FAILED", backupObjectType="TABLE")
+    assert failure(FAILED, table) == "bad"
+    assert failure(table, RUNNING) is None
+    assert condition().judge([table, RUNNING], "r").warning
+
+
 def test_query() -> None:
     query = condition(min_checkpoint="2026-01-20T03:00:00+08:00").query
     assert query == BackupSetList("ob-1", start_time="2026-01-12T00:00:00Z")
@@ -180,7 +240,7 @@ def test_query() -> None:
         ({"min_checkpoint": "0001-01-01T00:00:00Z"}, "min_checkpoint is '0001"),
         ({"min_checkpoint": None}, "min_checkpoint is None"),
         ({"tenants": "orders"}, "tenants is 'orders'; it must be a list of names"),
-        ({"tenants": (1,)}, "must be a list of names"),
+        ({"tenants": (1.5,)}, "an entry of tenants is 1.5, which is no name"),
     ],
 )
 def test_invalid_fields(options: dict[str, Any], says: str) -> None:

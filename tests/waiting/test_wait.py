@@ -68,7 +68,13 @@ def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
 def test_invalid_set_fails_if_validity_is_required() -> None:
     strict = wait(require_valid=True)
     assert strict.answered(backup_set(status="DOING", validity="INVALID"), "r") is None
-    assert strict.answered(backup_set(validity=None), "r") is not None
+    for unknown in (None, ""):
+        assert strict.answered(backup_set(validity=unknown), "r") is None
+    missing = backup_set()
+    del missing["validity"]
+    assert strict.answered(missing, "r") is None
+    assert strict.status == "status DONE, but no validity yet"
+    assert "was last seen with status DONE, but no validity yet" in strict.timed_out(schedule(), time.time())
     assert strict.answered(backup_set(), "r") is not None
     with pytest.raises(BackupSetFailedError, match="its validity is INVALID") as caught:
         strict.answered(backup_set(validity="INVALID"), "r")
