@@ -9,7 +9,7 @@ from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL, SUCCESS_
 from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Hashable
+    from collections.abc import AsyncIterator, Collection, Hashable, Iterator
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import SharedStreamProducer
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.watching.stream import StreamItem
     from airflow_provider_oceanbase.watching.watcher import Watcher
 
+#: An event is a row of Airflow's database, and goes to each DAG run that it triggers.
+_SETS_PER_EVENT = 100
 #: The arguments that event triggers with one shared stream have in common.
 _SHARED = ("instance_id", "oceanbase_conn_id", "poke_interval")
 
@@ -129,21 +131,22 @@ class BackupSetEventTrigger(BaseEventTrigger):
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[StreamItem]
     ) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each listing of the shared stream that has new sets."""
+        """Yield an event for each listing of the stream that has new sets, several if they are many."""
         watcher = self._watcher()
         async for item in shared_stream:
             if isinstance(item, int):
                 await watcher.save(item)
-            elif new := await watcher.take(item):
-                yield self._event(new)
+            else:
+                for event in self._events(await watcher.take(item)):
+                    yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each listing that has new sets: before Airflow 3.3, which has shared streams."""
         watcher = self._watcher()
         async with _lister(self.serialize()[1]) as lister:
             while True:
-                if new := await watcher.take(await lister.next()):
-                    yield self._event(new)
+                for event in self._events(await watcher.take(await lister.next())):
+                    yield event
 
     def _watcher(self) -> Watcher:
         from airflow_provider_oceanbase.watching.cursor import Criteria
@@ -158,15 +161,17 @@ class BackupSetEventTrigger(BaseEventTrigger):
             log=self.log,
         )
 
-    def _event(self, new: list[BackupSet]) -> TriggerEvent:
+    def _events(self, new: list[BackupSet]) -> Iterator[TriggerEvent]:
         from airflow_provider_oceanbase.cloud.backup_set import summary
-        from airflow_provider_oceanbase.exceptions import shown
+        from airflow_provider_oceanbase.watching.watcher import some_ids
 
-        ids = ", ".join(shown(backup_set["backupSetId"]) for backup_set in new)
-        self.log.info("New backup sets of instance %r: %s.", self.instance_id, ids)
-        summaries = [dict(summary(backup_set)) for backup_set in new]
-        payload = {"instance_id": self.instance_id, "backup_sets": summaries}
-        return TriggerEvent(payload)  # type: ignore[no-untyped-call]
+        if new:
+            text = "New backup sets of instance %r: %d (%s)."
+            self.log.info(text, self.instance_id, len(new), some_ids(new))
+        for begin in range(0, len(new), _SETS_PER_EVENT):
+            summaries = [dict(summary(one)) for one in new[begin : begin + _SETS_PER_EVENT]]
+            payload = {"instance_id": self.instance_id, "backup_sets": summaries}
+            yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
 
 def _lister(arguments: dict[str, Any]) -> BackupSetLister:

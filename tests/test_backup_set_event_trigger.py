@@ -65,6 +65,18 @@ def test_each_set_that_completes_is_reported_once(cloud: CloudEmulator) -> None:
     assert fired(2) == [["bak-new"], ["bak-late"]]
 
 
+def test_many_sets_are_reported_by_several_events(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    for number in range(230):
+        statuses = ("DOING", "DONE")
+        cloud.add_backup_set("ob-1", f"bak-{number:03}", statuses=statuses, polls_per_status=2, tenants=None)
+    found = fired(3)
+    assert [len(ids) for ids in found] == [100, 100, 30]
+    assert len({name for ids in found for name in ids}) == 230
+    (line,) = [line for line in logged().splitlines() if "New backup sets" in line]
+    assert "New backup sets of instance 'ob-1': 230 (bak-" in line
+    assert len(line) < 400
+
+
 def test_payload_has_the_summaries(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders", "billing"))
     (payload,) = asyncio.run(events(trigger(), 1))
@@ -209,7 +221,7 @@ def test_invalid_interval_is_replaced(poke_interval: Any, caplog: pytest.LogCapt
     assert f"poke_interval is {poke_interval!r}" in caplog.text
 
 
-@pytest.mark.parametrize("instance_id", ["..", "None", None, 7])
+@pytest.mark.parametrize("instance_id", ["..", "None", None, 7.5])
 def test_invalid_instance_is_logged_and_polling_continues(
     instance_id: Any, cloud: CloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:

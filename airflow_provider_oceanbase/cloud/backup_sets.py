@@ -29,6 +29,8 @@ PAGE_SIZE = 20
 MAX_PAGE_SIZE = 1000
 #: A list with more pages counts as endless.
 MAX_PAGES = 10_000
+#: A list with more sets and tenants takes too much memory: a hundred sets of 5,000 tenants have so many.
+MAX_ENTRIES = 500_000
 #: A page may hold nothing new although more follow, but no more than so many pages in a row.
 _MAX_FRUITLESS_PAGES = 20
 #: A list that changes while it is read is read so many times at most.
@@ -113,7 +115,7 @@ class BackupSetPages:
 
     def __init__(self, backup_sets: BackupSetList) -> None:
         self._list = backup_sets
-        self._number, self._passes, self._fruitless = 1, 1, 0
+        self._number, self._passes, self._fruitless, self._entries = 1, 1, 0, 0
         self._returned: set[str] = set()
         #: The sets listed in this pass, by page, and in all.
         self._pages: list[set[str]] = []
@@ -126,9 +128,15 @@ class BackupSetPages:
     def take(self, page: BackupSetPage, request_id: str) -> list[BackupSet]:
         """Take the answer to ``request``; return its new sets.
 
-        :raises OceanBaseMalformedResponseError: the list does not end
+        :raises OceanBaseMalformedResponseError: the list does not end, or is too long
         """
         by_id = {backup_set["backupSetId"]: backup_set for backup_set in page.backup_sets}
+        self._entries += sum(1 + len(one.get("tenantBackupSetList") or ()) for one in page.backup_sets)
+        if self._entries > MAX_ENTRIES * self._passes:
+            what = f"the list has more than {MAX_ENTRIES:,} sets and tenants"
+            hint = "Give a later start_time."
+            request = self._list.page(self._number)
+            raise request.error(OceanBaseMalformedResponseError, what, hint=hint, request_id=request_id)
         self._pages.append(set(by_id))
         self._fruitless = 0 if by_id.keys() - self._listed else self._fruitless + 1
         self._listed |= by_id.keys()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_oceanbase.cloud.backup_set import is_complete, time_of
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_REPORTED = 1000
 #: The most sets that are remembered because they began before those, and have not been reported.
 MAX_PENDING = 4000
+#: A time without a zone, or a wrong clock, may be so far off.
+_CLOCKS_DIFFER = timedelta(days=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -99,7 +101,7 @@ class Cursor:
         reported = {**self.reported, **{name: began_at[name] for name in names}}
         times = sorted(began for began in reported.values() if began >= since)
         if len(times) > MAX_REPORTED:
-            since = times[-MAX_REPORTED - 1] + datetime.resolution
+            since = max(since, min(times[-MAX_REPORTED - 1], now) + datetime.resolution)
         expected = {one["backupSetId"] for one in listed if self.expects(one)}
         pending = {**self.pending, **{name: began_at[name] for name in expected}}
         waiting = sorted(
@@ -139,6 +141,15 @@ class Cursor:
 def start_of(backup_set: BackupSet) -> datetime | None:
     """Return when a set began, None if that is unknown. The API documents a ``startTime`` for each set."""
     return time_of(backup_set, "startTime") or time_of(backup_set, "endTime")
+
+
+def is_dated(backup_set: BackupSet, now: datetime) -> bool:
+    """Return whether a set says when it began; a time from a far future is none.
+
+    Once it was reported, such a set would have to be remembered for good.
+    """
+    began = start_of(backup_set)
+    return began is not None and began <= now + _CLOCKS_DIFFER
 
 
 def _times(texts: Mapping[object, object]) -> dict[str, datetime]:

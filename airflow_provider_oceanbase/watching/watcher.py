@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
 from airflow_provider_oceanbase.compat.sdk import is_shared_state
-from airflow_provider_oceanbase.exceptions import shown
-from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, Criteria, Cursor, start_of
+from airflow_provider_oceanbase.exceptions import frames, shown
+from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, Criteria, Cursor, is_dated
 
 if TYPE_CHECKING:
     import logging
@@ -67,14 +67,16 @@ class Watcher:
         cursor = self._cursor
         if cursor is None or not listing.reaches(cursor.earliest):
             return []
-        complete = self._criteria.select(listing.backup_sets)
-        new = cursor.new(complete)
-        after = self._cursor = cursor.after(new, listing.backup_sets, datetime.now(UTC))
+        now = datetime.now(UTC)
+        dated = [one for one in listing.backup_sets if is_dated(one, now)]
+        new = cursor.new(self._criteria.select(dated))
+        after = self._cursor = cursor.after(new, dated, now)
         if self._store is not None and after != cursor:
             self._unsaved.append((listing.number, after))
-        lost = [one for one in listing.backup_sets if cursor.gives_up(one, after) and not one.get("endTime")]
+        lost = [one for one in dated if cursor.gives_up(one, after) and not one.get("endTime")]
         self._log_lost([one for one in lost if one not in new])
-        self._log_undated([one for one in complete if start_of(one) is None])
+        undated = [one for one in listing.backup_sets if not is_dated(one, now)]
+        self._log_undated(self._criteria.select(undated))
         return new
 
     async def save(self, number: int) -> None:
@@ -119,7 +121,8 @@ class Watcher:
 
     def _start(self, listing: Listing) -> Cursor:
         now = datetime.now(UTC)
-        return Cursor.start(now).after(self._criteria.select(listing.backup_sets), listing.backup_sets, now)
+        dated = [one for one in listing.backup_sets if is_dated(one, now)]
+        return Cursor.start(now).after(self._criteria.select(dated), dated, now)
 
     async def _load(self) -> Cursor | None:
         if self._store is not None and is_shared_state(self._store):
@@ -143,27 +146,32 @@ class Watcher:
                 "Backup sets of instance %r that no event will report, since they have been running for more "
                 "than %d days, or too many run at once (more than %d): %d (%s)."
             )
-            count, ids = len(backup_sets), _ids(backup_sets)
+            count, ids = len(backup_sets), some_ids(backup_sets)
             self._log.error(text, self._instance_id, LOOKBACK.days, MAX_PENDING, count, ids)
 
     def _log_undated(self, backup_sets: Collection[BackupSet]) -> None:
         # They are listed at each poll.
         if backup_sets and not self._undated_logged:
             self._undated_logged = True
-            text = "Backup sets of instance %r that no event reports, since they have no startTime: %d (%s)."
-            self._log.error(text, self._instance_id, len(backup_sets), _ids(backup_sets))
+            text = (
+                "Backup sets of instance %r that no event reports, since their startTime is missing or in "
+                "the future: %d (%s)."
+            )
+            self._log.error(text, self._instance_id, len(backup_sets), some_ids(backup_sets))
 
     def _log_failure(self, what: str, error: Exception) -> None:
         if not self._store_failed:
             self._store_failed = True
-            text = f"cannot be {what}; each poll tries again ({type(error).__name__}: {error})"
-            self._log_state(shown(text))
+            # Not the error's own text: that of a store may hold its password.
+            self._log_state(f"cannot be {what}; each poll tries again ({type(error).__name__})")
+            self._log.debug("%s", frames(error))
 
     def _log_state(self, what: str) -> None:
         # Airflow lists the asset's state under the key.
         self._log.error("The record of reported backup sets, %r, %s.", self._key, what)
 
 
-def _ids(backup_sets: Collection[BackupSet]) -> str:
+def some_ids(backup_sets: Collection[BackupSet]) -> str:
+    """Return the first IDs, for a log."""
     ids = [shown(one["backupSetId"]) for one in islice(backup_sets, _LOGGED_IDS)]
     return ", ".join([*ids, "…"] if len(backup_sets) > len(ids) else ids)

@@ -274,3 +274,23 @@ def test_an_exchange_ends_with_all_sets() -> None:
     sets, request_id = run_exchange(BackupSetList("ob-1", page_size=2), send)
     assert [one["backupSetId"] for one in sets] == ["c", "b", "a"]
     assert request_id == "r-1"
+
+
+@pytest.mark.parametrize("tenants", [None, 4])
+def test_a_list_that_takes_too_much_memory_is_refused(
+    tenants: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_oceanbase.cloud.backup_sets.MAX_ENTRIES", 50)
+    pages = BackupSetPages(BackupSetList("ob-1"))
+
+    def take(number: int) -> int:
+        nested = {"tenantBackupSetList": [{}] * tenants} if tenants else {}
+        sets: Any = [{"backupSetId": f"{number}-{one}", "status": "DONE", **nested} for one in range(5)]
+        pages.take(BackupSetPage(sets, None, True), "r")
+        return len(sets) * (1 + (tenants or 0))
+
+    fitting = 50 // take(0)
+    for number in range(1, fitting):
+        take(number)
+    with pytest.raises(OceanBaseMalformedResponseError, match="more than 50 sets and tenants"):
+        take(fitting)

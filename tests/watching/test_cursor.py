@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_oceanbase.cloud.backup_set import BackupSet
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
-from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, MAX_REPORTED, Criteria, Cursor
+from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, MAX_REPORTED, Criteria, Cursor, is_dated
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CRITERIA = Criteria(("DONE",), require_valid=True)
@@ -191,6 +191,25 @@ def test_clock_or_set_from_the_future_hides_no_later_set(now: datetime) -> None:
     future = done("bak-2", BEGIN + timedelta(days=3650)) if now == BEGIN else done("bak-2", BEGIN)
     cursor = Cursor.start(BEGIN).after([], [future], now)
     assert cursor.new([done("bak-1", BEGIN + HOUR)])
+
+
+def test_many_sets_from_the_future_hide_no_later_set() -> None:
+    future = [done(f"bak-{number}", BEGIN + timedelta(hours=20)) for number in range(3 * MAX_REPORTED)]
+    cursor = Cursor.start(BEGIN).after(future, future, BEGIN)
+    assert cursor.new([*future, done("bak-new", BEGIN + HOUR)]) == [done("bak-new", BEGIN + HOUR)]
+
+
+@pytest.mark.parametrize(
+    ("times", "dated"),
+    [
+        ({"startTime": "2026-01-01T00:00:00Z"}, True),
+        ({"startTime": None, "endTime": "2026-01-01T00:00:00Z"}, True),
+        ({"startTime": None, "endTime": None}, False),
+        ({"startTime": "9999-01-01T00:00:00Z"}, False),
+    ],
+)
+def test_what_has_no_time_or_one_from_the_future_is_not_dated(times: dict[str, Any], dated: bool) -> None:
+    assert is_dated(backup_set(**times), datetime(2026, 1, 1, tzinfo=UTC)) is dated
 
 
 def test_set_is_reported_once_it_is_valid() -> None:

@@ -89,7 +89,9 @@ def test_store_that_cannot_be_read_is_read_again(
 
     asyncio.run(watch())
     (line,) = failures(logged())
-    assert f"cannot be read; each poll tries again ({type(error).__name__}: {str(error)[:20]}" in line
+    # The text of the error may hold the password of the store.
+    assert f"cannot be read; each poll tries again ({type(error).__name__})" in line
+    assert not str(error) or str(error) not in logged()
 
 
 def test_set_that_completes_while_the_first_start_cannot_read_is_reported(cloud: CloudEmulator) -> None:
@@ -259,8 +261,10 @@ def test_sets_that_run_for_too_long_are_logged(cloud: CloudEmulator, logged: Cal
 
 
 def test_complete_sets_without_times_are_logged_once(cloud: CloudEmulator, logged: Callable[[], str]) -> None:
-    odd = {"startTime": None, "endTime": "soon"}
-    cloud.add_backup_set("ob-1", "bak-odd", statuses=("DOING", "DONE"), **odd)
+    for number, odd in enumerate(
+        [{"startTime": None, "endTime": "soon"}, {"startTime": "9999-01-01T00:00:00Z"}]
+    ):
+        cloud.add_backup_set("ob-1", f"bak-{number}", statuses=("DOING", "DONE"), **odd)
     store = Store()
 
     async def watch() -> None:
@@ -270,7 +274,7 @@ def test_complete_sets_without_times_are_logged_once(cloud: CloudEmulator, logge
             assert fired == []
 
     asyncio.run(watch())
-    assert logged().count("since they have no startTime: 1 (bak-odd).") == 1
+    assert logged().count("since their startTime is missing or in the future: 2 (bak-") == 1
 
 
 def test_state_is_written_only_when_it_changes(cloud: CloudEmulator) -> None:
