@@ -30,8 +30,7 @@ class Lane:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._start_over()
+        self._digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -53,20 +52,13 @@ class Lane:
                 if cookies is not None:
                     request.headers["Cookie"] = cookies
                 response = _bounded(await handler(request))
-            if response.status != 401 and (info := response.headers.get("Authentication-Info")):
-                self._digest.next_nonce(info)
-        except BaseException as error:
+            self._digest.answered(response.status, response.headers.get("Authentication-Info", ""))
+        except BaseException:
             # aiohttp closes only what a middleware returns.
             if response is not None:
                 response.close()
-            if isinstance(error, Exception) and not isinstance(error, aiohttp.ClientError | OSError):
-                # Neither network nor server: what cannot be sent may be the answer to the last challenge.
-                self._start_over()
             raise
         return response
-
-    def _start_over(self) -> None:
-        self._digest = DigestAuth(self._endpoint.access_key_id, self._endpoint.access_key_secret)
 
     def _sign(self, request: aiohttp.ClientRequest) -> None:
         header = self._digest.authorization(request.method, request.url.raw_path_qs)

@@ -6,13 +6,11 @@ import io
 import json
 import sys
 import threading
-import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
 import tenacity
-import urllib3
 from requests.auth import AuthBase
 from requests.sessions import SessionRedirectMixin
 from requests.utils import rewind_body
@@ -23,7 +21,7 @@ from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 from airflow_provider_oceanbase.transport.cookies import cookie_header
-from airflow_provider_oceanbase.transport.requests_adapter import Adapter
+from airflow_provider_oceanbase.transport.requests_adapter import Adapter, deadline
 
 if TYPE_CHECKING:
     import logging
@@ -74,26 +72,24 @@ class RequestsClient:
     def _send(self, request: Request[T]) -> Answer[T]:
         request_id = new_request_id()
         body_sent = None if request.body is None else io.BytesIO(json.dumps(request.body).encode())
-        deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self.endpoint.timeout
         handled = sys.exception()
         try:
-            with self.session.request(
-                request.method,
-                request.url(self.endpoint, request_id),
-                data=body_sent,
-                headers=None if body_sent is None else {"Content-Type": "application/json"},
-                allow_redirects=False,
-                stream=True,
-                timeout=self.endpoint.timeout,
-            ) as response:
-                body = _read(response, request, request_id, deadline)
+            with (
+                deadline(protocol.BODY_TIMEOUTS * self.endpoint.timeout),
+                self.session.request(
+                    request.method,
+                    request.url(self.endpoint, request_id),
+                    data=body_sent,
+                    headers=None if body_sent is None else {"Content-Type": "application/json"},
+                    allow_redirects=False,
+                    stream=True,
+                    timeout=self.endpoint.timeout,
+                ) as response,
+            ):
+                body = _read(response, request, request_id)
         except OceanBaseCloudError:
             raise
         except Exception as error:
-            auth = self.session.auth
-            if isinstance(auth, _Digest) and not isinstance(error, OSError | urllib3.exceptions.HTTPError):
-                # Neither network nor server: what cannot be sent may be the answer to the last challenge.
-                auth.start_over()
             # A file shows whether any of it was read to be sent. A body goes out last, is rewound for the
             # answer to a challenge, and a request without it is none.
             sent = body_sent is None or body_sent.tell() > 0
@@ -156,23 +152,18 @@ def new_session(endpoint: Endpoint) -> requests.Session:
     return session
 
 
-def _read(response: requests.Response, request: Request[Any], request_id: str, deadline: float) -> bytes:
+def _read(response: requests.Response, request: Request[Any], request_id: str) -> bytes:
     body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-    if not _fill(body, response, deadline):
+    if not _fill(body, response):
         raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES)
     return body.complete()
 
 
-def _fill(body: Body, response: requests.Response, deadline: float) -> bool:
-    """Read a body; return whether it is within its limit.
-
-    :raises TimeoutError: not by the deadline
-    """
+def _fill(body: Body, response: requests.Response) -> bool:
+    """Read a body; return whether it is within its limit."""
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
         if not body.fits(chunk):
             return False
-        if time.monotonic() > deadline:
-            raise TimeoutError
     return True
 
 
@@ -191,10 +182,6 @@ class _Digest(AuthBase):
         r.register_hook("response", self._answer)  # type: ignore[no-untyped-call]
         return r
 
-    def start_over(self) -> None:
-        """Forget the last challenge to this thread."""
-        self._of_thread.start_over(self._endpoint)
-
     def _sign(self, request: requests.PreparedRequest) -> None:
         """Add credentials, as far as there is a challenge for them."""
         if self._is_for_endpoint(request):
@@ -212,8 +199,9 @@ class _Digest(AuthBase):
                 _received(response.headers.get("WWW-Authenticate") or "")
             ):
                 response = self._repeated(response, options)
-            if response.status_code != 401 and (info := response.headers.get("Authentication-Info")):
-                digest.next_nonce(_received(info))
+            digest.answered(
+                response.status_code, _received(response.headers.get("Authentication-Info") or "")
+            )
         except BaseException:
             # requests closes only what a hook returns.
             response.close()
@@ -221,9 +209,9 @@ class _Digest(AuthBase):
         return response
 
     def _repeated(self, response: requests.Response, options: dict[str, Any]) -> requests.Response:
-        deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self._endpoint.timeout
         try:
-            _fill(Body(None, protocol.MAX_CHALLENGE_BODY_BYTES), response, deadline)
+            with deadline(protocol.BODY_TIMEOUTS * self._endpoint.timeout):
+                _fill(Body(None, protocol.MAX_CHALLENGE_BODY_BYTES), response)
         finally:
             # A complete body has given its connection back already; any other closes it.
             response.close()
@@ -248,9 +236,6 @@ class _Digest(AuthBase):
 
 class _DigestOfThread(threading.local):
     def __init__(self, endpoint: Endpoint) -> None:
-        self.start_over(endpoint)
-
-    def start_over(self, endpoint: Endpoint) -> None:
         self.digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
 
 
