@@ -164,6 +164,61 @@ def broken_messages(draw: st.DrawFn) -> bytes:
     return message[:begin] + draw(st.binary(max_size=6)) + message[end:]
 
 
+#: Each is legal to one of curl, requests and aiohttp at least, and illegal to another.
+ODD_LINES = [
+    b"no colon",
+    b": 1",
+    b"X : 1",
+    b"X Y: 1",
+    b"X(Y): 1",
+    b"X\xe8: 1",
+    b"X: a\0b",
+    b"X: a\x01\x7fb",
+    b"X: a\rb",
+    b"X: a\r\n b",
+    b" folded",
+    b"Content-Length: %d" % len(GOOD),
+    b"Content-Length: %d, %d" % (len(GOOD), len(GOOD)),
+    b"Content-Length: +%d" % len(GOOD),
+    b"Content-Length: 5",
+    b"Content-Length:",
+    b"Content-Length: -1",
+    b"Content-Length: 1e3",
+    b"Transfer-Encoding: identity",
+    b"Transfer-Encoding: gzip",
+    b"Transfer-Encoding: Chunked",
+    b"Transfer-Encoding: xchunked",
+    b"Connection: upgrade\r\nUpgrade: h2c",
+    b"Content-Encoding: gzip, identity",
+]
+ODD_STARTS = [b"HTTP/1.1 200 OK"] * 5 + [
+    b"HTTP/1.1 %s OK" % status
+    for status in (b"099", b"000", b"600", b"999", b"0200", b"20", b"+200", b"101", b"204", b"205", b"304")
+]
+ODD_STARTS += [b"HTTP/1.2 200 OK", b"HTTP/2.0 200 OK", b"http/1.1 200 OK", b"ICY 200 OK", b"HTTP/1.1\t200 OK"]
+ODD_STARTS += [b"\r\nHTTP/1.1 200 OK", b" HTTP/1.1 200 OK", b"HTTP/1.1  200 OK", b"HTTP/1.1 200 \x01\xff"]
+ODD_SIZES = [b"%x", b"%x ", b" %x", b"0x%x", b"+%x", b"-%x", b"0_%x", b"00%x", b"%x;a=b", b"%x\t;", b"%x\0"]
+
+
+@st.composite
+def odd_messages(draw: st.DrawFn) -> bytes:
+    """What the libraries read in different ways, if they read it."""
+    end = draw(st.sampled_from([b"\r\n", b"\r\n", b"\n"]))
+    lines = draw(st.lists(st.sampled_from(ODD_LINES), max_size=2))
+    body = GOOD
+    if draw(st.booleans()):
+        size = draw(st.sampled_from(ODD_SIZES)) % len(GOOD)
+        after = draw(st.sampled_from([end, b"XY", b""]))
+        last = draw(st.sampled_from([end + end, end + b"X: 1" + end + end, end, b""]))
+        lines.append(b"Transfer-Encoding: chunked")
+        body = size + end + GOOD + after + b"0" + last
+    elif draw(st.booleans()):
+        lines.append(b"Content-Length: %d" % len(GOOD))
+    head = [draw(st.sampled_from(ODD_STARTS)), *draw(st.permutations(lines))]
+    more = draw(st.sampled_from([b"", b"", b"\r\n", b"more", b"HTTP/1.1 200 OK\r\n\r\n"]))
+    return b"".join(line + end for line in head) + end + body + more
+
+
 cuts = st.lists(st.integers(1, 400), max_size=3)
 THOROUGH = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, *HealthCheck]
@@ -178,6 +233,13 @@ def split(message: bytes, at: list[int]) -> list[bytes]:
 @THOROUGH
 @given(valid_messages(), cuts)
 def test_valid_message(pair: Pair, message: bytes, at: list[int]) -> None:
+    sync, shared = pair.outcomes(split(message, at))
+    assert sync == shared
+
+
+@THOROUGH
+@given(odd_messages(), cuts)
+def test_odd_message(pair: Pair, message: bytes, at: list[int]) -> None:
     sync, shared = pair.outcomes(split(message, at))
     assert sync == shared
 
