@@ -7,14 +7,14 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-import aiohttp
-
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.transport.cookies import cookie_header
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import aiohttp
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
@@ -40,7 +40,7 @@ class Lane:
         try:
             # Not around aiohttp: it repeats a request whose connection breaks: another use of the nonce.
             self._sign(request)
-            response = _bounded(await handler(request))
+            response = await handler(request)
             if response.status == 401 and self._digest.challenged(
                 joined_header(response, "WWW-Authenticate")
             ):
@@ -51,7 +51,7 @@ class Lane:
                 cookies = cookie_header(str(request.url), response.headers.getall("Set-Cookie", ()))
                 if cookies is not None:
                     request.headers["Cookie"] = cookies
-                response = _bounded(await handler(request))
+                response = await handler(request)
             self._digest.answered(response.status, response.headers.get("Authentication-Info", ""))
         except BaseException:
             # aiohttp closes only what a middleware returns.
@@ -200,17 +200,6 @@ class Lanes:
 
 def _waits_since(line: _Line) -> float:
     return next(iter(line.values()))
-
-
-def _bounded(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    """Return a response that the client of tasks would read, too.
-
-    :raises aiohttp.ClientPayloadError: it has too many headers
-    """
-    if len(response.raw_headers) > protocol.MAX_HEADERS:
-        response.close()
-        raise aiohttp.ClientPayloadError("too many headers")
-    return response
 
 
 async def _discard_body(response: aiohttp.ClientResponse) -> None:
