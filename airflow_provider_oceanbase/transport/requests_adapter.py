@@ -15,7 +15,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_oceanbase.cloud import protocol
-from airflow_provider_oceanbase.transport.framing import BadResponseError, Framing
+from airflow_provider_oceanbase.transport.framing import Framing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,13 +72,13 @@ class _Reader(io.RawIOBase):
         """Read some bytes of the response, none after its end.
 
         :raises TimeoutError: none by the deadline
-        :raises BadResponseError: it is no valid response
+        :raises HTTPException: it is no valid response, or its end is missing
         """
         while not self._passed and not self._framing.complete:
             data = self._receive()
             if not data:
                 if self._framing.has_head and not self._framing.may_end:
-                    raise BadResponseError("the end is missing")
+                    raise http.client.IncompleteRead(b"")
                 return 0
             passed, has_more = self._framing.feed(data)
             self._passed = memoryview(passed)
