@@ -138,7 +138,8 @@ class DigestAuth:
         """
         self._is_open = False
         if 200 <= status < 300:
-            self._next_nonce(authentication_info)
+            if authentication_info:
+                self._next_nonce(authentication_info)
         elif status not in (401, _TOO_MANY_REQUESTS):
             self._forget()
 
