@@ -11,6 +11,7 @@ import requests
 import requests_mock
 from conftest import CONN_ID, HOST, SECRET, URL, answer, run, set_connection
 from dag_runs import DagRunner
+from faults.server import drip, serve
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
@@ -176,11 +177,12 @@ def test_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.Monke
         OceanBaseHook().fetch(backup_set_request("ob-1", "bak-1"), retry=False)
 
 
-def test_slow_body_is_bounded(server: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 0)
-    server.get(URL, json=answer())
-    with pytest.raises(OceanBaseUnavailableError, match="in time"):
-        OceanBaseHook().fetch(backup_set_request("ob-1", "bak-1"), retry=False)
+def test_slow_body_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_TIMEOUTS", 0.1)
+    with serve(drip) as server:
+        set_connection(monkeypatch, host=server.origin, extra={"timeout": 5})
+        with pytest.raises(OceanBaseUnavailableError, match="in time"):
+            OceanBaseHook().fetch(backup_set_request("ob-1", "bak-1"), retry=False)
 
 
 def test_body_of_a_challenge_is_bounded(server: requests_mock.Mocker) -> None:

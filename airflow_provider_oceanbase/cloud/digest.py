@@ -27,6 +27,10 @@ _DEFAULT_ALGORITHM = "MD5"
 MAX_CHALLENGE_CHARACTERS = 16 * 1024
 #: What is sent back as it was received.
 _ECHOED = ("realm", "nonce", "opaque")
+#: All of it together: with the rest of the header within the 8 kB that many servers take.
+_MAX_ECHOED_CHARACTERS = 7500
+#: Whoever answers so says nothing about the header that was sent.
+_TOO_MANY_REQUESTS = 429
 #: What both libraries send. A surrogate is a byte that is no UTF-8, and aiohttp sends only UTF-8.
 _SENDABLE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 
@@ -88,17 +92,24 @@ def _is_answerable(challenge: Challenge) -> bool:
         challenge.scheme.lower() == "digest"
         and "realm" in parameters
         and parameters.get("nonce", "") != ""
-        and all(_SENDABLE.fullmatch(parameters.get(name, "")) for name in _ECHOED)
+        and _is_sendable(parameters)
         and (not qops or "auth" in qops)
         and _hash(_algorithm(parameters)) is not None
     )
 
 
+def _is_sendable(parameters: dict[str, str]) -> bool:
+    echoed = [parameters.get(name, "") for name in _ECHOED]
+    return all(map(_SENDABLE.fullmatch, echoed)) and sum(map(len, echoed)) <= _MAX_ECHOED_CHARACTERS
+
+
 class DigestAuth:
     """Authenticates requests to one server, one after another.
 
-    It keeps the nonce of the last challenge, so that a request needs no challenge of its own. Its state
-    changes only by a challenge that it can answer.
+    It keeps the nonce of the last challenge while requests succeed by it, so that a request needs no
+    challenge of its own. What stands before the server may refuse, or drop, what it does not like in the
+    answer to an odd challenge; so the request after a failure is sent without one. That costs a round trip
+    per failure, and no more: HTTP 429, which comes in numbers, says nothing about the header.
 
     :param username: sent in each answer
     :param password: never sent
@@ -108,6 +119,8 @@ class DigestAuth:
         self._username = username
         self._password = password
         self._session: _Session | None = None
+        #: Whether the last request went out with an answer, and nothing came back.
+        self._is_open = False
         #: H(username:realm:password), by realm and algorithm: the ones in use.
         self._user_hash: tuple[tuple[str, str], str] | None = None
 
@@ -117,13 +130,31 @@ class DigestAuth:
         :param target: path and query, exactly as they are sent
         :return: text to encode as UTF-8
         """
-        return None if self._session is None else self._session.authorization(method, target)
+        if self._is_open:
+            self._forget()
+        if self._session is None:
+            return None
+        self._is_open = True
+        return self._session.authorization(method, target)
+
+    def answered(self, status: int, authentication_info: str = "") -> None:
+        """Take the response to a request, unless :meth:`challenged` took it.
+
+        :param authentication_info: its ``Authentication-Info``: a server may replace a nonce ahead of time
+        """
+        self._is_open = False
+        if 200 <= status < 300:
+            if authentication_info:
+                self._next_nonce(authentication_info)
+        elif status not in (401, _TOO_MANY_REQUESTS):
+            self._forget()
 
     def challenged(self, www_authenticate: str) -> bool:
         """Take the header of a 401; return whether it is worth repeating the request with an answer.
 
         :param www_authenticate: as for :func:`read_challenges`
         """
+        self._forget()
         challenge = answerable_challenge(www_authenticate)
         if challenge is None or (hash_text := _hash(_algorithm(challenge.parameters))) is None:
             return False
@@ -134,13 +165,16 @@ class DigestAuth:
         self._session = _Session(self._username, parameters, self._user_hash[1], hash_text)
         return True
 
-    def next_nonce(self, authentication_info: str) -> None:
-        """Take the ``Authentication-Info`` of a response: a server may replace a nonce ahead of time."""
+    def _next_nonce(self, authentication_info: str) -> None:
         # A list of parameters, as a challenge is.
         challenge, *_ = read_challenges(f"Digest, {authentication_info}")
         nonce = challenge.parameters.get("nextnonce")
-        if self._session is not None and nonce and _SENDABLE.fullmatch(nonce):
+        if self._session is not None and nonce and _is_sendable(self._session.parameters | {"nonce": nonce}):
             self._session.start(nonce)
+
+    def _forget(self) -> None:
+        self._session = None
+        self._is_open = False
 
 
 class _Session:
@@ -149,6 +183,7 @@ class _Session:
     def __init__(
         self, username: str, parameters: dict[str, str], secret: str, hash_text: Callable[[str], str]
     ) -> None:
+        self.parameters = parameters
         self._hash = hash_text
         # One for all answers: servers differ in which answer's counts in the secret of a "-sess" algorithm.
         self._client_nonce = secrets.token_hex(8)

@@ -18,7 +18,7 @@ from airflow_provider_oceanbase.cloud.acting import may_have_acted
 from airflow_provider_oceanbase.cloud.body import ACCEPTED_ENCODING
 from airflow_provider_oceanbase.cloud.digest import answerable_challenge, read_challenges
 from airflow_provider_oceanbase.cloud.failures import refused_by_proxy
-from airflow_provider_oceanbase.cloud.query import Answer, Request, T
+from airflow_provider_oceanbase.cloud.query import Answer, Request, T, is_of_another_request
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
@@ -45,7 +45,7 @@ MAX_COMMAS = 200_000
 MAX_HEADER_BYTES = 64 * 1024
 #: A response may have this many headers: what the standard library reads.
 MAX_HEADERS = 99
-#: The head of a response, and then its body, may trickle in for this many timeouts.
+#: A response may take this many timeouts, from the request to its last byte.
 BODY_TIMEOUTS = 10
 #: The longest body of a 401 that is read to keep its connection; with a longer one the connection is closed.
 MAX_CHALLENGE_BODY_BYTES = 64 * 1024
@@ -102,11 +102,17 @@ def read_response(
     """
     envelope = _envelope(body)
     fields = envelope or {}
+    received_id = _text(fields, "requestId")
     known: dict[str, Any] = {
         "status_code": status,
-        "request_id": _text(fields, "requestId") or request_id,
+        "request_id": received_id or request_id,
         "may_have_acted": may_have_acted(status, sent=sent),
     }
+    if received_id is not None and is_of_another_request(received_id, request_id):
+        what = "the response is one to another request"
+        hint = "Check the proxy of the connection, and what else is on the way to the API host."
+        known |= {"request_id": request_id, "may_have_acted": sent}
+        raise request.error(OceanBaseMalformedResponseError, what, hint=hint, **known)
     if status == 200 and envelope is None:
         kind = shown(headers.get("Content-Type") or "no content type")
         what = f"the response is not the documented JSON ({len(body)} bytes of {kind})"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
+#: The end of every ID that :func:`new_request_id` returns.
+_MARK = "-6f62737570c1"
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -116,7 +119,16 @@ async def run_exchange_async(
 
 def new_request_id() -> str:
     """Return the ID of one attempt: a UUID, as in the vendor's examples."""
-    return str(uuid.uuid4())
+    return str(uuid.uuid4())[: -len(_MARK)] + _MARK
+
+
+def is_of_another_request(received: str, request_id: str) -> bool:
+    """Return whether the ID in a response names another request than the one that was sent.
+
+    A server may return IDs of its own. But one that this package has made, for another request, shows that
+    something on the way has mixed up the responses.
+    """
+    return received != request_id and received.endswith(_MARK)
 
 
 def path_segment(name: str, value: str) -> str:

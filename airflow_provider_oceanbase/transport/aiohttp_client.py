@@ -17,6 +17,7 @@ from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.query import Request, new_request_id, run_exchange_async
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.connector import Connector
 from airflow_provider_oceanbase.transport.lanes import Lanes, NoFreeLaneError, joined_header
 
 if TYPE_CHECKING:
@@ -150,13 +151,13 @@ class AiohttpClient:
             raise RuntimeError("the client is closed")
         timeout = self.endpoint.timeout
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=LANES, ssl=context),
+            connector=Connector(timeout=timeout, limit=LANES, ssl=context),
             response_class=_Response,
             timeout=aiohttp.ClientTimeout(
                 total=protocol.BODY_TIMEOUTS * timeout, sock_connect=timeout, sock_read=timeout
             ),
             headers=protocol.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=_NoCookies(),
             # As long as the standard library reads them in a task.
             max_line_size=protocol.MAX_HEADER_BYTES,
             max_field_size=protocol.MAX_HEADER_BYTES,
@@ -165,6 +166,11 @@ class AiohttpClient:
             # netrc and proxy of the environment: Endpoint has decided what counts.
             trust_env=False,
         )
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    def update_cookies_from_headers(self, headers: Any, response_url: URL) -> None:
+        """Do not even read them: the base class logs each one that it cannot read, as long as it is."""
 
 
 def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:

@@ -8,14 +8,14 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-import aiohttp
-
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.transport.cookies import cookie_header
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import aiohttp
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
 
@@ -31,8 +31,7 @@ class Lane:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._start_over()
+        self._digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -42,7 +41,7 @@ class Lane:
         try:
             # Not around aiohttp: it repeats a request whose connection breaks: another use of the nonce.
             self._sign(request)
-            response = _bounded(await handler(request))
+            response = await handler(request)
             if response.status == 401 and self._digest.challenged(
                 joined_header(response, "WWW-Authenticate")
             ):
@@ -53,21 +52,14 @@ class Lane:
                 cookies = cookie_header(str(request.url), response.headers.getall("Set-Cookie", ()))
                 if cookies is not None:
                     request.headers["Cookie"] = cookies
-                response = _bounded(await handler(request))
-            if response.status != 401 and (info := response.headers.get("Authentication-Info")):
-                self._digest.next_nonce(info)
-        except BaseException as error:
+                response = await handler(request)
+            self._digest.answered(response.status, response.headers.get("Authentication-Info", ""))
+        except BaseException:
             # aiohttp closes only what a middleware returns.
             if response is not None:
                 response.close()
-            if isinstance(error, Exception) and not isinstance(error, aiohttp.ClientError | OSError):
-                # Neither network nor server: what cannot be sent may be the answer to the last challenge.
-                self._start_over()
             raise
         return response
-
-    def _start_over(self) -> None:
-        self._digest = DigestAuth(self._endpoint.access_key_id, self._endpoint.access_key_secret)
 
     def _sign(self, request: aiohttp.ClientRequest) -> None:
         header = self._digest.authorization(request.method, request.url.raw_path_qs)
@@ -218,17 +210,6 @@ class Lanes:
 
 def _waits_since(line: _Line) -> float:
     return next(iter(line.values()))
-
-
-def _bounded(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    """Return a response that the client of tasks would read, too.
-
-    :raises aiohttp.ClientPayloadError: it has too many headers
-    """
-    if len(response.raw_headers) > protocol.MAX_HEADERS:
-        response.close()
-        raise aiohttp.ClientPayloadError("too many headers")
-    return response
 
 
 async def _discard_body(response: aiohttp.ClientResponse) -> None:

@@ -6,14 +6,12 @@ import io
 import json
 import sys
 import threading
-import time
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
 import tenacity
-import urllib3
 from requests.auth import AuthBase
 from requests.sessions import SessionRedirectMixin
 from requests.utils import rewind_body
@@ -25,7 +23,7 @@ from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 from airflow_provider_oceanbase.transport.cookies import cookie_header
-from airflow_provider_oceanbase.transport.requests_adapter import Adapter
+from airflow_provider_oceanbase.transport.requests_adapter import Adapter, deadline
 
 if TYPE_CHECKING:
     import logging
@@ -70,31 +68,29 @@ class RequestsClient:
         request_id = new_request_id()
         asked = None if request.body is None else _Body(json.dumps(request.body).encode())
         status: int | None = None
-        deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self.endpoint.timeout
         handled = sys.exception()
         try:
-            with self.session.request(
-                request.method,
-                request.url(self.endpoint, request_id),
-                data=asked,
-                headers=None if asked is None else {"Content-Type": "application/json"},
-                allow_redirects=False,
-                stream=True,
-                timeout=self.endpoint.timeout,
-            ) as response:
+            with (
+                deadline(protocol.BODY_TIMEOUTS * self.endpoint.timeout),
+                self.session.request(
+                    request.method,
+                    request.url(self.endpoint, request_id),
+                    data=asked,
+                    headers=None if asked is None else {"Content-Type": "application/json"},
+                    allow_redirects=False,
+                    stream=True,
+                    timeout=self.endpoint.timeout,
+                ) as response,
+            ):
                 status = response.status_code
                 body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-                if not _fill(body, response, deadline):
+                if not _fill(body, response):
                     limit, sent = protocol.MAX_BODY_BYTES, _is_sent(asked)
                     raise failures.too_large(request, request_id, limit, status=status, sent=sent)
                 content = body.complete()
         except OceanBaseCloudError:
             raise
         except Exception as error:
-            auth = self.session.auth
-            if isinstance(auth, _Digest) and not isinstance(error, OSError | urllib3.exceptions.HTTPError):
-                # Neither network nor server: what cannot be sent may be the answer to the last challenge.
-                auth.start_over()
             raise failures.unreachable(
                 request,
                 request_id,
@@ -181,16 +177,11 @@ def _is_sent(asked: _Body | None) -> bool:
     return asked is None or asked.tell() > 0
 
 
-def _fill(body: Body, response: requests.Response, deadline: float) -> bool:
-    """Read a body; return whether it is within its limit.
-
-    :raises TimeoutError: not by the deadline
-    """
+def _fill(body: Body, response: requests.Response) -> bool:
+    """Read a body; return whether it is within its limit."""
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
         if not body.fits(chunk):
             return False
-        if time.monotonic() > deadline:
-            raise TimeoutError
     return True
 
 
@@ -214,10 +205,6 @@ class _Digest(AuthBase):
         r.register_hook("response", partial(self._answer, held))  # type: ignore[no-untyped-call]
         return r
 
-    def start_over(self) -> None:
-        """Forget the last challenge to this thread."""
-        self._of_thread.start_over(self._endpoint)
-
     def _sign(self, request: requests.PreparedRequest) -> None:
         """Add credentials, as far as there is a challenge for them."""
         if self._is_for_endpoint(request):
@@ -237,8 +224,9 @@ class _Digest(AuthBase):
                 _received(response.headers.get("WWW-Authenticate") or "")
             ):
                 response = self._repeated(response, held, options)
-            if response.status_code != 401 and (info := response.headers.get("Authentication-Info")):
-                digest.next_nonce(_received(info))
+            digest.answered(
+                response.status_code, _received(response.headers.get("Authentication-Info") or "")
+            )
         except BaseException:
             # requests closes only what a hook returns.
             response.close()
@@ -255,9 +243,9 @@ class _Digest(AuthBase):
         if hasattr(request.body, "seek"):
             # First: what was refused counts as not sent, even if the rest of the refusal does not arrive.
             rewind_body(request)
-        deadline = time.monotonic() + protocol.BODY_TIMEOUTS * self._endpoint.timeout
         try:
-            _fill(Body(None, protocol.MAX_CHALLENGE_BODY_BYTES), response, deadline)
+            with deadline(protocol.BODY_TIMEOUTS * self._endpoint.timeout):
+                _fill(Body(None, protocol.MAX_CHALLENGE_BODY_BYTES), response)
         finally:
             # A complete body has given its connection back already; any other closes it.
             response.close()
@@ -279,9 +267,6 @@ class _Digest(AuthBase):
 
 class _DigestOfThread(threading.local):
     def __init__(self, endpoint: Endpoint) -> None:
-        self.start_over(endpoint)
-
-    def start_over(self, endpoint: Endpoint) -> None:
         self.digest = DigestAuth(endpoint.access_key_id, endpoint.access_key_secret)
 
 

@@ -25,6 +25,8 @@ from airflow_provider_oceanbase.cloud.digest import (
 )
 
 PLAIN = 'Digest realm="r", nonce="n", qop="auth"'
+#: More than can be sent back.
+LONG = 7501
 
 
 def fields(authorization: str | None) -> dict[str, str]:
@@ -154,6 +156,7 @@ def test_uses_of_a_nonce_are_counted() -> None:
     for challenge in (PLAIN, None, None, PLAIN.replace('"n"', '"m"'), None):
         assert challenge is None or auth.challenged(challenge)
         given = fields(auth.authorization("GET", "/"))
+        auth.answered(200)
         counts.append((given["nonce"], given["nc"]))
     assert counts == [("n", f"{count:08x}") for count in (1, 2, 3)] + [
         ("m", f"{count:08x}") for count in (1, 2)
@@ -166,6 +169,7 @@ def test_client_nonce_is_random_and_kept_with_the_nonce() -> None:
     for challenge in (PLAIN, None, PLAIN):
         assert challenge is None or auth.challenged(challenge)
         seen.append(fields(auth.authorization("GET", "/"))["cnonce"])
+        auth.answered(200)
     assert seen[0] == seen[1] != seen[2]
     assert len(seen[0]) == 16
 
@@ -205,15 +209,65 @@ def test_values_are_quoted() -> None:
 
 def test_next_nonce() -> None:
     auth = DigestAuth("k", "s")
-    auth.next_nonce('nextnonce="early"')
+    auth.answered(200, 'nextnonce="early"')
     assert auth.authorization("GET", "/") is None
     assert auth.challenged(PLAIN)
     seen = []
-    for info in ("", 'qop=auth, nextnonce="m", nc=00000001', "=x", 'nextnonce=""', 'nextnonce="\x01"'):
-        auth.next_nonce(info)
+    for info in (
+        "",
+        'qop=auth, nextnonce="m", nc=00000001',
+        "=x",
+        'nextnonce=""',
+        'nextnonce="\x01"',
+        f'nextnonce="{"m" * LONG}"',
+    ):
+        auth.answered(200, info)
         given = fields(auth.authorization("GET", "/"))
         seen.append((given["nonce"], int(given["nc"], 16)))
-    assert seen == [("n", 1), ("m", 1), ("m", 2), ("m", 3), ("m", 4)]
+    assert seen == [("n", 1), ("m", 1), ("m", 2), ("m", 3), ("m", 4), ("m", 5)]
+
+
+@pytest.mark.parametrize("status", [200, 204, 401, 429])
+def test_what_says_nothing_against_a_nonce(status: int) -> None:
+    auth = DigestAuth("k", "s")
+    assert auth.challenged(PLAIN)
+    assert auth.authorization("GET", "/")
+    auth.answered(status)
+    assert fields(auth.authorization("GET", "/"))["nc"] == "00000002"
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 407, 431, 500, 502, 503, None])
+def test_after_a_failure_the_next_request_starts_over(status: int | None) -> None:
+    auth = DigestAuth("k", "s")
+    assert auth.challenged(PLAIN)
+    for _ in range(3):
+        assert auth.authorization("GET", "/")
+        auth.answered(200)
+    assert auth.authorization("GET", "/")
+    if status is not None:
+        auth.answered(status, 'nextnonce="m"')
+    assert auth.authorization("GET", "/") is None
+    # And the next one, as long as there is no challenge.
+    assert auth.authorization("GET", "/") is None
+    assert auth.challenged(PLAIN)
+    assert fields(auth.authorization("GET", "/"))["nc"] == "00000001"
+
+
+def test_a_challenge_that_cannot_be_answered_ends_the_last_one() -> None:
+    auth = DigestAuth("k", "s")
+    assert auth.challenged(PLAIN)
+    assert auth.authorization("GET", "/")
+    assert not auth.challenged("Basic")
+    assert auth.authorization("GET", "/") is None
+
+
+@pytest.mark.parametrize("name", ["realm", "nonce", "opaque"])
+def test_a_challenge_too_long_to_be_sent_back(name: str) -> None:
+    values = {"realm": "r", "nonce": "n", "opaque": "o"}
+    for length, answerable in ((LONG - 3, True), (LONG - 2, False)):
+        values[name] = "x" * length
+        header = 'Digest realm="{realm}", nonce="{nonce}", opaque="{opaque}"'.format(**values)
+        assert DigestAuth("k", "s").challenged(header) is answerable
 
 
 @pytest.mark.parametrize(
@@ -251,7 +305,7 @@ def test_no_text_raises_or_breaks_later_answers(header: str, info: str) -> None:
     auth = DigestAuth("k", "s")
     for text in (header, PLAIN, header, info):
         auth.challenged(text)
-        auth.next_nonce(info)
+        auth.answered(200, info)
         authorization = auth.authorization("GET", "/")
         # Neither library refuses to send it.
         assert authorization is None or not re.search(r"[\x00-\x08\n-\x1f\x7f\ud800-\udfff]", authorization)

@@ -25,11 +25,13 @@ from faults.server import (
     hang,
     interim,
     pour,
+    repeat,
     reset,
     stall,
     trickle,
 )
 
+from airflow_provider_oceanbase.cloud.query import new_request_id
 from airflow_provider_oceanbase.exceptions import (
     BackupStartUnknownError,
     OceanBaseAuthenticationError,
@@ -47,8 +49,6 @@ HTML = b"<html><body>Bad Gateway</body></html>"
 #: Whoever sends a request: each must come to the same.
 COLUMNS = ("operator", "poke", "reschedule", "deferred", "watch", "start")
 READING = COLUMNS[:-1]
-ASYNCHRONOUS = ("deferred", "watch")
-SYNCHRONOUS = tuple(column for column in COLUMNS if column not in ASYNCHRONOUS)
 
 
 @dataclass(frozen=True)
@@ -316,6 +316,9 @@ FAULTS: dict[str, Fault] = {
     "chunks of 7 bytes": Fault(framed(lambda body: OK + chunked(body))),
     "x-gzip": Fault(found({"Content-Encoding": "x-gzip"}, gzip.compress)),
     "deflate": Fault(found({"Content-Encoding": "deflate"}, zlib.compress)),
+    "bytes after the body": Fault(framed(lambda body: OK + sized(body) + b"more")),
+    "two equal lengths": Fault(framed(lambda body: OK + b"Content-Length: %d\r\n" % len(body) + sized(body))),
+    "cookies of 60 kB": Fault(found({"Set-Cookie": "a," * 30_000 + "=1"})),
     "byte order mark": Fault(found(packed=b"\xef\xbb\xbf".__add__)),
     "a number of 70 bits": Fault(found(dataVersion=2**70, downloadTaskId=-(2**70), dataBackupSize=10**400)),
     "half a surrogate pair": Fault(found(tenantName="a\ud800", backupMode="\udfff"), columns=READING),
@@ -368,23 +371,36 @@ FAULTS: dict[str, Fault] = {
     "100 headers": Fault(
         found({f"X-{number}": "1" for number in range(98)}), OceanBaseUnavailableError, "no complete response"
     ),
-    "a head that trickles in": Fault(
-        trickle, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3
+    **{
+        f"{what} that trickles in": Fault(
+            trickle(start, again), OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3
+        )
+        for what, start, again in (
+            ("a head", OK + b"X-Long: ", b" "),
+            ("an extension of a chunk", OK + b"Transfer-Encoding: chunked\r\n\r\n5;x=", b"x"),
+            ("a trailer", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ", b" "),
+        )
+    },
+    "100 Continue without end": Fault(
+        repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), OceanBaseUnavailableError, "no complete response"
     ),
-    # aiohttp takes what follows for the next response, and gives up both.
-    "bytes after the body, for requests": Fault(
-        framed(lambda body: OK + sized(body) + b"more"), columns=SYNCHRONOUS
-    ),
-    "bytes after the body, for aiohttp": Fault(
-        framed(lambda body: OK + sized(body) + b"more"),
+    "trailers without end": Fault(
+        repeat(b"X-Trailer: 1\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"),
         OceanBaseUnavailableError,
         "no complete response",
-        columns=ASYNCHRONOUS,
     ),
-    # In the triggerer, a timeout bounds them.
-    "40 interim responses, for aiohttp": Fault(interim(found(), count=20), columns=ASYNCHRONOUS),
-    "40 interim responses, for requests": Fault(
-        interim(found(), count=20), OceanBaseUnavailableError, "no complete response", columns=SYNCHRONOUS
+    "a line that is no header": Fault(
+        framed(lambda body: OK + b"no colon\r\n" + sized(body)),
+        OceanBaseUnavailableError,
+        "no complete response",
+    ),
+    "40 interim responses": Fault(
+        interim(found(), count=20), OceanBaseUnavailableError, "no complete response"
+    ),
+    "the response to another request": Fault(
+        framed(lambda body: OK + sized(body.replace(b"theirs", new_request_id().encode()))),
+        OceanBaseMalformedResponseError,
+        "the response is one to another request",
     ),
     # Proxies and certificates.
     "407": Fault(answer(b"", 407), OceanBaseRefusedError, "the proxy wants a password", via="proxy"),
@@ -394,6 +410,12 @@ FAULTS: dict[str, Fault] = {
     ),
     "CONNECT 502": Fault(
         answer(b"", 502), OceanBaseUnavailableError, "the proxy cannot reach the API host", via="tunnel"
+    ),
+    "CONNECT 407 with a header of 20 kB": Fault(
+        answer(b"", 407, X_Long="x" * 20_000),
+        OceanBaseRefusedError,
+        "the proxy wants a password",
+        via="tunnel",
     ),
     "CONNECT reset": Fault(reset(), OceanBaseUnavailableError, "no complete response", via="tunnel"),
     "CONNECT, no answer": Fault(

@@ -232,20 +232,31 @@ def stall(start: bytes) -> Behaviour:
 
 def drip(exchange: Exchange) -> bool:
     """Send a body that trickles in."""
-    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    return _send_now_and_then(exchange)
+    return trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" ")(exchange)
 
 
-def trickle(exchange: Exchange) -> bool:
-    """Send a head that trickles in."""
-    exchange.send(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    return _send_now_and_then(exchange)
+def trickle(start: bytes, again: bytes) -> Behaviour:
+    """Send the start of a response, and then a byte now and then."""
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(start)
+        while not exchange.server.stopped.wait(0.1):
+            exchange.send(again)
+        return False
+
+    return behave
 
 
-def _send_now_and_then(exchange: Exchange) -> bool:
-    while not exchange.server.stopped.wait(0.1):
-        exchange.send(b" ")
-    return False
+def repeat(again: bytes, start: bytes = b"") -> Behaviour:
+    """Send the same without end."""
+
+    def behave(exchange: Exchange) -> bool:
+        exchange.send(start)
+        while not exchange.server.stopped.is_set():
+            exchange.send(again * 100)
+        return False
+
+    return behave
 
 
 def pour(head: bytes) -> Behaviour:

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from certificates import make_certificate
-from faults.server import answer, bomb, pour, serve
+from faults.server import answer, bomb, framed, pour, serve
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
@@ -26,6 +26,15 @@ from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient
 from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session
 
 REQUEST = backup_set_request("ob-1", "bak-1")
+
+
+#: What aiohttp or urllib3 would quote in a warning, at any length.
+QUOTED = {
+    "a cookie": b"Set-Cookie: " + b"foreign," * 5000 + b"=1\r\n",
+    "no header": b"foreign foreign\r\nX: " + b"foreign" * 5000 + b"\r\n",
+    "a fold": b"X: foreign\r\n foreign\r\n",
+    "NUL": b"X: foreign\0\r\n",
+}
 
 
 def in_a_task(endpoint: Endpoint) -> None:
@@ -66,6 +75,18 @@ def test_a_certificate_with_a_common_name_alone(
     assert type(error) is OceanBaseUnavailableError
     assert "not valid for 'localhost'" in str(error)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("name", QUOTED)
+@pytest.mark.parametrize("fetch", [in_a_task, in_a_triggerer])
+def test_what_a_server_sends_is_not_logged(
+    name: str, fetch: Callable[[Endpoint], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = framed(lambda body: b"HTTP/1.1 200 OK\r\n" + QUOTED[name] + b"\r\n" + body)
+    with serve(odd) as server, caplog.at_level(logging.INFO), suppress(OceanBaseUnavailableError):
+        fetch(Endpoint("ob", server.origin, "key", "secret", timeout=5.0))
+    assert len(server.requests) == 1
+    assert "foreign" not in caplog.text
 
 
 @pytest.mark.parametrize(

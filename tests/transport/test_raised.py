@@ -49,7 +49,7 @@ _DIGEST = f"{_PACKAGE}.cloud.digest.DigestAuth"
 BOTH = (
     f"{_DIGEST}.authorization",
     f"{_DIGEST}.challenged",
-    f"{_DIGEST}.next_nonce",
+    f"{_DIGEST}.answered",
     f"{_PACKAGE}.cloud.body.Body.fits",
     f"{_PACKAGE}.cloud.body.Body.complete",
 )
@@ -188,7 +188,7 @@ def test_in_a_task(where: str, origin: str) -> None:
 
 
 class Poisoned:
-    """Digest authentication whose answer cannot be sent."""
+    """An authentication session whose answer cannot be sent."""
 
     def authorization(self, method: str, target: str) -> str:
         return "Digest\nInjected: 1"
@@ -197,7 +197,7 @@ class Poisoned:
 def test_what_cannot_be_sent_is_forgotten_in_a_triggerer(origin: str) -> None:
     async def scenario() -> None:
         async with aclosing(AiohttpClient(endpoint(origin))) as client:
-            client._lanes._free[-1]._digest = Poisoned()  # type: ignore[assignment]
+            client._lanes._free[-1]._digest._session = Poisoned()  # type: ignore[assignment]
             with pytest.raises(OceanBaseUnavailableError, match="ValueError"):
                 await client.fetch(REQUEST)
             assert (await client.fetch(REQUEST)).data is not None
@@ -208,7 +208,7 @@ def test_what_cannot_be_sent_is_forgotten_in_a_triggerer(origin: str) -> None:
 def test_what_cannot_be_sent_is_forgotten_in_a_task(origin: str) -> None:
     client = RequestsClient(new_session(endpoint(origin)), endpoint(origin), logging.getLogger())
     with client.session:
-        client.session.auth._of_thread.digest = Poisoned()  # type: ignore[union-attr]
+        client.session.auth._of_thread.digest._session = Poisoned()  # type: ignore[union-attr]
         with pytest.raises(OceanBaseUnavailableError, match="ValueError"):
             client.fetch(REQUEST, retry=False)
         assert client.fetch(REQUEST, retry=False).data is not None
