@@ -28,6 +28,8 @@ def test_each_name_is_found_or_substituted(name: str) -> None:
     if name in ("AdvanceItem", "SharedStreamProducer"):
         # They exist from Airflow 3.3 on, and only its triggerer uses them.
         pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow shares polls from 3.3 on")
+    if name in ("RetryDecision", "RetryPolicy"):
+        pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has them from 3.3 on")
     found = getattr(sdk, name)
     assert (found is None) == (AIRFLOW_2 and name in ("Asset", "AssetWatcher"))
     assert getattr(sdk, name) is found

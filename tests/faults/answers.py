@@ -274,8 +274,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "101": Fault(
         framed(lambda body: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
-        OceanBaseMalformedResponseError,
-        "no response follows an interim one (HTTP status 101",
+        OceanBaseUnavailableError,
+        "no complete response",
     ),
     "401 that is no gzip": Fault(
         challenged(answer(b"plain", 401, WWW_Authenticate=CHALLENGE, Content_Encoding="gzip"), 'nonce="odd"'),

@@ -85,7 +85,7 @@ UNKNOWN: dict[str, tuple[Behaviour, str]] = {
     "a blank ID": (answer({"success": True, "data": {"backupTaskId": " "}}), "a blank backupTaskId"),
     "NUL": (answer({"success": True, "data": {"backupTaskId": "bak\0"}}), "no backupTaskId"),
     "huge": (bomb(2000), "larger than"),
-    "101": (reset(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), "no response follows an interim one"),
+    "101": (reset(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), "no complete response from http"),
     "302": (answer(b"", 302, Location="/api"), "the response is a redirect (HTTP status 302"),
     "303": (answer(b"", 303, Location="/api"), "the response is a redirect (HTTP status 303"),
 }
@@ -176,7 +176,8 @@ def test_refusal_that_does_not_arrive_whole(
         connect(monkeypatch, server)
         for _ in before:
             assert start(hook) == "bak-new"
-    assert posts(server) == len(before) + 2
+    # After a 403, the next request starts without the old challenge.
+    assert posts(server) == len(before) + 2 + (status == 403)
 
 
 REFUSED: dict[str, tuple[Behaviour, type[OceanBaseCloudError]]] = {
