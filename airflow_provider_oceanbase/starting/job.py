@@ -81,7 +81,10 @@ class BackupStart(ResumableJobMixin, BaseOperator):
         from airflow_provider_oceanbase.cloud.start_backup import start_backup_request
         from airflow_provider_oceanbase.starting.kept import purpose_of
 
-        return purpose_of(start_backup_request(**self._arguments), self._hook.endpoint)
+        request = start_backup_request(**self._arguments)
+        # Looks for the connection for a while: what stores it may be down when a try begins.
+        self._hook.get_conn()
+        return purpose_of(request, self._hook.endpoint)
 
     def execute(self, context: Context) -> str:
         """Start the backup, or continue with the one that was started; return the ID."""
@@ -99,7 +102,6 @@ class BackupStart(ResumableJobMixin, BaseOperator):
 
         # First what can fail before anything is sent.
         purpose = self._purpose()
-        self._hook.get_conn()
         start = KeptStart(
             starting_since=datetime.now(UTC).isoformat(timespec="seconds"),
             purpose=purpose,

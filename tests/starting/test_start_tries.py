@@ -9,11 +9,12 @@ from typing import Any
 
 import airflow
 import pytest
+from lists import COLLECTIONS, Lazy
 from packaging.version import Version
 from starts import MODES, Task, plan, starts, waiting
 
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request
-from airflow_provider_oceanbase.compat.sdk import AirflowTaskTimeout
+from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, AirflowTaskTimeout
 from airflow_provider_oceanbase.exceptions import (
     BackupStartUnknownError,
     OceanBaseRefusedError,
@@ -221,6 +222,37 @@ def test_key_of_the_connection_does_not(cloud: CloudEmulator, monkeypatch: pytes
     cloud.rotate_key("new-key", "new-secret")
     monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_DEFAULT", cloud.connection_uri)
     assert task.run() == "bak-started-1"
+
+
+def test_collections_are_lists_by_the_time_they_count(cloud: CloudEmulator) -> None:
+    databases = [{"databaseName": "shop", "tables": ["billing", "orders"]}]
+    task = waiting("poke", backup_object_type="table", database_tables=databases)
+    backup_task_id = plan(cloud, "DONE")
+    assert task.run() == backup_task_id
+    for tables in COLLECTIONS.values():
+        task.clear(database_tables=Lazy({"databaseName": "shop", "tables": tables}))
+        assert task.run() == backup_task_id
+    assert starts(cloud) == 1
+
+
+def test_store_of_connections_that_is_away_when_a_later_try_begins(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = waiting("poke")
+    backup_task_id = plan(cloud, "DONE")
+    assert task.run() == backup_task_id
+    missing = [AirflowNotFoundException(), AirflowNotFoundException()]
+    get_connection = OceanBaseHook.get_connection
+
+    def get(conn_id: str) -> Any:
+        if missing:
+            raise missing.pop()
+        return get_connection(conn_id)
+
+    monkeypatch.setattr(OceanBaseHook, "get_connection", staticmethod(get))
+    assert task.run() == backup_task_id
+    assert not missing
+    assert starts(cloud) == 1
 
 
 def test_start_that_is_refused_takes_nothing_away(cloud: CloudEmulator) -> None:

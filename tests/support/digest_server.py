@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from faults.server import DONE, Behaviour, Exchange
 
 KEY, SECRET = "the-key", "the secret, quite odd"
+#: The challenge of a :class:`Digest` as it is by default.
+CHALLENGE = 'Digest realm="r", nonce="n", qop="auth"'
 _PARAMETER = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 
@@ -25,6 +27,8 @@ class Digest:
     def accepts(self, head: str) -> bool:
         """Whether a request has the right answer."""
         method, target, _ = head.split(" ", 2)
+        # What a proxy is asked for is a URL, and it asks the server for the path.
+        target = re.sub(r"^http://[^/]*", "", target)
         found = re.search(r"(?m)^Authorization: Digest (.*)\r$", head)
         if not found:
             return False

@@ -17,7 +17,7 @@ import starts
 import watches
 from certificates import make_certificate
 from conftest import CONN_ID, set_connection
-from digest_server import SECRET, Digest, guard, refuse
+from digest_server import CHALLENGE, SECRET, Digest, guard, refuse
 from faults.server import Behaviour, Exchange, RawServer, answer, found, reset, serve
 
 from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, AirflowSensorTimeout
@@ -30,7 +30,6 @@ from airflow_provider_oceanbase.waiting.tasks import summary_in
 
 VARIABLE = f"AIRFLOW_CONN_{CONN_ID.upper()}"
 DIGEST = Digest()
-CHALLENGE = 'Digest realm="r", nonce="n", qop="auth"'
 FOREIGN = "text of a secrets backend: s.3cr3t"
 
 
@@ -97,9 +96,7 @@ class World:
 
     def _respond(self, exchange: Exchange) -> bool:
         if not self.is_bad:
-            through_proxy = " http://" in exchange.head.partition("\r\n")[0]
-            good = self._doing if through_proxy else guard(DIGEST, CHALLENGE, accepted=self._doing)
-            return good(exchange)
+            return guard(DIGEST, CHALLENGE, accepted=self._doing)(exchange)
         return self.wrong.bad(exchange)
 
     def _doing(self, exchange: Exchange) -> bool:

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 from conftest import set_connection
+from digest_server import CHALLENGE, refuse
 from faults.server import DOING, DONE, found, hang, serve
 from modes import MODES, context, fire, rescheduled, sensor, stored, trigger, wait
 from moved import AirflowSkipException, TaskDeferred
@@ -135,15 +136,15 @@ def test_poll_that_hangs_does_not_swallow_the_last_one(
     doing, done = found(status="DOING"), found(checkpoint="2099-01-01T00:00:00Z", backupObjectType="CLUSTER")
     times = {"poke_interval": 0.4, "timeout": 1}
     if name == "start":
-        with serve(doing, doing, hang, done) as server:
+        with serve(refuse(CHALLENGE), doing, doing, hang, done) as server:
             set_connection(monkeypatch, host=server.origin, extra={"timeout": 1})
             assert waiting(mode, **times).run() == "bak-1"
     else:
         options = {"min_checkpoint": NOW} if name == "checkpoint" else {}
-        with serve(doing, hang, done) as server:
+        with serve(refuse(CHALLENGE), doing, hang, done) as server:
             set_connection(monkeypatch, host=server.origin, extra={"timeout": 1})
             assert wait(mode, **options, **times)["status"] == "DONE"
-    assert len(server.requests) == 3 + (name == "start")
+    assert len(server.requests) == 4 + (name == "start")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -199,7 +200,7 @@ def test_airflows_own_timeout_comes_after_the_last_poll(
     make, _ = WAITS[name]
     options = {"wait_for_completion": True} if name == "start" else {}
     task = make(deferrable=True, timeout=1000, **options)
-    with serve(found(status="DOING")) as server:
+    with serve(refuse(CHALLENGE), found(status="DOING")) as server:
         set_connection(monkeypatch, host=server.origin, extra={"timeout": timeout})
         with pytest.raises(TaskDeferred) as caught:
             task.execute(context())
