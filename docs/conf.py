@@ -21,6 +21,8 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 # Aliases of types, and classes of others: where those are described cannot be looked up offline.
 nitpick_ignore = [
+    ("py:class", "Context"),
+    ("py:class", "RetryDecision"),
     ("py:class", "airflow.sdk.exceptions.AirflowFailException"),
     ("py:class", "PageField"),
     ("py:class", "Statuses"),
