@@ -143,7 +143,7 @@ BY_HAND = {"from_rest_api": True}
 
 def backup_set_payload(*ids: str) -> dict[str, Any]:
     """Return the extra of an event of the trigger, as Airflow stores it."""
-    event = BackupSetEventTrigger("ob-1")._event([backup_set(backupSetId=name) for name in ids])
+    (event,) = BackupSetEventTrigger("ob-1")._events([backup_set(backupSetId=name) for name in ids])
     return json.loads(json.dumps({"from_trigger": True, "payload": event.payload}))
 
 

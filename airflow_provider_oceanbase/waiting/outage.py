@@ -35,9 +35,9 @@ class Outage:
     def answered(self) -> None:
         """Record a poll that was answered."""
         count_poll("answered")
-        if (seconds := self.seconds) is not None:
-            self.log.info("OceanBase Cloud answers again after %.0f s.", seconds)
-            self._began, self._logged = None, logging.NOTSET
+        if self._logged:
+            self.log.info("OceanBase Cloud answers again after %.0f s.", self.seconds)
+        self._began, self._logged = None, logging.NOTSET
 
     def failed(self, error: OceanBaseCloudError) -> None:
         """Record a poll that failed; the error is logged again only if it gets worse."""
@@ -51,9 +51,8 @@ class Outage:
     def cut_off(self, seconds: float) -> None:
         """Record a poll that got no answer in the time that the wait had left for it."""
         self._count(f"no answer in {seconds:.0f} s", seconds)
-        if self._logged < logging.WARNING:
-            self._logged = logging.WARNING
-            self.log.warning("The poll got no answer in %.0f s, and the wait times out.", seconds)
+        # Not as the beginning of an outage: the last poll follows, and says how it stands.
+        self.log.warning("The poll got no answer in %.1f s, and the wait times out.", seconds)
 
     def _count(self, what: str, seconds: float = 0.0) -> None:
         count_poll("failed")

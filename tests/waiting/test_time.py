@@ -134,15 +134,15 @@ def test_poll_that_hangs_does_not_swallow_the_last_one(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch, no_pauses: None
 ) -> None:
     doing, done = found(status="DOING"), found(checkpoint="2099-01-01T00:00:00Z", backupObjectType="CLUSTER")
-    times = {"poke_interval": 0.4, "timeout": 1}
+    times = {"poke_interval": 0.4, "timeout": 2}
     if name == "start":
         with serve(refuse(CHALLENGE), doing, doing, hang, done) as server:
-            set_connection(monkeypatch, host=server.origin, extra={"timeout": 1})
+            set_connection(monkeypatch, host=server.origin, extra={"timeout": 3})
             assert waiting(mode, **times).run() == "bak-1"
     else:
         options = {"min_checkpoint": NOW} if name == "checkpoint" else {}
         with serve(refuse(CHALLENGE), doing, hang, done) as server:
-            set_connection(monkeypatch, host=server.origin, extra={"timeout": 1})
+            set_connection(monkeypatch, host=server.origin, extra={"timeout": 3})
             assert wait(mode, **options, **times)["status"] == "DONE"
     assert len(server.requests) == 4 + (name == "start")
 
@@ -189,7 +189,7 @@ def test_last_poll_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, logge
     assert re.search(
         r"last seen with status DOING; OceanBase Cloud has not answered for [1-9]", event["timeout"]
     )
-    assert "The poll got no answer in 0 s, and the wait times out." in logged()
+    assert re.search(r"The poll got no answer in 0\.\d s, and the wait times out\.", logged())
 
 
 @pytest.mark.parametrize("timeout", [0.5, 30, 100, 3600])
