@@ -183,13 +183,13 @@ def test_last_poll_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, logge
     with serve(hang) as server:
         set_connection(monkeypatch, host=server.origin, extra={"timeout": 3600})
         began = time.monotonic()
-        event = asyncio.run(fire(trigger(poke_interval=0.1, timeout=0.3, grace=0.4)))
-    assert 0.65 < time.monotonic() - began < 5
+        event = asyncio.run(fire(trigger(poke_interval=0.1, timeout=1.2, grace=0.4)))
+    assert 1.5 < time.monotonic() - began < 8
     assert len(server.requests) == 2
     assert re.search(
         r"last seen with status DOING; OceanBase Cloud has not answered for [1-9]", event["timeout"]
     )
-    assert re.search(r"The poll got no answer in 0\.\d s, and the wait times out\.", logged())
+    assert re.search(r"The poll got no answer in [01]\.\d s, and the wait times out\.", logged())
 
 
 @pytest.mark.parametrize("timeout", [0.5, 30, 100, 3600])
