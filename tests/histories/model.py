@@ -43,7 +43,7 @@ class Try:
 class Claim:
     """A backup that a task has started.
 
-    :param told: whether the task has said since that a backup may be running
+    :param told: whether the task has said since that a backup may be running, or was asked for another
     """
 
     backup: Backup
@@ -73,6 +73,11 @@ class Model:
     tasks: dict[str, Task] = field(default_factory=dict)
 
     def begin(self, task: Task, options: dict[str, Any], **what: Any) -> None:
+        former = self.tries.get(task.name)
+        if former is not None and former.wants != what.get("wants"):
+            # Something else is asked for: even if nothing comes of it, what was started before is settled.
+            for claim in self.claims.get(task.name, ()):
+                claim.told = True
         self.tasks[task.name] = task
         self.tries[task.name] = Try(options, **what)
 
