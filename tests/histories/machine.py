@@ -269,6 +269,10 @@ class Histories(RuleBasedStateMachine):
         self.world.change_connection("right")
         if self.world.triggerer is not None:
             self.world.triggerer.effects = None
+        if "p2" in self.world.projects_since(self.triggerer.changed):
+            # A connection that works is not read again: the watch may still list the other project.
+            self.triggerer.kill()
+            self.world.clock.advance(0.0)
         self.triggerer_starts(None, 5 * _WATCH_INTERVAL + 100.0)
         self.watched.check()
         self.all_is_well()
