@@ -33,8 +33,8 @@ plans = st.tuples(
 )
 modes = st.sampled_from(["poke", "reschedule", "deferrable"])
 timeouts = st.sampled_from([0.0, 90.0, 600.0, 1500.0])
-#: After how many effects a process is killed.
-effects = st.none() | st.integers(0, 12)
+#: After how many effects a process is killed, if it is.
+effects = st.one_of(st.none(), st.none(), st.integers(0, 12))
 #: Seconds that pass after something was done.
 then = st.sampled_from([0.0, 1.0, 10.0, 61.0, 300.0, 1000.0])
 #: What is asked of a start.
@@ -89,10 +89,17 @@ class Histories(RuleBasedStateMachine):
         watch = BackupSetEventTrigger("ob-1", poke_interval=_WATCH_INTERVAL)
         self.triggerer.add(Stored.of(watch, self.watched.fired, self.watched.store))
 
+    @initialize(wish=wishes, instance=instances, tenant=st.none() | tenants, plan=plans, then=then)
+    def there_are_backups(
+        self, wish: dict[str, Any], instance: str, tenant: str | None, plan: Any, then: float
+    ) -> None:
+        self.start_runs(wish, False, None, 0.0)
+        self.somebody_backs_up(instance, tenant, plan, then)
+
     # What Airflow does.
 
-    @rule(wish=wishes, effects=effects, then=then)
-    def start_runs(self, wish: dict[str, Any], effects: int | None, then: float) -> None:
+    @rule(wish=wishes, cleared=st.booleans(), effects=effects, then=then)
+    def start_runs(self, wish: dict[str, Any], cleared: bool, effects: int | None, then: float) -> None:
         options = {
             "backup_object_type": "tenant",
             "poke_interval": _POKE_INTERVAL,
@@ -100,10 +107,12 @@ class Histories(RuleBasedStateMachine):
             **wish,
         }
         wants = (wish["instance_id"], wish["tenant_id"])
+        self._clear(self.start, cleared)
         self._run(self.start, options, effects, then, wants=wants)
 
-    @rule(effects=effects, then=then)
-    def start_runs_again(self, effects: int | None, then: float) -> None:
+    @rule(cleared=st.booleans(), effects=effects, then=then)
+    def start_runs_again(self, cleared: bool, effects: int | None, then: float) -> None:
+        self._clear(self.start, cleared)
         if former := self.model.tries.get("start"):
             self._run(self.start, former.options, effects, then, wants=former.wants)
 
@@ -141,7 +150,7 @@ class Histories(RuleBasedStateMachine):
         tenant=tenants,
         mode=modes,
         timeout=timeouts,
-        ago=st.sampled_from([0, 600]),
+        ago=st.sampled_from([600, 3600, 3600, 0]),
         effects=effects,
         then=then,
     )
@@ -163,6 +172,10 @@ class Histories(RuleBasedStateMachine):
             **_waiting(mode, timeout),
         }
         self._run(self.recent, options, effects, then, since=self.world.clock.now - ago - 1)
+
+    def _clear(self, task: Task, cleared: bool) -> None:
+        if cleared and not task.running:
+            task.cleared += 1
 
     def _run(
         self, task: Task, options: dict[str, Any], effects: int | None, then: float, **what: Any
@@ -199,26 +212,25 @@ class Histories(RuleBasedStateMachine):
         method, what, times = fault
         self.world.cloud.faults[method].extend([what] * times)
 
-    @rule(state=st.sampled_from(CONNECTIONS), error=st.sampled_from(ERRORS), then=then)
-    def connection_is_changed(self, state: str, error: Any, then: float) -> None:
+    @rule(state=st.sampled_from(CONNECTIONS), error=st.sampled_from(ERRORS), fixed=st.booleans(), then=then)
+    def connection_is_changed(self, state: str, error: Any, fixed: bool, then: float) -> None:
         self.world.error = error
         self.world.change_connection(state)
         self.world.clock.advance(then)
-
-    @rule(then=then)
-    def connection_is_fixed(self, then: float) -> None:
-        self.world.change_connection("right")
-        self.world.clock.advance(then)
+        if fixed:
+            self.world.change_connection("right")
 
     @rule(number=st.integers(0, 1), times=st.sampled_from([1, 2, 5]), error=st.sampled_from(ERRORS))
     def store_is_away(self, number: int, times: int, error: Any) -> None:
         self.world.error = error
         self.stores[number].failures = times
 
-    @rule(hours=st.sampled_from([-2, 2, 0, -240, 240]), then=then)
-    def clock_jumps(self, hours: int, then: float) -> None:
+    @rule(hours=st.sampled_from([-2, 2, -240, 240]), fixed=st.booleans(), then=then)
+    def clock_jumps(self, hours: int, fixed: bool, then: float) -> None:
         self.world.jump(hours * 3600.0)
         self.world.clock.advance(then)
+        if fixed:
+            self.world.jump(0.0)
 
     @rule(number=st.integers(0, 2), then=then)
     def worker_is_killed(self, number: int, then: float) -> None:

@@ -43,12 +43,14 @@ class Try:
 class Claim:
     """A backup that a task has started.
 
-    :param told: whether the task has said since that a backup may be running, or was asked for another
+    :param settled: whether the task was asked for another since then
+    :param told: how often the task had been cleared when it said that a backup may be running
     """
 
     backup: Backup
     wants: tuple[str, str]
-    told: bool = False
+    settled: bool = False
+    told: int | None = None
 
 
 class Judge:
@@ -77,7 +79,7 @@ class Model:
         if former is not None and former.wants != what.get("wants"):
             # Something else is asked for: even if nothing comes of it, what was started before is settled.
             for claim in self.claims.get(task.name, ()):
-                claim.told = True
+                claim.settled = True
         self.tasks[task.name] = task
         self.tries[task.name] = Try(options, **what)
 
@@ -95,9 +97,10 @@ class Model:
         claim = Claim(backup, wants)
         if claims:
             former = claims[-1]
-            same = (former.wants, former.backup.project) == (wants, backup.project)
+            same = (former.wants, former.backup.project) == (wants, backup.project) and not former.settled
+            deliberate = former.told is not None and self.tasks[worker.name].cleared > former.told
             self.judge.must(
-                not same or former.told or self._is_lost(former.backup, worker.name),
+                not same or deliberate or self._is_lost(former.backup, worker.name),
                 f"{worker.name} starts {backup.name} beside {former.backup.name}",
             )
         claims.append(claim)
@@ -112,7 +115,7 @@ class Model:
         attempt, now = self.tries[task.name], self.world.clock.now
         if isinstance(error, BackupStartUnknownError):
             for claim in self.claims.get(task.name, ()):
-                claim.told = True
+                claim.told = task.cleared
         elif isinstance(error, BackupSetFailedError):
             self._failed(task, attempt, error)
         elif isinstance(error, AirflowSensorTimeout):
@@ -207,7 +210,8 @@ class Model:
 
     def _broke_off(self, task: Task, attempt: Try, error: BaseException) -> None:
         world, backup = self.world, attempt.backup
-        if backup is None or not backup.status(task.began) or not backup.status(world.clock.now):
+        # One that is not registered yet is waited for.
+        if backup is None or backup.is_deleted(world.clock.now):
             return
         first_poll = task.began + _REQUEST
         excused = world.troubled_since(task.began, "connection", "clock") or (

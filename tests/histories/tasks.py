@@ -23,11 +23,11 @@ class TaskInstance:
     """What operators use of Airflow's task instance."""
 
     stats_tags: dict[str, str] = {}  # noqa: RUF012
-    max_tries = 0
     try_number = 1
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, max_tries: int = 0) -> None:
         self._world = world
+        self.max_tries = max_tries
         self.xcoms: dict[str, Any] = {}
         self.first_reschedule: datetime | None = None
 
@@ -59,6 +59,8 @@ class Task:
         self._trigger: Stored | None = None
         self._ti = TaskInstance(world)
         self.running = False
+        #: How often it was cleared.
+        self.cleared = 0
         #: When the try began, in seconds of the history.
         self.began = 0.0
 
@@ -70,7 +72,7 @@ class Task:
         assert not self.running
         self._try += 1
         self._options = options
-        self._ti = TaskInstance(self._world)
+        self._ti = TaskInstance(self._world, max_tries=self.cleared)
         self.running, self.began = True, self._world.clock.now
         self._work(lambda task: task.execute(self._context), effects)
 

@@ -24,7 +24,7 @@ def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     limits = settings(
         max_examples=EXAMPLES,
-        stateful_step_count=15,
+        stateful_step_count=25,
         deadline=None,
         database=None,
         derandomize=SEED is None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow.triggers.shared_stream import SharedStreamManager
-from histories.clock import Loop, Process
+from histories.clock import Killed, Loop, Process
 from histories.world import Store, World
 
 from airflow_provider_oceanbase.triggers import (
@@ -146,8 +146,12 @@ class Triggerer:
         assert process is not None
 
         def store() -> None:
-            # The triggerer sends it; one that is dead does not.
-            if process.dead or stored not in self._stored:
+            # The triggerer sends it; one that is dead does not, or is killed just before.
+            try:
+                process.effect()
+            except Killed:
+                return
+            if stored not in self._stored:
                 return
             if sequence is None:
                 self.remove(stored)
