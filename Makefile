@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 # For make cluster: local or celery.
 EXECUTOR ?= local
-# For make kills and make events.
+# For make kills, make events and make histories.
 SEED ?= 1
+HISTORIES ?= 2000
 BIN := $(VENV)/bin
 # Airflow is thousands of modules. Without cached bytecode, every process compiles them first, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
@@ -62,6 +63,10 @@ quick: lint  ## Run make lint and the fast tests within a minute: nothing thorou
 .PHONY: faults
 faults: setup  ## Print what comes of each fault of server, network and data, for each sensor, operator and trigger
 	@PYTHONPATH=.:tests:tests/support:scripts $(BIN)/python -m faults
+
+.PHONY: histories
+histories: setup  ## Run random histories of a start, waits and a watch against a model (HISTORIES=2000 SEED=1: how many, which)
+	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/pytest -q tests/histories
 
 .PHONY: docs
 docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -65,6 +65,15 @@ class Cursor:
     def start(cls, now: datetime) -> Self:
         """Return the cursor of a new watcher."""
         return cls(now - LOOKBACK)
+
+    def at(self, now: datetime) -> Self:
+        """Return the cursor from which to go on.
+
+        If a watch began by a clock that was days ahead, its ``since`` is yet to come. Then all sets within
+        ``LOOKBACK`` need an event, even those that were complete before. But if a set has been reported that
+        began since then, it is the clock that is behind now.
+        """
+        return self if self.since <= now or self.reported else replace(self, since=now - LOOKBACK)
 
     @property
     def earliest(self) -> datetime:

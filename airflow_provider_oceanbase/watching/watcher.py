@@ -62,17 +62,21 @@ class Watcher:
 
     async def take(self, listing: Listing) -> list[BackupSet]:
         """Return the sets of a listing that need an event; they count as reported from now on."""
-        if self._cursor is None:
-            self._cursor = await self._begin(listing)
-        cursor = self._cursor
-        if cursor is None or not listing.reaches(cursor.earliest):
+        known = self._cursor = self._cursor or await self._begin(listing)
+        if known is None:
             return []
         now = datetime.now(UTC)
+        cursor = known.at(now)
+        if not listing.reaches(cursor.earliest):
+            return []
         dated = [one for one in listing.backup_sets if is_dated(one, now)]
         new = cursor.new(self._criteria.select(dated))
-        after = self._cursor = cursor.after(new, dated, now)
-        if self._store is not None and after != cursor:
-            self._unsaved.append((listing.number, after))
+        after = cursor.after(new, dated, now)
+        if after != cursor:
+            # Otherwise it stays as it was, by whatever clock.
+            self._cursor = after
+            if self._store is not None:
+                self._unsaved.append((listing.number, after))
         lost = [one for one in dated if cursor.gives_up(one, after) and not one.get("endTime")]
         self._log_lost([one for one in lost if one not in new])
         undated = [one for one in listing.backup_sets if not is_dated(one, now)]

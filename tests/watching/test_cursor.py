@@ -193,6 +193,23 @@ def test_clock_or_set_from_the_future_hides_no_later_set(now: datetime) -> None:
     assert cursor.new([done("bak-1", BEGIN + HOUR)])
 
 
+def test_clock_that_was_days_ahead_at_first_hides_no_later_set() -> None:
+    ahead = Cursor.start(BEGIN + timedelta(days=3650)).after([], [], BEGIN + timedelta(days=3650))
+    begun, later = done("bak-1", BEGIN), done("bak-2", BEGIN + HOUR)
+    cursor = ahead.at(BEGIN)
+    assert cursor.new([begun]) == [begun]
+    cursor = cursor.after([begun], [begun], BEGIN).at(BEGIN + HOUR)
+    assert cursor.new([begun, later]) == [later]
+
+
+@pytest.mark.parametrize("ago", [timedelta(days=8), timedelta(days=3650)])
+def test_clock_that_falls_behind_reports_nothing_again(ago: timedelta) -> None:
+    old = [done("bak-1", BEGIN - LOOKBACK), done("bak-2", BEGIN)]
+    cursor = Cursor.start(BEGIN).after(old, old, BEGIN)
+    cursor = cursor.after([], old, BEGIN + 8 * timedelta(days=1))
+    assert cursor.at(BEGIN - ago) == cursor
+
+
 def test_many_sets_from_the_future_hide_no_later_set() -> None:
     future = [done(f"bak-{number}", BEGIN + timedelta(hours=20)) for number in range(3 * MAX_REPORTED)]
     cursor = Cursor.start(BEGIN).after(future, future, BEGIN)

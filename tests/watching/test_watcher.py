@@ -113,6 +113,25 @@ def test_set_that_completes_while_the_first_start_cannot_read_is_reported(cloud:
     asyncio.run(watch())
 
 
+def test_watch_that_began_by_a_clock_days_ahead_reports_sets(cloud: CloudEmulator) -> None:
+    store = Store()
+    store.values[KEY] = json.dumps(Cursor.start(NOW + timedelta(days=30)).to_json())
+
+    async def watch() -> None:
+        async with running() as triggerer:
+            fired = triggerer.run(trigger(), store)
+            count = listings(cloud)
+            await until(lambda: listings(cloud) >= count + 2)
+            # Nothing to report changes nothing: if it is this clock that is wrong, the record was right.
+            assert datetime.fromisoformat(json.loads(store.values[KEY])["since"]) > NOW
+            cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
+            await until(lambda: store.reported == {"bak-1"})
+            assert fired == [["bak-1"]]
+            assert datetime.fromisoformat(json.loads(store.values[KEY])["since"]) < NOW
+
+    asyncio.run(watch())
+
+
 @errors
 def test_store_that_cannot_be_written_is_written_again(
     error: Exception, cloud: CloudEmulator, logged: Callable[[], str]

@@ -1,0 +1,274 @@
+"""What must hold in every history, whatever happens in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from histories.clock import current_worker
+from histories.cloud import Backup
+from histories.tasks import Task
+from histories.world import Store, World
+
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
+from airflow_provider_oceanbase.exceptions import BackupSetFailedError, BackupStartUnknownError
+
+#: Seconds that a request, its retries and its pages may take, with room to spare.
+_REQUEST = 300.0
+#: Seconds that Airflow itself may take to end a wait whose trigger does not.
+_BACKSTOP = 600.0
+
+
+@dataclass
+class Try:
+    """What a try of a task is to do.
+
+    :param wants: instance and tenant of a backup that is to be started
+    :param backup: the backup that is waited for, if it is known
+    :param since: when a backup must have begun, if it is not known
+    """
+
+    options: dict[str, Any]
+    wants: tuple[str, str] | None = None
+    backup: Backup | None = None
+    since: float = 0.0
+
+    @property
+    def timeout(self) -> float:
+        waits = self.wants is None or self.options.get("wait_for_completion")
+        return float(self.options["timeout"]) if waits else 0.0
+
+
+@dataclass(eq=False)
+class Claim:
+    """A backup that a task has started.
+
+    :param settled: whether the task was asked for another since then
+    :param told: how often the task had been cleared when it said that a backup may be running
+    """
+
+    backup: Backup
+    wants: tuple[str, str]
+    settled: bool = False
+    told: int | None = None
+
+
+class Judge:
+    """Collects what was found wrong, to be raised between two rules: not in the midst of the provider."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def must(self, holds: object, otherwise: str) -> None:
+        if not holds:
+            self.found.append(otherwise)
+
+
+@dataclass(eq=False)
+class Model:
+    """Knows what each task was asked for, and judges what it did."""
+
+    world: World
+    judge: Judge
+    tries: dict[str, Try] = field(default_factory=dict)
+    claims: dict[str, list[Claim]] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+
+    def begin(self, task: Task, options: dict[str, Any], **what: Any) -> None:
+        former = self.tries.get(task.name)
+        if former is not None and former.wants != what.get("wants"):
+            # Something else is asked for: even if nothing comes of it, what was started before is settled.
+            for claim in self.claims.get(task.name, ()):
+                claim.settled = True
+        self.tasks[task.name] = task
+        self.tries[task.name] = Try(options, **what)
+
+    # Never two backups where one was asked for.
+
+    def started(self, backup: Backup, wanted: dict[str, Any]) -> None:
+        """Judge a backup that a task has just started."""
+        worker = current_worker()
+        assert worker is not None
+        wants = self.tries[worker.name].wants
+        self.judge.must(
+            wants == (backup.instance, wanted.get("tenantId")), f"{worker.name} starts another's backup"
+        )
+        claims = self.claims.setdefault(worker.name, [])
+        claim = Claim(backup, wants)
+        if claims:
+            former = claims[-1]
+            same = (former.wants, former.backup.project) == (wants, backup.project) and not former.settled
+            deliberate = former.told is not None and self.tasks[worker.name].cleared > former.told
+            self.judge.must(
+                not same or deliberate or self._is_lost(former.backup, worker.name),
+                f"{worker.name} starts {backup.name} beside {former.backup.name}",
+            )
+        claims.append(claim)
+
+    def _is_lost(self, backup: Backup, name: str) -> bool:
+        now = self.world.clock.now
+        invalid = self.tries[name].options.get("require_valid") and backup.validity != "VALID"
+        return backup.is_deleted(now) or backup.has_failed(now) or bool(invalid and now >= backup.done_at)
+
+    def ended(self, task: Task, xcom: Any, error: BaseException | None) -> None:
+        """Judge the end of a try."""
+        attempt, now = self.tries[task.name], self.world.clock.now
+        if isinstance(error, BackupStartUnknownError):
+            for claim in self.claims.get(task.name, ()):
+                claim.told = task.cleared
+        elif isinstance(error, BackupSetFailedError):
+            self._failed(task, attempt, error)
+        elif isinstance(error, AirflowSensorTimeout):
+            self._timed_out(task, attempt)
+        elif error is not None:
+            self._broke_off(task, attempt, error)
+        elif xcom is not None and attempt.wants is not None:
+            self._succeeded_to_start(task, attempt, xcom)
+        elif xcom is not None:
+            self._succeeded_to_wait(task, attempt, xcom)
+        self.judge.must(now <= self.limit(task), f"{task.name} ended too late")
+
+    # Never success for another's or an unfinished backup.
+
+    def _succeeded_to_start(self, task: Task, attempt: Try, name: str) -> None:
+        own = [claim for claim in self.claims.get(task.name, ()) if claim.backup.name == name]
+        self.judge.must(own, f"{task.name} succeeds with {name}, which it has not started")
+        if not own:
+            return
+        (claim,) = own
+        backup = claim.backup
+        self.judge.must(claim.wants == attempt.wants, f"{task.name} succeeds with {name}, which is another's")
+        projects = self.world.projects_since(task.began)
+        self.judge.must(backup.project in projects, f"{task.name} succeeds with {name} of another project")
+        lost = backup.has_failed(task.began) or (
+            self.world.cloud.absent == "404"
+            and backup.is_deleted(task.began - attempt.options["registration_timeout"])
+        )
+        self.judge.must(not lost, f"{task.name} succeeds with {name}, which had failed or gone before")
+        if attempt.options["wait_for_completion"]:
+            self._check_complete(task, backup, attempt)
+
+    def _succeeded_to_wait(self, task: Task, attempt: Try, xcom: Any) -> None:
+        found = [one for one in self.world.cloud.backups if one.name == xcom["backupSetId"]]
+        self.judge.must(found, f"{task.name} succeeds with {xcom['backupSetId']}")
+        (backup,) = found
+        self._check_complete(task, backup, attempt)
+        here = backup.instance == attempt.options["instance_id"]
+        here = here and backup.project in self.world.projects_since(task.began)
+        self.judge.must(here, f"{task.name} succeeds with {backup.name} of another instance")
+        if attempt.backup is not None:
+            self.judge.must(backup is attempt.backup, f"{task.name} succeeds with another's {backup.name}")
+        else:
+            self.judge.must(backup.tenant in (None, *attempt.options["tenants"]), "another tenant's")
+            self.judge.must(backup.began >= attempt.since, "too old")
+
+    def _check_complete(self, task: Task, backup: Backup, attempt: Try) -> None:
+        done = self.world.clock.now >= backup.done_at and backup.ends == "DONE"
+        self.judge.must(done, f"{task.name} succeeds with {backup.name}, which is not complete")
+        if attempt.options.get("require_valid", attempt.backup is None and attempt.wants is None):
+            self.judge.must(
+                backup.validity == "VALID", f"{task.name} succeeds with {backup.name}, which is not valid"
+            )
+
+    def _failed(self, task: Task, attempt: Try, error: BackupSetFailedError) -> None:
+        (backup,) = (one for one in self.world.cloud.backups if one.name == error.backup_task_id)
+        now = self.world.clock.now
+        failed = backup.has_failed(now) or (now >= backup.done_at and backup.validity != "VALID")
+        self.judge.must(failed, f"{task.name} says that {backup.name} failed, and it has not")
+
+    # Every history ends within its time limit, and not before.
+
+    def limit(self, task: Task) -> float:
+        """Return when a try must have ended."""
+        if self.world.troubled_since(task.began, "clock"):
+            return float("inf")
+        return task.began + self.tries[task.name].timeout + 2 * _REQUEST + _BACKSTOP
+
+    def _timed_out(self, task: Task, attempt: Try) -> None:
+        world = self.world
+        if world.troubled_since(task.began, "clock"):
+            return
+        deadline = task.began + attempt.timeout
+        self.judge.must(world.clock.now >= deadline, f"{task.name} timed out too early")
+        if task.backstopped:
+            quiet = deadline - 2 * attempt.options["poke_interval"] - _REQUEST
+            away = not task.triggerer.is_running or task.triggerer.changed >= quiet
+            self.judge.must(away, f"Airflow ended {task.name} before the trigger")
+            return
+        backup = attempt.backup
+        if backup is None or not backup.status(world.clock.now) or backup.done_at > deadline - 1:
+            return
+        settled = deadline - 2 * attempt.options["poke_interval"] - _REQUEST
+        excused = (
+            world.connection != "right"
+            or world.connection_changed >= settled
+            or world.troubled_since(deadline - 1)
+            or not task.triggerer.is_running
+            or task.triggerer.changed >= deadline - 1
+        )
+        self.judge.must(excused, f"{task.name} timed out although {backup.name} was done")
+
+    def _broke_off(self, task: Task, attempt: Try, error: BaseException) -> None:
+        world, backup = self.world, attempt.backup
+        # One that is not registered yet is waited for.
+        if backup is None or backup.is_deleted(world.clock.now):
+            return
+        first_poll = task.began + _REQUEST
+        excused = world.troubled_since(task.began, "connection", "clock") or (
+            world.troubled_since(task.began) and world.clock.now <= first_poll
+        )
+        excused = excused or world.project != "p1" or "p2" in world.projects_since(task.began)
+        self.judge.must(excused, f"{task.name} broke off: {error!r}")
+
+    def check_limits(self) -> None:
+        """Check that no try runs for longer than it may."""
+        for task in self.tasks.values():
+            if task.running:
+                self.judge.must(self.world.clock.now <= self.limit(task), f"{task.name} does not end")
+
+
+@dataclass(eq=False)
+class Watched:
+    """What a watch must report: each backup of its instance that completes.
+
+    :param interval: seconds between its polls
+    """
+
+    world: World
+    judge: Judge
+    store: Store
+    instance: str
+    interval: float
+    reported: set[str] = field(default_factory=set)
+    _in_this_life: set[str] = field(default_factory=set)
+
+    def fired(self, payload: dict[str, Any]) -> None:
+        """Judge an event of the watch."""
+        for summary in payload["backup_sets"]:
+            name = summary["backupSetId"]
+            (backup,) = (one for one in self.world.cloud.backups if one.name == name)
+            self.judge.must(backup.instance == self.instance, f"the watch reports {name} of another instance")
+            self.judge.must(
+                backup.is_good(self.world.clock.now), f"the watch reports {name}, which is not complete"
+            )
+            self.judge.must(name not in self._in_this_life, f"the watch reports {name} twice")
+            self._in_this_life.add(name)
+            self.reported.add(name)
+
+    def triggerer_starts(self) -> None:
+        self._in_this_life.clear()
+
+    def check(self) -> None:
+        """Check that no completed set is unreported, after some quiet intervals."""
+        if self.store.stored is None:
+            return
+        missing = [
+            one.name
+            for one in self.world.cloud.backups
+            if (one.instance, one.project) == (self.instance, "p1")
+            and one.deleted is None
+            and one.is_good(self.world.clock.now - 3 * self.interval)
+            and one.done_at >= self.store.stored
+            and one.name not in self.reported
+        ]
+        self.judge.must(not missing, f"the watch has not reported {missing}")

@@ -1,0 +1,151 @@
+"""Tasks of a history: Airflow runs their tries, in a worker and in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.exceptions import AirflowRescheduleException
+from airflow.sdk.exceptions import TaskDeferred
+from histories.clock import Killed, Worker
+from histories.triggerer import Stored, Triggerer
+from histories.world import Store, World
+
+from airflow_provider_oceanbase.operators import StartBackupOperator
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
+
+#: Called with a task when a try of it has ended: with its XCom, with its error, or, killed, with neither.
+Ended = Callable[["Task", Any, BaseException | None], object]
+
+
+class TaskInstance:
+    """What operators use of Airflow's task instance."""
+
+    stats_tags: dict[str, str] = {}  # noqa: RUF012
+    try_number = 1
+
+    def __init__(self, world: World, max_tries: int = 0) -> None:
+        self._world = world
+        self.max_tries = max_tries
+        self.xcoms: dict[str, Any] = {}
+        self.first_reschedule: datetime | None = None
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self._world.effect()
+        self.xcoms[key] = value
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return self.first_reschedule
+
+
+class Task:
+    """One task instance: its tries follow each other, and its store lasts.
+
+    :param ended: called when a try has ended
+    """
+
+    operator_class: Callable[..., Any]
+
+    def __init__(self, name: str, world: World, triggerer: Triggerer, ended: Ended) -> None:
+        self.name = name
+        self.store = Store(world)
+        self._world = world
+        self.triggerer = triggerer
+        self._ended = ended
+        self._options: dict[str, Any] = {}
+        self._try = 0
+        self._worker: Worker | None = None
+        self._trigger: Stored | None = None
+        self._ti = TaskInstance(world)
+        self.running = False
+        #: How often it was cleared.
+        self.cleared = 0
+        #: When the try began, in seconds of the history.
+        self.began = 0.0
+
+    def run(self, options: dict[str, Any], effects: int | None = None) -> None:
+        """Begin a try.
+
+        :param effects: the number of effects after which the worker is killed
+        """
+        assert not self.running
+        self._try += 1
+        self._options = options
+        self._ti = TaskInstance(self._world, max_tries=self.cleared)
+        self.running, self.began = True, self._world.clock.now
+        self._work(lambda task: task.execute(self._context), effects)
+
+    def kill(self) -> None:
+        """Kill the worker, if there is one."""
+        if self._worker is not None and not self._worker.done:
+            self._worker.kill()
+
+    @property
+    def _context(self) -> Any:
+        return {"ti": self._ti, "task_instance": self._ti, "task_state_store": self.store}
+
+    def _work(self, use: Callable[[Any], Any], effects: int | None = None) -> None:
+        def work() -> None:
+            xcom, failure = None, None
+            try:
+                xcom = use(self.operator_class(task_id=self.name, **self._options))
+            except TaskDeferred as deferral:
+                self._defer(deferral)
+                return
+            except AirflowRescheduleException as reschedule:
+                self._reschedule(reschedule)
+                return
+            except Killed:
+                # Airflow notices it.
+                pass
+            except Exception as error:
+                failure = error
+            self.running = False
+            self._ended(self, xcom, failure)
+
+        self._worker = Worker(self.name, self._world.clock, work, effects)
+
+    def _reschedule(self, reschedule: AirflowRescheduleException) -> None:
+        now = datetime.fromtimestamp(self._world.clock.time(), UTC)
+        self._ti.first_reschedule = self._ti.first_reschedule or now
+        self._world.clock.later(
+            (reschedule.reschedule_date - now).total_seconds(),
+            lambda: self._work(lambda task: task.execute(self._context)),
+        )
+
+    def _defer(self, deferral: TaskDeferred) -> None:
+        number = self._try
+
+        def resume(method: str, kwargs: dict[str, Any]) -> None:
+            if self._trigger is not None and self._try == number:
+                self.triggerer.remove(self._trigger)
+                self._trigger = None
+                self._work(lambda task: task.resume_execution(method, kwargs, self._context))
+
+        def time_out() -> None:
+            if self._trigger is not None and self._try == number:
+                self.backstopped = True
+                resume("__fail__", {"error": "Trigger timeout"})
+
+        self.backstopped = False
+        self._trigger = Stored.of(
+            deferral.trigger, lambda event: resume(deferral.method_name, {"event": event})
+        )
+        self.triggerer.add(self._trigger)
+        assert deferral.timeout is not None
+        self._world.clock.later(deferral.timeout.total_seconds(), time_out)
+
+    backstopped = False
+
+
+class StartTask(Task):
+    operator_class = StartBackupOperator
+
+
+class WaitTask(Task):
+    operator_class = BackupSetSensor
+
+
+class RecentTask(Task):
+    operator_class = BackupCheckpointSensor
