@@ -109,8 +109,9 @@ class Task:
     def _reschedule(self, reschedule: AirflowRescheduleException) -> None:
         now = datetime.fromtimestamp(self._world.clock.time(), UTC)
         self._ti.first_reschedule = self._ti.first_reschedule or now
+        # The scheduler takes time, too: what is due exactly at the timeout would otherwise be due forever.
         self._world.clock.later(
-            (reschedule.reschedule_date - now).total_seconds(),
+            max((reschedule.reschedule_date - now).total_seconds(), 0.0) + 0.001,
             lambda: self._work(lambda task: task.execute(self._context)),
         )
 

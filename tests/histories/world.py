@@ -58,11 +58,15 @@ class World:
         async def read_connection_soon(conn_id: str) -> Connection:
             return self._read_connection(conn_id)
 
+        from airflow.models.connection import Connection as DatabaseConnection
+
         with (
             simulated(self.clock),
             connected(self.cloud, self._sleep),
             patch.object(BaseHook, "get_connection", self._read_connection),
             patch.object(BaseHook, "aget_connection", read_connection_soon),
+            # Outside Airflow's own processes, the hook looks there for a connection that is missing.
+            patch.object(DatabaseConnection, "get_connection_from_secrets", self._read_connection),
         ):
             yield
 
