@@ -1,0 +1,38 @@
+"""Random histories of a start, two waits and a watch keep what a model says: in ``model.py``.
+
+pytest runs this file only if it is named: ``test_histories.py`` does, and ``make histories``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+pytestmark = pytest.mark.skipif(
+    not find_spec("airflow.triggers.shared_stream"), reason="Airflow keeps the state of tasks from 3.3 on"
+)
+#: How many histories, and which: ``make histories`` runs more of them, and others.
+EXAMPLES = int(os.environ.get("HISTORIES", "40"))
+SEED = os.environ.get("SEED")
+
+
+def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    from histories.machine import Histories
+
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    limits = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=25,
+        deadline=None,
+        database=None,
+        derandomize=SEED is None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    machine = seed(int(SEED))(Histories) if SEED else Histories
+    run_state_machine_as_test(machine, settings=limits)
