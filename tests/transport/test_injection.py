@@ -22,6 +22,7 @@ from airflow_provider_oceanbase.transport import aiohttp_client, shared_poll, tr
 from airflow_provider_oceanbase.transport.aiohttp_client import AiohttpClient
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 
+pytestmark = pytest.mark.thorough
 LANES = 2
 #: What happens at the n-th suspension of all tasks together. "cancel": the task is cancelled while it is
 #: suspended; "cancel late": when what it awaits is done; "cancel twice": again at its next suspension.
