@@ -74,6 +74,7 @@ class Task:
         self._options = options
         self._ti = TaskInstance(self._world, max_tries=self.cleared)
         self.running, self.began = True, self._world.clock.now
+        self.backstopped = False
         self._work(lambda task: task.execute(self._context), effects)
 
     def kill(self) -> None:
