@@ -8,7 +8,7 @@ from pathlib import Path
 
 def test_histories() -> None:
     """In a process of their own: they take over threads and clocks, where coverage cannot measure."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--no-cov", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     file = Path(__file__).with_name("run.py")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
