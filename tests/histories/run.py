@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-pytestmark = pytest.mark.skipif(
-    not find_spec("airflow.triggers.shared_stream"), reason="Airflow keeps the state of tasks from 3.3 on"
-)
 #: How many histories, and which: ``make histories`` runs more of them, and others.
 EXAMPLES = int(os.environ.get("HISTORIES", "40"))
 SEED = os.environ.get("SEED")
