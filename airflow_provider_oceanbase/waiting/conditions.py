@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
-from airflow_provider_oceanbase.cloud.backup_set import (
-    VALID,
-    backup_set_request,
-    is_complete,
-    tenants_of,
-    time_of,
-)
+from airflow_provider_oceanbase.cloud.backup_set import VALID, backup_set_request, kind_of, time_or_never
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
 from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.exceptions import (
@@ -22,17 +16,22 @@ from airflow_provider_oceanbase.exceptions import (
     shown,
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
+from airflow_provider_oceanbase.waiting.lacks import (
+    Demands,
+    Notice,
+    inside,
+    is_unknown,
+    status_lack,
+    validity_lack,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection, Sequence
     from dataclasses import Field
 
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSet, TenantBackupSet
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
-#: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
-_PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
 
 
 class Verdict(NamedTuple):
@@ -40,13 +39,13 @@ class Verdict(NamedTuple):
 
     :param status: what is known now, in words; logged when it changes
     :param backup_set: the set that satisfies the condition, None to keep waiting
-    :param warning: what else to log then
+    :param notices: what else to log
     :param failure: why waiting would not help
     """
 
     status: str
     backup_set: BackupSet | None = None
-    warning: str | None = None
+    notices: Sequence[Notice] = ()
     failure: BackupSetFailedError | None = None
 
 
@@ -110,28 +109,40 @@ class BackupSetCondition:
     def judge(self, backup_set: BackupSet | None, request_id: str) -> Verdict:
         """Judge the set as it is now; it is None if it is not registered yet."""
         if backup_set is None:
-            return _UNREGISTERED
+            return _UNREGISTERED if self._may_be_unregistered else self._missing()
         status, validity = backup_set["status"], backup_set.get("validity")
         known = f"status {shown(status)}"
         if status in self.failure_statuses:
             return self._failed(f"ended with {known}", backup_set, request_id)
-        if status not in self.success_statuses:
-            return Verdict(known)
-        if self.require_valid and not validity:
-            return Verdict(f"{known}, but no validity yet")
+        if lack := status_lack(backup_set, self.success_statuses, self.failure_statuses):
+            is_known = not is_unknown(status, self.success_statuses, self.failure_statuses)
+            return Verdict(known, notices=() if is_known else [lack.notice(self.subject)])
+        if self.require_valid and not validity and (lack := validity_lack(backup_set)):
+            return Verdict(f"{known}, but no validity yet", notices=[lack.notice(self.subject)])
         # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
         problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
         if self.require_valid:
             return self._failed(problem, backup_set, request_id)
-        return Verdict(known, backup_set, f"{self.subject} {problem}. Set require_valid=True to fail then.")
+        text = f"{self.subject} {problem}. Set require_valid=True to fail then."
+        return Verdict(known, backup_set, [Notice("validity", text)])
 
     def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
         """Take "not found" for a set that is not registered yet, as long as that is possible."""
-        if self.registered_by is None or not isinstance(error, OceanBaseNotFoundError):
-            return None
-        return _UNREGISTERED if datetime.now(UTC).timestamp() < self.registered_by else None
+        is_missing = isinstance(error, OceanBaseNotFoundError)
+        return _UNREGISTERED if is_missing and self._may_be_unregistered else None
+
+    @property
+    def _may_be_unregistered(self) -> bool:
+        return self.registered_by is not None and datetime.now(UTC).timestamp() < self.registered_by
+
+    def _missing(self) -> Verdict:
+        text = (
+            f"No data even after registration_timeout: {inside(self.subject)} keeps waiting. OceanBase Cloud "
+            "may answer so for a wrong ID: check the backup task ID and the instance ID."
+        )
+        return _UNREGISTERED._replace(notices=[Notice("missing", text)])
 
     def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
         error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
@@ -188,26 +199,29 @@ class CheckpointCondition:
 
     def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
         """Judge the sets that the instance has."""
-        candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
-        if fitting := [one for one in candidates if self._fits(one)]:
-            best = max(fitting, key=lambda one: (_time(one, "checkpoint"), _time(one, "startTime")))
+        demands = self._demands
+        if fitting := [one for one in backup_sets if not demands.lacks(one)]:
+            best = max(fitting, key=lambda one: (time_or_never(one, "checkpoint"), _started(one)))
             return Verdict(f"accepted {_described(best)}", best)
+        notices = [miss.notice(self.subject) for miss in demands.near_misses(backup_sets)]
+        candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
         if not candidates:
-            return Verdict("no backup set")
+            return Verdict("no backup set", notices=notices)
         newest = max(candidates, key=_started)
         known = f"the newest {_described(newest)}"
         failures = [one for one in candidates if self._has_failed(one)]
-        own = [one for one in failures if self._would_have_fitted(one)]
+        own = [one for one in failures if self._would_have_fitted(one, demands)]
         failed = max(own or failures, key=_started, default=None)
         if failed is None:
-            return Verdict(known)
+            return Verdict(known, notices=notices)
         if failed is not newest:
             known = f"{known}, and {_described(failed)}"
         if self.fail_on_failed_backup and own:
             reason = f"ended with status {shown(failed['status'])}, and no other is recent enough"
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
-        return Verdict(known, warning=f"A backup failed; still waiting: {_described(failed)}.")
+        text = f"A backup failed; still waiting: {_described(failed)}."
+        return Verdict(known, notices=[Notice(f"failed {failed['backupSetId']}", text), *notices])
 
     def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
         """Judge no error: it says nothing about the sets."""
@@ -217,35 +231,28 @@ class CheckpointCondition:
     def _earliest(self) -> datetime:
         return checked_time("min_checkpoint", self.min_checkpoint)
 
-    def _fits(self, backup_set: BackupSet) -> bool:
-        return self._is_recent_enough(backup_set) and self._holds(backup_set, self._is_recent_enough)
+    @property
+    def _demands(self) -> Demands:
+        return Demands(
+            self._earliest,
+            self.tenants,
+            self.backup_mode,
+            self.success_statuses,
+            self.failure_statuses,
+            self.require_valid,
+        )
 
-    def _would_have_fitted(self, backup_set: BackupSet) -> bool:
+    def _would_have_fitted(self, backup_set: BackupSet, demands: Demands) -> bool:
         """Return whether a failed set would have satisfied the condition: False also if that is not known.
 
         A set is known to reach the checkpoint if it began after it, or says so.
         """
-        reached = max(_time(backup_set, "checkpoint"), _time(backup_set, "startTime"))
-        known = bool(_kind(backup_set)) and reached >= self._earliest
-        return known and self._holds(backup_set, lambda _: True)
-
-    def _holds(self, backup_set: BackupSet, accepts: Callable[[TenantBackupSet], bool]) -> bool:
-        """Return whether a set holds what is wanted: the whole instance, or tenants, each accepted."""
-        if not self.tenants:
-            return _kind(backup_set) not in _PARTS
-        # A set of a single tenant has no list.
-        inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
-        if _kind(backup_set) == "TENANT":
-            inside.append(backup_set)
-        covered = set[str]().union(*(_names(tenant) for tenant in inside if accepts(tenant)))
-        return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
-
-    def _is_recent_enough(self, backup_set: TenantBackupSet) -> bool:
-        complete = is_complete(backup_set, self.success_statuses, require_valid=self.require_valid)
-        return complete and _time(backup_set, "checkpoint") >= self._earliest
+        reached = max(time_or_never(backup_set, "checkpoint"), _started(backup_set))
+        known = bool(kind_of(backup_set)) and reached >= demands.earliest
+        return known and not demands.lacks_of_scope(backup_set)
 
     def _has_failed(self, backup_set: BackupSet) -> bool:
-        ended = max(_time(backup_set, "endTime"), _time(backup_set, "startTime"))
+        ended = max(time_or_never(backup_set, "endTime"), _started(backup_set))
         return backup_set["status"] in self.failure_statuses and ended >= self._earliest
 
 
@@ -262,16 +269,6 @@ def _failure(
     )
 
 
-def _kind(backup_set: TenantBackupSet) -> str:
-    """Return the object of a backup in capitals, an empty text if it is not known."""
-    kind = backup_set.get("backupObjectType")
-    return kind.strip().upper() if isinstance(kind, str) else ""
-
-
-def _names(tenant: TenantBackupSet) -> set[str]:
-    return {name for name in (tenant.get("tenantName"), tenant.get("tenantId")) if isinstance(name, str)}
-
-
 def _described(backup_set: BackupSet) -> str:
     details = ("status", "validity", "checkpoint")
     known = ", ".join(f"{name} {shown(str(backup_set.get(name)))}" for name in details)
@@ -279,9 +276,4 @@ def _described(backup_set: BackupSet) -> str:
 
 
 def _started(backup_set: BackupSet) -> datetime:
-    return _time(backup_set, "startTime")
-
-
-def _time(backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]) -> datetime:
-    """Return a time of a set; one before all others if it is missing or unreadable."""
-    return time_of(backup_set, name) or datetime.min.replace(tzinfo=UTC)
+    return time_or_never(backup_set, "startTime")

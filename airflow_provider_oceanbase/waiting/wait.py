@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 
 _HALF_A_DAY = 43200
+#: So many kinds of warnings at most: a status may hold a percentage.
+_MAX_NOTICES = 100
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -61,6 +63,8 @@ class Wait(Generic[T]):
     #: How old the last answer was when this wait received it: it may be another wait's.
     age: float = field(default=0.0, init=False)
     _outage: Outage = field(init=False)
+    #: The kinds of notices that have been logged.
+    _noticed: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         self._outage = Outage(self.log)
@@ -93,8 +97,10 @@ class Wait(Generic[T]):
         if verdict.status != self.status:
             self.log.info("%s: %s (requestId %s).", self.condition.subject, verdict.status, request_id)
             self.status = verdict.status
-            if verdict.warning:
-                self.log.warning("%s", verdict.warning)
+        for notice in verdict.notices:
+            if notice.kind not in self._noticed and len(self._noticed) < _MAX_NOTICES:
+                self._noticed |= {notice.kind}
+                self.log.warning("%s", notice.text)
         if verdict.failure:
             raise verdict.failure
         return verdict.backup_set

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_provider_oceanbase.cloud.backup_set import is_complete, time_of
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
+from airflow_provider_oceanbase.waiting.lacks import NearMiss, completeness_lacks, is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -42,6 +43,17 @@ class Criteria:
             if is_complete(one, self.success_statuses, require_valid=self.require_valid)
         ]
         return sorted(complete, key=lambda one: (time_of(one, "endTime") or _NEVER, one["backupSetId"]))
+
+    def doubt(self, backup_set: BackupSet) -> NearMiss | None:
+        """Return a set as a near miss if it may be complete for all anybody knows, but is worth no event."""
+        status = backup_set["status"]
+        is_strange = is_unknown(status, self.success_statuses, None)
+        if not is_strange and status not in self.success_statuses:
+            return None
+        lacks = completeness_lacks(
+            backup_set, self.success_statuses, None, require_valid=self.require_valid and not is_strange
+        )
+        return NearMiss(backup_set, lacks) if lacks else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, Criteria, Cu
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Airflow waits for a trigger that waits for its store, and never starts it anew.
 _STORE_SECONDS = 30.0
+#: So many kinds of sets without an event at most have a line of the log: a status may hold a percentage.
+_LOGGED_KINDS = 20
 #: So many IDs at most in a line of the log.
 _LOGGED_IDS = 5
 
@@ -59,6 +61,8 @@ class Watcher:
         self._unsaved: deque[tuple[int, Cursor]] = deque()
         self._store_failed = False
         self._undated_logged = False
+        #: The kinds of sets without an event that have been logged.
+        self._doubted: set[str] = set()
 
     async def take(self, listing: Listing) -> list[BackupSet]:
         """Return the sets of a listing that need an event; they count as reported from now on."""
@@ -81,6 +85,7 @@ class Watcher:
         self._log_lost([one for one in lost if one not in new])
         undated = [one for one in listing.backup_sets if not is_dated(one, now)]
         self._log_undated(self._criteria.select(undated))
+        self._log_doubts(one for one in listing.backup_sets if not is_dated(one, now) or cursor.expects(one))
         return new
 
     async def save(self, number: int) -> None:
@@ -153,15 +158,26 @@ class Watcher:
             count, ids = len(backup_sets), some_ids(backup_sets)
             self._log.error(text, self._instance_id, LOOKBACK.days, MAX_PENDING, count, ids)
 
-    def _log_undated(self, backup_sets: Collection[BackupSet]) -> None:
+    def _log_doubts(self, backup_sets: Iterable[BackupSet]) -> None:
+        # They are listed at each poll.
+        for doubt in filter(None, map(self._criteria.doubt, backup_sets)):
+            if doubt.kind not in self._doubted and len(self._doubted) < _LOGGED_KINDS:
+                self._doubted.add(doubt.kind)
+                text = "No event reports backup set %r of instance %r as it is: %s. %s"
+                name = shown(doubt.backup_set["backupSetId"])
+                self._log.warning(text, name, self._instance_id, doubt.what, doubt.remedy)
+
+    def _log_undated(self, backup_sets: Sequence[BackupSet]) -> None:
         # They are listed at each poll.
         if backup_sets and not self._undated_logged:
             self._undated_logged = True
             text = (
-                "Backup sets of instance %r that no event reports, since their startTime is missing or in "
-                "the future: %d (%s)."
+                "Backup sets of instance %r that no event reports, since their startTime is missing, "
+                "unreadable or in the future: %d (%s). That of the last one: %s."
             )
-            self._log.error(text, self._instance_id, len(backup_sets), some_ids(backup_sets))
+            count, ids = len(backup_sets), some_ids(backup_sets)
+            last = shown(repr(backup_sets[-1].get("startTime")))
+            self._log.error(text, self._instance_id, count, ids, last)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         if not self._store_failed:

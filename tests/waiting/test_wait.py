@@ -134,11 +134,15 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO)
     waiting = wait()
     for status in ("DOING", "DOING", "odd\nstatus", "odd\nstatus", "DONE"):
-        waiting.answered(backup_set(status=status), "r")
+        waiting.answered(backup_set(status=status, endTime=None), "r")
     subject = "Backup task 'bak-1' of instance 'ob-1': status "
     assert [record.getMessage().removeprefix(subject) for record in caplog.records] == [
         "DOING (requestId r).",
         "odd\N{REPLACEMENT CHARACTER}status (requestId r).",
+        "'odd\N{REPLACEMENT CHARACTER}status' is no status that this provider knows: backup task 'bak-1' of "
+        "instance 'ob-1' keeps waiting. If it means done, set success_statuses=('DONE', "
+        "'odd\N{REPLACEMENT CHARACTER}status'); if it means failed, set failure_statuses=('FAILED', "
+        "'CANCELED', 'OVERDUE', 'odd\N{REPLACEMENT CHARACTER}status').",
         "DONE (requestId r).",
     ]
 

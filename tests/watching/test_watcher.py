@@ -293,7 +293,7 @@ def test_complete_sets_without_times_are_logged_once(cloud: CloudEmulator, logge
             assert fired == []
 
     asyncio.run(watch())
-    assert logged().count("since their startTime is missing or in the future: 2 (bak-") == 1
+    assert logged().count("since their startTime is missing, unreadable or in the future: 2 (bak-") == 1
 
 
 def test_state_is_written_only_when_it_changes(cloud: CloudEmulator) -> None:
