@@ -18,5 +18,6 @@ It imports nothing of the package, and no other module imports it.
 
 from airflow_provider_oceanbase.testing._emulator import CloudEmulator
 from airflow_provider_oceanbase.testing._envelope import SeenRequest
+from airflow_provider_oceanbase.testing._profile import Profile
 
-__all__ = ["CloudEmulator", "SeenRequest"]
+__all__ = ["CloudEmulator", "Profile", "SeenRequest"]
