@@ -141,7 +141,7 @@ class OceanBaseNotFoundError(OceanBaseCloudError):
 
     default_hint = (
         "Check the instance ID and the backup task ID, and that host and project_id of the connection are "
-        "those of the instance."
+        "those of the instance. The backupSetId of a list may be no backup task ID."
     )
 
 

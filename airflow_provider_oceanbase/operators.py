@@ -169,8 +169,8 @@ class StartBackupOperator(BackupStart):
         default FAILED, CANCELED and OVERDUE
     :param require_valid: require the ``validity`` VALID: fail, rather than warn, when a complete set has
         another, and keep waiting while it has none; default False
-    :param registration_timeout: seconds from the start of the backup, or a timedelta, in which HTTP 404 means
-        "not registered yet"; default 10 minutes
+    :param registration_timeout: seconds from the start of the backup, or a timedelta, in which HTTP 404, and
+        HTTP 400 and ``success: false`` of the API, mean "not registered yet"; default 10 minutes
     """
 
     template_fields: Sequence[str] = (

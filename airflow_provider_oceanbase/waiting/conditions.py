@@ -13,6 +13,7 @@ from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseNotFoundError,
+    OceanBaseRefusedError,
     shown,
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
@@ -129,9 +130,24 @@ class BackupSetCondition:
         return Verdict(known, backup_set, [Notice("validity", text)])
 
     def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
-        """Take "not found" for a set that is not registered yet, as long as that is possible."""
-        is_missing = isinstance(error, OceanBaseNotFoundError)
-        return _UNREGISTERED if is_missing and self._may_be_unregistered else None
+        """Take "not found" for a set that is not registered yet, as long as that is possible.
+
+        What an unknown ID gets is not documented: a refusal may mean the same.
+        """
+        if not self._may_be_unregistered:
+            return None
+        if isinstance(error, OceanBaseNotFoundError):
+            return _UNREGISTERED
+        # With an errorCode it is the API's own, not a proxy's.
+        if not isinstance(error, OceanBaseRefusedError) or not error.error_code:
+            return None
+        if error.status_code not in (200, 400):
+            return None
+        text = (
+            f"Refused, which may mean not registered yet: {inside(self.subject)} keeps waiting, until "
+            f"registration_timeout is over. {error}"
+        )
+        return _UNREGISTERED._replace(notices=[Notice("refused", text)])
 
     @property
     def _may_be_unregistered(self) -> bool:

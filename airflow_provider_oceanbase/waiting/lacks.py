@@ -49,12 +49,19 @@ class Lack(NamedTuple):
     :param what: what is wrong with it, a clause
     :param remedy: what to do to have such sets accepted, a sentence
     :param value: the API's word for it, if it has one: what tells kinds of lacks apart
+    :param has_ended: whether it is worse than it was, since the backup has ended
     """
 
     name: str
     what: str
     remedy: str = ""
     value: str = ""
+    has_ended: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Tells lacks of one kind from those of another."""
+        return f"{self.name}={self.value}{', ended' if self.has_ended else ''}"
 
     def notice(self, subject: str) -> Notice:
         """Return the warning of a wait for one set.
@@ -62,7 +69,7 @@ class Lack(NamedTuple):
         :param subject: the set, in words
         """
         text = f"{self.what}: {inside(subject)} keeps waiting. {self.remedy}"
-        return Notice(f"{self.name}={self.value}", text[0].upper() + text[1:])
+        return Notice(self.kind, text[0].upper() + text[1:])
 
 
 def inside(subject: str) -> str:
@@ -79,7 +86,7 @@ class NearMiss(NamedTuple):
     @property
     def kind(self) -> str:
         """Tells near misses of one kind from those of another."""
-        return " ".join(f"{lack.name}={lack.value}" for lack in self.lacks)
+        return "; ".join(lack.kind for lack in self.lacks)
 
     @property
     def what(self) -> str:
@@ -130,13 +137,13 @@ def status_lack(
     word = shown(str(status))
     if not is_unknown(status, success_statuses, failure_statuses):
         return Lack("status", f"its status is {word}", value=word)
-    what, value = f"{word!r} is no status that this provider knows", word
+    what = f"{word!r} is no status that this provider knows"
     if ended := backup_set.get("endTime"):
-        what, value = f"{what}, and the backup has ended (endTime {shown(str(ended))})", f"{word} (ended)"
+        what += f", and the backup has ended (endTime {shown(str(ended))})"
     remedy = f"If it means done, set success_statuses={(*success_statuses, word)}"
     if failure_statuses is not None:
         remedy += f"; if it means failed, set failure_statuses={(*failure_statuses, word)}"
-    return Lack("status", what, f"{remedy}.", value)
+    return Lack("status", what, f"{remedy}.", word, has_ended=bool(ended))
 
 
 def validity_lack(backup_set: TenantBackupSet) -> Lack | None:
@@ -279,8 +286,8 @@ def _lack_of_tenants(missing: dict[str, list[Lack] | None], has_list: bool) -> L
     name, lacks = next(iter(missing.items()))
     if lacks:
         what = f"of its tenant {name!r}, {lacks[0].what}"
-        return Lack("tenants", what, lacks[0].remedy, lacks[0].value)
+        return Lack("list of tenants", what, lacks[0].remedy, lacks[0].value)
     remedy = "To wait for the whole instance, leave tenants out."
     if has_list:
-        return Lack("tenants", f"it has no tenant {name!r}", remedy)
-    return Lack("tenants", f"it lists no tenants, so tenant {name!r} is not found", remedy, "none")
+        return Lack("list of tenants", f"it has no tenant {name!r}", remedy)
+    return Lack("list of tenants", f"it lists no tenants, so tenant {name!r} is not found", remedy, "none")
