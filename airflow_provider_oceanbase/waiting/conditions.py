@@ -21,7 +21,6 @@ from airflow_provider_oceanbase.waiting.lacks import (
     Demands,
     Notice,
     inside,
-    is_unknown,
     status_lack,
     validity_lack,
 )
@@ -50,6 +49,8 @@ class Verdict(NamedTuple):
     failure: BackupSetFailedError | None = None
 
 
+#: What is known of a backup that was just started.
+NO_STATUS = "no status yet"
 _UNREGISTERED = Verdict("status not registered yet")
 
 
@@ -72,8 +73,11 @@ class Condition(Protocol[T]):
     def judge(self, data: T, request_id: str) -> Verdict:
         """Judge an answer."""
 
-    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
-        """Judge a poll that failed; None if the error says nothing about the condition."""
+    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
+        """Judge a poll that failed; None if the error says nothing about the condition.
+
+        :param status: the last known status
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +120,8 @@ class BackupSetCondition:
         if status in self.failure_statuses:
             return self._failed(f"ended with {known}", backup_set, request_id)
         if lack := status_lack(backup_set, self.success_statuses, self.failure_statuses):
-            is_known = not is_unknown(status, self.success_statuses, self.failure_statuses)
-            return Verdict(known, notices=() if is_known else [lack.notice(self.subject)])
+            # A status that is known needs no remedy.
+            return Verdict(known, notices=[lack.notice(self.subject)] if lack.remedy else ())
         if self.require_valid and not validity and (lack := validity_lack(backup_set)):
             return Verdict(f"{known}, but no validity yet", notices=[lack.notice(self.subject)])
         # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
@@ -129,19 +133,19 @@ class BackupSetCondition:
         text = f"{self.subject} {problem}. Set require_valid=True to fail then."
         return Verdict(known, backup_set, [Notice("validity", text)])
 
-    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Take "not found" for a set that is not registered yet, as long as that is possible.
 
-        What an unknown ID gets is not documented: a refusal may mean the same.
+        What an unknown ID gets is not documented: a refusal may mean the same, until the set was seen.
         """
         if not self._may_be_unregistered:
             return None
         if isinstance(error, OceanBaseNotFoundError):
             return _UNREGISTERED
-        # With an errorCode it is the API's own, not a proxy's.
-        if not isinstance(error, OceanBaseRefusedError) or not error.error_code:
+        if not isinstance(error, OceanBaseRefusedError) or error.status_code not in (200, 400):
             return None
-        if error.status_code not in (200, 400):
+        # Without an errorCode it is not the API's own, but a proxy's.
+        if not error.error_code or status not in (None, NO_STATUS, _UNREGISTERED.status):
             return None
         text = (
             f"Refused, which may mean not registered yet: {inside(self.subject)} keeps waiting, until "
@@ -239,7 +243,7 @@ class CheckpointCondition:
         text = f"A backup failed; still waiting: {_described(failed)}."
         return Verdict(known, notices=[Notice(f"failed {failed['backupSetId']}", text), *notices])
 
-    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Judge no error: it says nothing about the sets."""
         return None
 

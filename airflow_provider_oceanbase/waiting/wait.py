@@ -107,14 +107,14 @@ class Wait(Generic[T]):
 
     def is_final(self, error: OceanBaseCloudError) -> bool:
         """Return whether a poll that failed ends the wait: waiting would not help, or it is the first."""
-        return self.condition.judge_error(error) is None and (self.first or not error.transient)
+        return self.condition.judge_error(error, self.status) is None and (self.first or not error.transient)
 
     def failed(self, error: OceanBaseCloudError) -> None:
         """Judge a poll without a usable answer: return to keep waiting.
 
         :raises OceanBaseCloudError: the error, if waiting would not help or no poll has succeeded yet
         """
-        if verdict := self.condition.judge_error(error):
+        if verdict := self.condition.judge_error(error, self.status):
             self._judged(verdict, error.request_id)
             return
         is_final, self.first = self.is_final(error), False

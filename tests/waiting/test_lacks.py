@@ -107,17 +107,23 @@ def refused(**details: Any) -> OceanBaseCloudError:
 
 
 @pytest.mark.parametrize(
-    ("error", "waits"),
+    ("error", "status", "waits"),
     [
-        (refused(), True),
-        (refused(status_code=200), True),
-        (refused(status_code=409), False),
+        (refused(), None, True),
+        (refused(), "no status yet", True),
+        (refused(), "status not registered yet", True),
+        (refused(status_code=200), None, True),
+        (refused(status_code=409), None, False),
         # A proxy's, or a gateway's.
-        (refused(error_code=None), False),
+        (refused(error_code=None), None, False),
+        # It is registered.
+        (refused(), "status DOING", False),
     ],
 )
-def test_a_refusal_may_mean_not_registered_yet(error: OceanBaseCloudError, waits: bool) -> None:
-    known = BackupSetCondition("ob-1", "bak-1", registered_by=time.time() + 60).judge_error(error)
+def test_a_refusal_may_mean_not_registered_yet(
+    error: OceanBaseCloudError, status: str | None, waits: bool
+) -> None:
+    known = BackupSetCondition("ob-1", "bak-1", registered_by=time.time() + 60).judge_error(error, status)
     if not waits:
         assert known is None
         return
@@ -125,7 +131,7 @@ def test_a_refusal_may_mean_not_registered_yet(error: OceanBaseCloudError, waits
     (notice,) = known.notices
     assert notice.text.startswith("Refused, which may mean not registered yet: backup task 'bak-1'")
     assert notice.text.endswith(str(error))
-    assert BackupSetCondition("ob-1", "bak-1", registered_by=time.time() - 1).judge_error(error) is None
+    assert BackupSetCondition("ob-1", "bak-1", registered_by=time.time() - 1).judge_error(error, None) is None
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
