@@ -46,9 +46,9 @@ class DigestServer:
 
     :param access_key_id: accepted user name
     :param access_key_secret: accepted password
-    :param profile: which algorithms it offers, and whether with ``qop="auth"``, which counts requests
+    :param profile: which algorithms it offers, whether with ``qop="auth"``, which counts requests, and how
+        often a nonce may be used
     :param nonce_seconds: how long a nonce is valid
-    :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param clock: the time in seconds
     """
 
@@ -56,7 +56,6 @@ class DigestServer:
     access_key_secret: str
     profile: Profile
     nonce_seconds: float
-    nonce_uses: int | None
     clock: Callable[[], float]
     #: The ``response`` values that clients sent: tests check that no log contains them.
     seen_responses: set[str] = field(default_factory=set)
@@ -114,8 +113,8 @@ class DigestServer:
         return hmac.compare_digest(expected_response.encode(), given["response"].encode())
 
     def _use(self, nonce: str, count: str | None) -> AuthResult:
-        known = self._nonces.get(nonce)
-        is_used_up = known is not None and self.nonce_uses is not None and known.used >= self.nonce_uses
+        known, uses = self._nonces.get(nonce), self.profile.nonce_uses
+        is_used_up = known is not None and uses is not None and known.used >= uses
         if known is None or is_used_up or known.expires_at <= self.clock():
             return AuthResult.STALE
         if count is not None:

@@ -44,10 +44,10 @@ class CloudEmulator:
     :param access_key_id: accepted AccessKey ID
     :param access_key_secret: accepted AccessKey secret
     :param nonce_seconds: how long a nonce is valid; after that, the response is ``stale=true``
-    :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param projects: accepted values of ``X-Ob-Project-Id``; None: it is not checked
     :param profile: how it answers where the documentation leaves that open; default: :class:`Profile`
-    :param algorithms: replaces those of the profile, as do ``max_page_size`` and ``page_fields``
+    :param algorithms: replaces those of the profile; likewise ``nonce_uses``, ``max_page_size`` and
+        ``page_fields``
     :param seconds_per_status: duration of each status of a started backup, unless :meth:`next_backup` sets it
     :param ssl_context: enables https
     :param on_request: called with each request, just before the response is sent
@@ -75,10 +75,13 @@ class CloudEmulator:
         check_seconds(seconds_per_status)
         self._clock: Callable[[], float] = time.monotonic
         profile = (profile or Profile()).replaced(
-            algorithms=algorithms, max_page_size=max_page_size, page_fields=page_fields
+            algorithms=algorithms,
+            nonce_uses=nonce_uses,
+            max_page_size=max_page_size,
+            page_fields=page_fields,
         )
         self._digest = DigestServer(
-            access_key_id, access_key_secret, profile, nonce_seconds, nonce_uses, lambda: self._clock()
+            access_key_id, access_key_secret, profile, nonce_seconds, lambda: self._clock()
         )
         self._cloud = Cloud(lambda: self._clock(), seconds_per_status, profile, projects)
         self._on_request = on_request

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from airflow_provider_oceanbase.testing._envelope import Failure
+from airflow_provider_oceanbase.testing._report import fields_of
 from airflow_provider_oceanbase.testing._script import TIME_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 PageField = Literal["total", "hasMore"]
-TimeFormat = Literal["Z", "no zone", "offset", "quoted", "unix"]
 _TIMES = ("checkpoint", "startTime", "endTime")
 _WORDS = ("status", "validity", "backupMode", "backupObjectType", "dataBackupMode", "triggerMode")
+_OFFSET = re.compile(r"[+-]99:?99$")
 _BEIJING = timezone(timedelta(hours=8))
 
 
@@ -30,8 +32,9 @@ class Profile:
     :param own_set_ids: whether a ``backupSetId`` differs from the ID of the backup task
     :param words: the service's word for a documented one, such as ``{"DONE": "SUCCESS"}``: for status,
         validity, modes and object type
-    :param times: how times are written: ``Z`` as documented; ``no zone``; ``offset``: Beijing's; ``quoted``:
-        ``2026-01-19'T'10:32:28.000'Z'``; ``unix``: a number of milliseconds
+    :param times: the form of times, with 9 for each digit from year to second, such as
+        ``9999-99-99'T'99:99:99.999'Z'``; one that ends with ``+99:99`` is Beijing's; ``(number)``: a number
+        of milliseconds
     :param sizes_as_text: whether ``dataBackupSize`` is a text
     :param list_leaves_out: fields that the list of backup sets does not have, such as ``validity``
     :param newest_first: whether the list begins with the newest backup set
@@ -39,13 +42,14 @@ class Profile:
     :param page_fields: which of ``total`` and ``hasMore`` a page of the list has
     :param algorithms: digest algorithms, ``MD5`` or ``SHA-256`` or both, in the order of the challenges
     :param qop: whether a challenge offers ``qop="auth"``; False: none
+    :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param project_required: whether a request without ``X-Ob-Project-Id`` is refused
     """
 
     unknown_id: int | None = 404
     own_set_ids: bool = False
     words: Mapping[str, str] = field(default_factory=dict)
-    times: TimeFormat = "Z"
+    times: str = "9999-99-99T99:99:99Z"
     sizes_as_text: bool = False
     list_leaves_out: Collection[str] = ()
     newest_first: bool = True
@@ -53,11 +57,24 @@ class Profile:
     page_fields: Collection[PageField] = ("total", "hasMore")
     algorithms: Sequence[str] = ("MD5",)
     qop: bool = True
+    nonce_uses: int | None = None
     project_required: bool = False
 
+    @classmethod
+    def from_report(cls, report: Mapping[str, Any]) -> Self:
+        """Return the profile of a service, from the report that ``check --report`` wrote of it.
+
+        What the report has not seen is as documented.
+
+        :param report: the parsed JSON
+        :raises ValueError: it is no such report
+        """
+        return cls().replaced(**fields_of(report))
+
     def replaced(self, **fields: Any) -> Self:
-        """Return the profile with other values; None stands for what it has."""
-        return replace(self, **{name: value for name, value in fields.items() if value is not None})
+        """Return the profile with other values; None stands for what it has, but for an unknown ID."""
+        given = {name: value for name, value in fields.items() if value is not None or name == "unknown_id"}
+        return replace(self, **given)
 
     def unknown_backup_task(self) -> Failure | None:
         """Return what answers for an unknown ID, in place of ``data``."""
@@ -93,13 +110,11 @@ class Profile:
         except (TypeError, ValueError):
             # What a test sets in place of a time.
             return value
-        match self.times:
-            case "no zone":
-                return time.replace(tzinfo=None).isoformat()
-            case "offset":
-                return time.astimezone(_BEIJING).isoformat()
-            case "quoted":
-                return time.strftime("%Y-%m-%d'T'%H:%M:%S.000'Z'")
-            case "unix":
-                return round(time.timestamp() * 1000)
-        return value
+        if self.times == "(number)":
+            return round(time.timestamp() * 1000)
+        head = _OFFSET.sub("", self.times)
+        if is_offset := head != self.times:
+            time = time.astimezone(_BEIJING)
+        digits = iter(f"{time:%Y%m%d%H%M%S}")
+        written = re.sub("9", lambda _: next(digits, "0"), head)
+        return f"{written}+08:00" if is_offset else written

@@ -17,13 +17,7 @@ from airflow_provider_oceanbase.exceptions import (
     shown,
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
-from airflow_provider_oceanbase.waiting.lacks import (
-    Demands,
-    Notice,
-    inside,
-    status_lack,
-    validity_lack,
-)
+from airflow_provider_oceanbase.waiting.lacks import Demands, Notice, inside, status_lack, validity_lack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

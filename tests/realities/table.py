@@ -89,11 +89,11 @@ REALITIES = {
     "statuses in lower case": _words("done"),
     "an unknown status, `SUCCESS`": _words("SUCCESS"),
     "pages of at most 10, no `total`, no `hasMore`": Reality(Profile(max_page_size=10, page_fields=())),
-    "times without a zone": Reality(Profile(times="no zone")),
-    "times with an offset": Reality(Profile(times="offset")),
-    "times such as `2024-01-01'T'12:10:10.000'Z'`": Reality(Profile(times="quoted")),
+    "times without a zone": Reality(Profile(times="9999-99-99T99:99:99")),
+    "times with an offset": Reality(Profile(times="9999-99-99T99:99:99+99:99")),
+    "times such as `2024-01-01'T'12:10:10.000'Z'`": Reality(Profile(times="9999-99-99'T'99:99:99.999'Z'")),
     "times as numbers, such as `1704111010000`": Reality(
-        Profile(times="unix"),
+        Profile(times="(number)"),
         {
             "wait by checkpoint": Outcome("waits", "is no time that this provider can read"),
             "watch": Outcome("no event", "since their startTime is missing, unreadable or in the future"),
