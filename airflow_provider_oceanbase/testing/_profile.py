@@ -61,12 +61,12 @@ class Profile:
     project_required: bool = False
 
     @classmethod
-    def from_report(cls, report: Mapping[str, Any]) -> Self:
+    def from_report(cls, report: str) -> Self:
         """Return the profile of a service, from the report that ``check --report`` wrote of it.
 
         What the report has not seen is as documented.
 
-        :param report: the parsed JSON
+        :param report: its text
         :raises ValueError: it is no such report
         """
         return cls().replaced(**fields_of(report))
@@ -100,7 +100,7 @@ class Profile:
             return f"set-of-{value}"
         if name == "dataBackupSize" and self.sizes_as_text:
             return str(value)
-        if name in _WORDS:
+        if name in _WORDS and isinstance(value, str):
             return self.words.get(value, value)
         return self._time(value) if name in _TIMES else value
 

@@ -5,7 +5,10 @@ A report holds what was seen of each point. What was not seen, or cannot be emul
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_oceanbase._inferred import FORMAT, STATUSES, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,8 +17,6 @@ if TYPE_CHECKING:
 Seen: TypeAlias = "Mapping[str, Any]"
 Fields: TypeAlias = "Iterator[tuple[str, Any]]"
 
-#: Version of the report's format.
-_FORMAT = 1
 _ALGORITHMS = ("MD5", "SHA-256")
 #: The fields with words, where a report has their words, and the documented one.
 _WORDS = (
@@ -25,25 +26,20 @@ _WORDS = (
     ("modes", "dataBackupMode", "FULL_BACKUP"),
     ("modes", "triggerMode", "BACKUP_NOW"),
 )
-_STATUSES = ("BEGINNING", "DOING", "DONE", "FAILED", "CANCELED", "OVERDUE")
 
 
-def fields_of(report: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(report: str) -> dict[str, Any]:
     """Return the fields of a profile that a report gives.
 
+    :param report: its text
     :raises ValueError: it is no report of a format that is known here
     """
-    points = report.get("points") if isinstance(report, dict) else None
-    if not isinstance(points, list) or report.get("format") != _FORMAT:
-        raise ValueError(f"this is no report of format {_FORMAT}")
+    seen = {key: finding.seen for key, finding in read_report(report).items()}
     try:
-        seen = {point["key"]: point["seen"] for point in points}
-        found = {
-            name: value for key, read in _READERS.items() if seen.get(key) for name, value in read(seen[key])
-        }
+        found = dict(chain.from_iterable(read(seen[key]) for key, read in _READERS.items() if seen.get(key)))
         return found | {"list_leaves_out": tuple(_left_out(seen)), "words": dict(_words(seen))}
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"a point of the report is not of format {_FORMAT}") from error
+        raise ValueError(f"a point of the report has another form than in format {FORMAT}") from error
 
 
 def _challenge(seen: Seen) -> Fields:
@@ -120,8 +116,8 @@ def _left_out(seen: Mapping[str, Seen]) -> Iterator[str]:
 def _words(seen: Mapping[str, Seen]) -> Iterator[tuple[str, str]]:
     statuses, validity = seen.get("statuses", {}), seen.get("validity", {})
     ended = statuses.get("sets_with_end_time", ())
-    strange = [word for word in ended if word.upper() not in (*_STATUSES, "UNKNOWN")]
-    for status in _STATUSES:
+    strange = [word for word in ended if word.upper() not in STATUSES]
+    for status in STATUSES:
         yield from _word(status, statuses.get("sets", []), strange if status == "DONE" else [])
     good = _only_words(validity.get("done", ()))
     yield from _word("VALID", good or validity.get("others", []), good)
