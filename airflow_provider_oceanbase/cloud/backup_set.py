@@ -10,7 +10,6 @@ from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from datetime import tzinfo
 
 #: The one value of ``validity`` that is known to be good.
@@ -192,15 +191,6 @@ def kind_of(backup_set: TenantBackupSet) -> str:
 def names_of(tenant: TenantBackupSet) -> set[str]:
     """Return the name and the ID of a tenant."""
     return {name for name in (tenant.get("tenantName"), tenant.get("tenantId")) if isinstance(name, str)}
-
-
-def is_complete(
-    backup_set: TenantBackupSet, success_statuses: Collection[str], *, require_valid: bool
-) -> bool:
-    """Return whether a set, or a tenant's part of one, is complete and, where required, VALID."""
-    return backup_set.get("status") in success_statuses and (
-        not require_valid or backup_set.get("validity") == VALID
-    )
 
 
 def time_of(

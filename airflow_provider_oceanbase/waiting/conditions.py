@@ -17,7 +17,7 @@ from airflow_provider_oceanbase.exceptions import (
     shown,
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
-from airflow_provider_oceanbase.waiting.lacks import Demands, Notice, inside, status_lack, validity_lack
+from airflow_provider_oceanbase.waiting.lacks import Demands, Notice, status_lack, validity_lack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -115,10 +115,10 @@ class BackupSetCondition:
             return self._failed(f"ended with {known}", backup_set, request_id)
         if lack := status_lack(backup_set, self.success_statuses, self.failure_statuses):
             # A status that is known needs no remedy.
-            return Verdict(known, notices=[lack.notice(self.subject)] if lack.remedy else ())
+            return Verdict(known, notices=[lack.notice(self._about)] if lack.remedy else ())
         if self.require_valid and not validity and (lack := validity_lack(backup_set)):
-            return Verdict(f"{known}, but no validity yet", notices=[lack.notice(self.subject)])
-        # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
+            return Verdict(f"{known}, but no validity yet", notices=[lack.notice(self._about)])
+        # Unlike a set of a list: this one was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
         problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
@@ -141,11 +141,12 @@ class BackupSetCondition:
         # Without an errorCode it is not the API's own, but a proxy's.
         if not error.error_code or status not in (None, NO_STATUS, _UNREGISTERED.status):
             return None
-        text = (
-            f"Refused, which may mean not registered yet: {inside(self.subject)} keeps waiting, until "
-            f"registration_timeout is over. {error}"
-        )
+        text = f"Refused, which may mean not registered yet: {self._about} keeps waiting for now. {error}"
         return _UNREGISTERED._replace(notices=[Notice("refused", text)])
+
+    @property
+    def _about(self) -> str:
+        return f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
 
     @property
     def _may_be_unregistered(self) -> bool:
@@ -153,7 +154,7 @@ class BackupSetCondition:
 
     def _missing(self) -> Verdict:
         text = (
-            f"No data even after registration_timeout: {inside(self.subject)} keeps waiting. OceanBase Cloud "
+            f"No data even after registration_timeout: {self._about} keeps waiting. OceanBase Cloud "
             "may answer so for a wrong ID: check the backup task ID and the instance ID."
         )
         return _UNREGISTERED._replace(notices=[Notice("missing", text)])
@@ -214,15 +215,18 @@ class CheckpointCondition:
     def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
         """Judge the sets that the instance has."""
         demands = self._demands
-        if fitting := [one for one in backup_sets if not demands.lacks(one)]:
+        if fitting := [one for one in backup_sets if demands.accepts(one)]:
             best = max(fitting, key=lambda one: (time_or_never(one, "checkpoint"), _started(one)))
             return Verdict(f"accepted {_described(best)}", best)
-        notices = [miss.notice(self.subject) for miss in demands.near_misses(backup_sets)]
+        misses = demands.near_misses(backup_sets)
+        about = f"instance {self.instance_id!r}, for a checkpoint from {self.min_checkpoint} on"
+        notices = [miss.notice(about) for miss in misses]
+        closest = "".join(f", but {miss.verdict}" for miss in misses[:1])
         candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
         if not candidates:
-            return Verdict("no backup set", notices=notices)
+            return Verdict(f"no backup set{closest}", notices=notices)
         newest = max(candidates, key=_started)
-        known = f"the newest {_described(newest)}"
+        known = f"the newest {_described(newest)}{closest}"
         failures = [one for one in candidates if self._has_failed(one)]
         own = [one for one in failures if self._would_have_fitted(one, demands)]
         failed = max(own or failures, key=_started, default=None)

@@ -63,18 +63,16 @@ class Lack(NamedTuple):
         """Tells lacks of one kind from those of another."""
         return f"{self.name}={self.value}{', ended' if self.has_ended else ''}"
 
-    def notice(self, subject: str) -> Notice:
+    def notice(self, about: str) -> Notice:
         """Return the warning of a wait for one set.
 
-        :param subject: the set, in words
+        :param about: the set, in words
         """
-        text = f"{self.what}: {inside(subject)} keeps waiting. {self.remedy}"
-        return Notice(self.kind, text[0].upper() + text[1:])
+        return Notice(self.kind, f"{_capital(self.what)}: {about} keeps waiting. {self.remedy}")
 
 
-def inside(subject: str) -> str:
-    """Return a subject as it stands inside a sentence."""
-    return subject[0].lower() + subject[1:]
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 class NearMiss(NamedTuple):
@@ -98,17 +96,20 @@ class NearMiss(NamedTuple):
         """What to do to have such sets accepted, in sentences; the text may be empty."""
         return " ".join(lack.remedy for lack in self.lacks if lack.remedy)
 
-    def notice(self, subject: str) -> Notice:
-        """Return the warning.
-
-        :param subject: what is waited for instead, in words
-        """
+    @property
+    def verdict(self) -> str:
+        """What keeps it from being accepted, in a few words."""
         names = " and ".join(lack.name for lack in self.lacks)
         verb = "keeps" if len(self.lacks) == 1 else "keep"
-        text = (
-            f"Only its {names} {verb} backup set {shown(self.backup_set['backupSetId'])!r} from being "
-            f"accepted: {self.what}. {subject}: still waiting. {self.remedy}"
-        )
+        name = shown(self.backup_set["backupSetId"])
+        return f"only its {names} {verb} backup set {name!r} from being accepted"
+
+    def notice(self, about: str) -> Notice:
+        """Return the warning.
+
+        :param about: what is waited for instead, in words
+        """
+        text = f"{_capital(self.verdict)}: {self.what}. Still waiting: {about}. {self.remedy}"
         return Notice(self.kind, text.rstrip())
 
 
@@ -166,7 +167,7 @@ def completeness_lacks(
     *,
     require_valid: bool,
 ) -> list[Lack]:
-    """Return what keeps a set from being complete, as ``is_complete()`` has it."""
+    """Return what keeps a set, or a tenant's part of one, from being complete; none if it is."""
     found = [status_lack(backup_set, success_statuses, failure_statuses)]
     if require_valid:
         found.append(validity_lack(backup_set))
@@ -201,6 +202,10 @@ class Demands:
     failure_statuses: Collection[str]
     require_valid: bool
 
+    def accepts(self, backup_set: BackupSet) -> bool:
+        """Return whether a set lacks nothing; of most sets, the thousands of tenants need not be read."""
+        return not self._lacks_of_itself(backup_set) and not self.lacks(backup_set)
+
     def lacks(self, backup_set: BackupSet) -> list[Lack]:
         """Return all that keeps a set from being accepted, none if it is."""
         own = self._lacks_of_itself(backup_set)
@@ -224,6 +229,8 @@ class Demands:
             remedy = "To accept a backup of a tenant, name it in tenants." if kind == "TENANT" else ""
             what = f"its backupObjectType is {kind}, which is a part of the instance"
             return [Lack("backupObjectType", what, remedy, kind)]
+        if not self.tenants:
+            return []
         # A set of a single tenant has no list.
         inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
         if kind == "TENANT":
@@ -241,8 +248,7 @@ class Demands:
         """Return sets that have ended, for all anybody knows, but lack something: the newest of each kind."""
         misses: dict[str, NearMiss] = {}
         for one in sorted(backup_sets, key=lambda one: time_or_never(one, "startTime")):
-            lacks = self._doubts(one)
-            if lacks:
+            if lacks := self._doubts(one):
                 miss = NearMiss(one, lacks)
                 misses[miss.kind] = miss
         return sorted(misses.values(), key=lambda miss: len(miss.lacks))[:_MAX_KINDS]

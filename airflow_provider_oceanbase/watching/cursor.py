@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_oceanbase.cloud.backup_set import is_complete, time_of
+from airflow_provider_oceanbase.cloud.backup_set import time_of
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
-from airflow_provider_oceanbase.waiting.lacks import NearMiss, completeness_lacks, is_unknown
+from airflow_provider_oceanbase.waiting.lacks import Lack, NearMiss, completeness_lacks, is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -37,11 +37,7 @@ class Criteria:
 
     def select(self, backup_sets: Iterable[BackupSet]) -> list[BackupSet]:
         """Return the sets that are worth one, in the order of their end."""
-        complete = [
-            one
-            for one in backup_sets
-            if is_complete(one, self.success_statuses, require_valid=self.require_valid)
-        ]
+        complete = [one for one in backup_sets if not self._lacks(one, require_valid=self.require_valid)]
         return sorted(complete, key=lambda one: (time_of(one, "endTime") or _NEVER, one["backupSetId"]))
 
     def doubt(self, backup_set: BackupSet) -> NearMiss | None:
@@ -50,10 +46,12 @@ class Criteria:
         is_strange = is_unknown(status, self.success_statuses, None)
         if not is_strange and status not in self.success_statuses:
             return None
-        lacks = completeness_lacks(
-            backup_set, self.success_statuses, None, require_valid=self.require_valid and not is_strange
-        )
+        # A validity may come later.
+        lacks = self._lacks(backup_set, require_valid=self.require_valid and not is_strange)
         return NearMiss(backup_set, lacks) if lacks else None
+
+    def _lacks(self, backup_set: BackupSet, *, require_valid: bool) -> list[Lack]:
+        return completeness_lacks(backup_set, self.success_statuses, None, require_valid=require_valid)
 
 
 @dataclass(frozen=True, slots=True)

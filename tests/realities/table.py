@@ -84,7 +84,11 @@ REALITIES = {
         **{"wait by ID": Outcome("waits", "No data even after registration_timeout")},
     ),
     "`backupSetId` is not the ID of the backup task": Reality(
-        Profile(own_set_ids=True), {"read": Outcome("OceanBaseNotFoundError", "not found")}
+        Profile(own_set_ids=True), {
+            "read": Outcome(
+                "OceanBaseNotFoundError", "The backupSetId of a list may be no backup task ID"
+            )
+        },
     ),
     "statuses in lower case": _words("done"),
     "an unknown status, `SUCCESS`": _words("SUCCESS"),

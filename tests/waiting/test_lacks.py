@@ -20,6 +20,7 @@ from airflow_provider_oceanbase.waiting.arguments import (
     SUCCESS_STATUSES,
 )
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.wait import Wait
 
 MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
@@ -162,8 +163,8 @@ NO_TENANTS = "Only its list of tenants keeps backup set 'bak-1' from being accep
             one(status="SUCCESS"),
             {},
             "Only its status keeps backup set 'bak-1' from being accepted: 'SUCCESS' is no status that this "
-            "provider knows, and the backup has ended (endTime 2026-01-20T02:00:00Z). A backup of instance "
-            "'ob-1' with a checkpoint from 2026-01-20T00:00:00+00:00 on: still waiting. If it means",
+            "provider knows, and the backup has ended (endTime 2026-01-20T02:00:00Z). Still waiting: "
+            "instance 'ob-1', for a checkpoint from 2026-01-20T00:00:00+00:00 on. If it means",
         ),
         (one(validity=None), {}, "Only its validity keeps backup set 'bak-1' from being accepted: it has no"),
         (one(validity="OK"), {}, "Only its validity keeps backup set 'bak-1' from being accepted: its valid"),
@@ -224,6 +225,13 @@ def test_a_set_that_lacks_little_is_named(found: Any, options: dict[str, Any], b
 )
 def test_what_is_not_wanted_is_no_warning(found: Any, options: dict[str, Any]) -> None:
     assert by_checkpoint(found, **options) == []
+
+
+def test_the_timeout_names_what_a_set_lacks() -> None:
+    wait = Wait(CheckpointCondition("ob-1", MIDNIGHT.isoformat(), tenants=["orders"]), LOG, first=False)
+    assert wait.answered([one()], "r") is None
+    says = ", but only its list of tenants keeps backup set 'bak-1' from being accepted"
+    assert says in wait.timed_out(PollSchedule(timeout=60), time.time())
 
 
 def test_a_failed_set_and_a_near_miss_are_both_named() -> None:
