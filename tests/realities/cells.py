@@ -27,6 +27,7 @@ _EARLIEST = (_NOW - timedelta(hours=1)).isoformat()
 _OLDER = 12
 #: Seconds that a wait may last if it must end, and if it must not.
 _ENOUGH, _SHORT = 60.0, 0.3
+_OFTEN = {"poke_interval": 0.05}
 
 
 @dataclass
@@ -113,13 +114,13 @@ def _timeout(reality: Reality, job: str) -> float:
 
 def _wait_by_id(cloud: CloudEmulator, reality: Reality, mode: str) -> Any:
     name = _backup(cloud, reality)
-    return wait(mode, backup_task_id=name, timeout=_timeout(reality, "wait by ID"))
+    return wait(mode, backup_task_id=name, timeout=_timeout(reality, "wait by ID"), **_OFTEN)
 
 
 def _wait_by_checkpoint(cloud: CloudEmulator, reality: Reality, mode: str) -> Any:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders", "billing"))
     timeout = _timeout(reality, "wait by checkpoint")
-    return wait(mode, min_checkpoint=_EARLIEST, tenants=["orders"], timeout=timeout)
+    return wait(mode, min_checkpoint=_EARLIEST, tenants=["orders"], timeout=timeout, **_OFTEN)
 
 
 def _read(cloud: CloudEmulator, reality: Reality, mode: str) -> Any:
