@@ -26,7 +26,7 @@ _EARLIEST = (_NOW - timedelta(hours=1)).isoformat()
 #: Older sets, so that the list has several pages.
 _OLDER = 12
 #: Seconds that a wait may last if it must end, and if it must not.
-_ENOUGH, _SHORT = 60.0, 0.3
+_ENOUGH, _SHORT = 60.0, 1.0
 _OFTEN = {"poke_interval": 0.05}
 
 
