@@ -86,14 +86,14 @@ def backup_sets_of(events: Iterable[Any] | Mapping[Any, Iterable[Any]] | None) -
         if no event names a backup set, as in a run that was triggered by hand
     """
     # Here, since DAG files import this module when parsed.
-    from airflow_provider_oceanbase.cloud.backup_set import is_word, summary
+    from airflow_provider_oceanbase.cloud.backup_set import summary
 
     unknown = dict(summary({}))
     of_assets = events.values() if isinstance(events, Mapping) else [events or ()]
     found: dict[tuple[str, str], BackupSetSummary] = {}
     skipped = 0
     for instance_id, entry in chain.from_iterable(map(_entries, chain.from_iterable(of_assets))):
-        if isinstance(entry, dict) and is_word(entry.get("backupSetId")):
+        if isinstance(entry, dict) and _is_id(entry.get("backupSetId")):
             found[instance_id, entry["backupSetId"]] = cast("BackupSetSummary", unknown | entry)
         else:
             skipped += 1
@@ -109,6 +109,18 @@ def _entries(event: object) -> list[tuple[str, object]]:
         case {"payload": {"backup_sets": list(entries)} as payload}:
             return [(str(payload.get("instance_id")), entry) for entry in entries or [None]]
     return [("", None)]
+
+
+def _is_id(value: object) -> bool:
+    """Return whether a value can be the ID of a backup set: a person may have typed it."""
+    from airflow_provider_oceanbase.cloud.arguments import checked_text
+    from airflow_provider_oceanbase.cloud.backup_set import is_word
+    from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+
+    try:
+        return is_word(value) and bool(checked_text("backupSetId", value))
+    except OceanBaseInputError:
+        return False
 
 
 def _uri(instance_id: str, conn_id: str, statuses: list[str], *, require_valid: bool) -> str:

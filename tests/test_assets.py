@@ -188,13 +188,17 @@ def test_no_events(events: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text == ""
 
 
+#: The last ones are what a person may type.
+_NO_IDS = (None, 1, "", "x" * 999, " ", "None", "bak-1 ", "bak-1\n")
+
+
 @pytest.mark.parametrize(
     "odd",
     [
         *(event(extra) for extra in ({}, None, "text", BY_HAND, {"payload": None}, {"payload": []})),
         *(event({"payload": payload}) for payload in ({}, {"backup_sets": None}, {"backup_sets": []})),
         *(event({"payload": {"backup_sets": [one]}}) for one in (None, 1, "bak-1", [], {})),
-        *(event({"payload": {"backup_sets": [{"backupSetId": one}]}}) for one in (None, 1, "", "x" * 999)),
+        *(event({"payload": {"backup_sets": [{"backupSetId": one}]}}) for one in _NO_IDS),
         *(None, 7, "text", object()),
     ],
 )
