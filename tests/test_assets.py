@@ -110,7 +110,9 @@ def test_trigger_is_the_same_from_the_database() -> None:
     [
         ({"instance_id": " "}, "instance_id is ' '"),
         ({"instance_id": None}, "instance_id is None"),
+        ({"instance_id": "ob-1\n"}, r"instance_id is 'ob-1\\n'; it must have no blanks"),
         ({"oceanbase_conn_id": ""}, "oceanbase_conn_id is ''"),
+        ({"oceanbase_conn_id": "None"}, "oceanbase_conn_id is 'None'"),
         ({"poke_interval": 0}, "poke_interval is 0"),
         ({"poke_interval": timedelta(seconds=-1)}, "poke_interval is"),
         ({"poke_interval": float("nan")}, "poke_interval is nan"),
