@@ -6,7 +6,12 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
+from airflow_provider_oceanbase.compat.sdk import (
+    BaseSensorOperator,
+    KnowsMapping,
+    PokeReturnValue,
+    first_reschedule_date,
+)
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
 from airflow_provider_oceanbase.waiting.arguments import (
     POKE_INTERVAL,
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-class WaitSensor(BaseSensorOperator):
+class WaitSensor(KnowsMapping, BaseSensorOperator):
     """Waits for a backup set; subclasses say for which.
 
     :param instance_id: ID of the OceanBase cluster (templated)
