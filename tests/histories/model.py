@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from histories.clock import current_worker
-from histories.cloud import Backup
+from histories.cloud import ADDRESS, Backup
 from histories.tasks import Task
 from histories.world import Store, World
 
@@ -113,6 +113,8 @@ class Model:
     def ended(self, task: Task, xcom: Any, error: BaseException | None) -> None:
         """Judge the end of a try."""
         attempt, now = self.tries[task.name], self.world.clock.now
+        if (xcom is None and error is None) or self.world.troubled_since(task.began, "store"):
+            self._settle_elsewhere(task)
         if isinstance(error, BackupStartUnknownError):
             for claim in self.claims.get(task.name, ()):
                 claim.told = task.cleared
@@ -128,6 +130,13 @@ class Model:
             self._succeeded_to_wait(task, attempt, xcom)
         self.judge.must(now <= self.limit(task), f"{task.name} ended too late")
 
+    def _settle_elsewhere(self, task: Task) -> None:
+        """Settle what was started before: a try could not take note that it started nothing elsewhere."""
+        endpoints = self.world.endpoints_since(task.began)
+        for claim in self.claims.get(task.name, ()):
+            if claim.backup.began < task.began and endpoints != {(ADDRESS[1], claim.backup.project)}:
+                claim.settled = True
+
     # Never success for another's or an unfinished backup.
 
     def _succeeded_to_start(self, task: Task, attempt: Try, name: str) -> None:
@@ -140,10 +149,13 @@ class Model:
         self.judge.must(claim.wants == attempt.wants, f"{task.name} succeeds with {name}, which is another's")
         projects = self.world.projects_since(task.began)
         self.judge.must(backup.project in projects, f"{task.name} succeeds with {name} of another project")
-        lost = backup.has_failed(task.began) or (
+        # By a clock that was set back, it may not be registered yet.
+        gone = (
             self.world.cloud.absent == "404"
             and backup.is_deleted(task.began - attempt.options["registration_timeout"])
+            and not self.world.troubled_since(backup.began, "clock")
         )
+        lost = gone or backup.has_failed(task.began)
         self.judge.must(not lost, f"{task.name} succeeds with {name}, which had failed or gone before")
         if attempt.options["wait_for_completion"]:
             self._check_complete(task, backup, attempt)
@@ -217,7 +229,7 @@ class Model:
         excused = world.troubled_since(task.began, "connection", "clock") or (
             world.troubled_since(task.began) and world.clock.now <= first_poll
         )
-        excused = excused or world.project != "p1" or "p2" in world.projects_since(task.began)
+        excused = excused or world.projects_since(task.began) != {"p1"}
         self.judge.must(excused, f"{task.name} broke off: {error!r}")
 
     def check_limits(self) -> None:

@@ -37,8 +37,8 @@ class World:
         self.connection = "right"
         #: When the connection was last changed.
         self.connection_changed = 0.0
-        #: The projects that the connection has shown, and until when.
-        self._projects: dict[str, float] = {}
+        #: Where the connection has led, each a port and a project, and until when.
+        self._endpoints: dict[tuple[int, str], float] = {}
         #: When something was last in trouble, by what.
         self.troubles: dict[str, float] = {}
         self.error = ERRORS[0]
@@ -90,7 +90,7 @@ class World:
             process.kill()
 
     def change_connection(self, state: str) -> None:
-        self._projects[self.project] = self.clock.now
+        self._endpoints[self.endpoint] = self.clock.now
         self.connection = state
         self.connection_changed = self.clock.now
 
@@ -109,13 +109,19 @@ class World:
         return any(at >= moment for kind, at in self.troubles.items() if not kinds or kind in kinds)
 
     @property
-    def project(self) -> str:
-        """The project whose instances the connection shows."""
-        return "p2" if self.connection == "other project" else "p1"
+    def endpoint(self) -> tuple[int, str]:
+        """Port and project of the connection."""
+        _, port = ADDRESS
+        project = {"wrong project": "no-such", "other project": "p2"}.get(self.connection, "p1")
+        return port + 1 if self.connection == "wrong host" else port, project
+
+    def endpoints_since(self, moment: float) -> set[tuple[int, str]]:
+        """Return where the connection has led since a time."""
+        return {self.endpoint} | {one for one, until in self._endpoints.items() if until >= moment}
 
     def projects_since(self, moment: float) -> set[str]:
-        """Return the projects that the connection has shown since a time."""
-        return {self.project} | {project for project, until in self._projects.items() if until >= moment}
+        """Return the projects that the connection has named since a time."""
+        return {project for _, project in self.endpoints_since(moment)}
 
     def _sleep(self, seconds: float) -> None:
         worker = current_worker()
@@ -131,14 +137,14 @@ class World:
         if state == "missing":
             self.trouble("connection")
             raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
-        host, port = ADDRESS
-        projects = {"wrong project": "no-such", "other project": "p2"}
-        extra = {"project_id": projects.get(state, "p1"), "timeout": self.timeout, "verify": False}
+        host, _ = ADDRESS
+        port, project = self.endpoint
+        extra = {"project_id": project, "timeout": self.timeout, "verify": False}
         return Connection(
             conn_id=conn_id,
             conn_type="oceanbase",
             host=f"http://{host}",
-            port=port + 1 if state == "wrong host" else port,
+            port=port,
             login="key-0" if state == "wrong key" else self.cloud.key,
             password="the-secret",
             extra=json.dumps(extra),
