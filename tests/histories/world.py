@@ -15,8 +15,8 @@ from histories.wire import connected
 from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 CONN_ID = "oceanbase_default"
-#: The most effects that a process may have within a second.
-_MOST_EFFECTS = 200
+#: The most effects that a process may have within a minute.
+_MOST_EFFECTS = 600
 #: States of the connection: right, or wrong in one way.
 CONNECTIONS = ("right", "wrong host", "wrong key", "wrong project", "other project", "missing", "unreadable")
 #: What a store, or the place where connections are kept, may raise while it is away.
@@ -44,9 +44,9 @@ class World:
         self.error = ERRORS[0]
         #: The process of the triggerer, None while there is none.
         self.triggerer: Process | None = None
-        #: The process that had too many effects within a second.
+        #: The process that had too many effects within a minute.
         self.flooding: str | None = None
-        self._second = 0
+        self._minute = 0
         self._effects: dict[Process, int] = {}
         #: Seconds that the connection gives a server to answer.
         self.timeout = 30.0
@@ -70,24 +70,25 @@ class World:
         ):
             yield
 
-    def effect(self) -> None:
+    def effect(self, kind: str = "") -> None:
         """Count an effect of the process that runs; it may be killed here."""
         process: Process | None = current_worker() or self.triggerer
         if process is not None:
             self._count_effects(process)
-            process.effect()
+            process.effect(kind)
 
     def _count_effects(self, process: Process) -> None:
-        second = int(self.clock.now)
-        self._effects = (
-            {**self._effects, process: self._effects.get(process, 0) + 1}
-            if (second == self._second)
-            else {process: 1}
-        )
-        self._second = second
+        minute = int(self.clock.now // 60)
+        if minute != self._minute:
+            self._minute, self._effects = minute, {}
+        self._effects[process] = self._effects.get(process, 0) + 1
         if self._effects[process] > _MOST_EFFECTS:
-            self.flooding = process.name
-            process.kill()
+            self.floods(process)
+
+    def floods(self, process: Process) -> None:
+        """Take note of a process that does too much, and end it."""
+        self.flooding = process.name
+        process.kill()
 
     def change_connection(self, state: str) -> None:
         self._endpoints[self.endpoint] = self.clock.now
@@ -163,8 +164,12 @@ class Store:
         self.read: float | None = None
         self.stored: float | None = None
 
+    def wipe(self) -> None:
+        """Be the store of another task instance."""
+        self._values.clear()
+
     def _use(self) -> None:
-        self._world.effect()
+        self._world.effect("store")
         if self.failures:
             self.failures -= 1
             self._world.trouble("store")
