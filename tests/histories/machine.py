@@ -89,8 +89,8 @@ class Histories(RuleBasedStateMachine):
     @rule(wish=wishes, attempts=tries, plan=plans, new=st.booleans())
     def start_is_tried(self, wish: dict[str, Any], attempts: Any, plan: Any, new: bool) -> None:
         """Ask for a backup: in the same task instance, or in that of the next DAG run."""
+        self.start.stop()
         if new:
-            self.start.stop()
             self.model.renew(self.start)
         self.world.cloud.plan = plan
         self._start(wish, attempts)

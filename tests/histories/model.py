@@ -166,7 +166,8 @@ class Model:
         self.judge.must(claim.wants == attempt.wants, f"{task.name} succeeds with {name}, which is another's")
         projects = self.world.projects_since(task.began)
         self.judge.must(backup.project in projects, f"{task.name} succeeds with {name} of another project")
-        lost = backup.has_failed(task.began) or self._had_gone(task, attempt, backup)
+        failed = backup.has_failed(task.began) and not backup.is_deleted(task.began)
+        lost = failed or self._had_gone(task, attempt, backup)
         self.judge.must(not lost, f"{task.name} succeeds with {name}, which had failed or gone before")
         if attempt.options["wait_for_completion"]:
             self._check_complete(task, backup, attempt)
