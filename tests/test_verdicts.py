@@ -279,9 +279,8 @@ def test_a_rotated_key_names_until_when_it_was_accepted(mode: str, cloud: CloudE
     with pytest.raises(OceanBaseAuthenticationError) as caught:
         wait(mode, poke_interval=0.1, timeout=60)
     rotating.join()
-    until = re.match(
-        r"AccessKey refused \(HTTP 401(?:, accepted until (.*?) UTC)?\): backup task", str(caught.value)
-    )
+    text = str(caught.value)
+    until = re.match(r"AccessKey refused \(HTTP 401(?:, accepted until (.*?) UTC)?\): backup task", text)
     assert until
     assert (until[1] is None) == (mode == "reschedule")
     if until[1]:
