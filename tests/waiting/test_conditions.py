@@ -146,7 +146,7 @@ def test_a_failed_backup_is_reported_once(caplog: pytest.LogCaptureFixture) -> N
 def test_a_failed_backup_may_fail_the_wait() -> None:
     failure = condition(fail_on_failed_backup=True).judge([FAILED], "r-3").failure
     assert isinstance(failure, BackupSetFailedError)
-    assert "'bad' of instance 'ob-1' ended with status FAILED, and no other is recent enough" in str(failure)
+    assert "ended with status FAILED, and no other is recent enough: backup task 'bad' of" in str(failure)
     assert "r-3" in str(failure)
 
 
@@ -262,3 +262,8 @@ def test_success_is_never_guessed(sets: list[Any]) -> None:
     found = condition().judge(sets, "r").backup_set
     if found is not None:
         assert (found["status"], found["validity"], found["checkpoint"]) == ("DONE", "VALID", at(1))
+
+
+def test_what_is_not_known_is_not_named() -> None:
+    running = backup_set(status="DOING", validity=None, checkpoint=None)
+    assert condition().judge([running], "r").status.endswith("(status DOING)")
