@@ -92,3 +92,13 @@ def rows(page: Path, heading: str) -> list[list[str]]:
     section = page.read_text().partition(f"# {heading}\n")[2].partition("\n#")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def write_rows(page: Path, heading: str, cells: list[list[str]]) -> None:
+    """Replace the rows of the table under a heading; its header stays."""
+    before, found, section = page.read_text().partition(f"# {heading}\n")
+    assert found, f"{page} has no {heading!r}"
+    table = re.search(r"(?:^\|.*\n){2}(?P<rows>(?:^\|.*\n)*)", section, re.MULTILINE)
+    assert table, f"there is no table under {heading!r}"
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    page.write_text(f"{before}{found}{section[: table.start('rows')]}{lines}{section[table.end('rows') :]}")
