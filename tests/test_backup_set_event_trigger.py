@@ -166,7 +166,7 @@ def test_wrong_key_is_logged_once_and_polling_continues(
 
     assert asyncio.run(recovers(lambda: len(cloud.requests) >= 12, repair))
     assert reports(caplog) == [("ERROR", "The poll failed"), ("INFO", "OceanBase Cloud answers again")]
-    assert "the AccessKey was not accepted" in caplog.text
+    assert "AccessKey refused" in caplog.text
 
 
 def test_missing_connection_is_logged_once_and_polling_continues(

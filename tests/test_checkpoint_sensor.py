@@ -86,7 +86,7 @@ def test_a_failed_backup(mode: str, cloud: CloudEmulator, logged: Callable[[], s
 @pytest.mark.parametrize("mode", MODES)
 def test_a_failed_backup_that_fails_the_task(mode: str, cloud: CloudEmulator) -> None:
     add(cloud, "bak-bad", 1, "DOING", "FAILED")
-    with pytest.raises(BackupSetFailedError, match="'bak-bad' of instance 'ob-1' ended with status FAILED"):
+    with pytest.raises(BackupSetFailedError, match="ended with status FAILED.*: backup task 'bak-bad' of instance 'ob-1'"):
         wait_for(mode, fail_on_failed_backup=True)
     with pytest.raises(AirflowSkipException):
         wait_for(mode, fail_on_failed_backup=True, soft_fail=True)
@@ -113,7 +113,7 @@ def test_failures_during_the_wait(
     if error is None:
         assert wait_for(mode)["backupSetId"] == "bak-1"
     else:
-        with pytest.raises(error, match="Request for the backup sets of instance 'ob-1' failed"):
+        with pytest.raises(error, match=": the backup sets of instance 'ob-1', connection '"):
             wait_for(mode)
 
 

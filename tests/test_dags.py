@@ -135,7 +135,7 @@ def test_refusal_during_the_wait_is_retried(dag_id: str, runs: Runs) -> None:
 def test_wrong_key(runs: Runs) -> None:
     assert runs.states("poke_wrong_key") == {"wait": "failed", "get": "upstream_failed"}
     assert runs.seen(INSTANCE_ID, "poke_wrong_key") == [401, 401] * 2
-    assert "the AccessKey was not accepted" in runs.printed
+    assert "AccessKey refused" in runs.printed
 
 
 def test_files_and_logs_contain_no_secret(runs: Runs) -> None:

@@ -107,7 +107,7 @@ def test_not_found_after_registration_timeout_fails(mode: str, cloud: CloudEmula
     [
         (("DOING", "FAILED"), {}, {}, "ended with status FAILED"),
         (("OK",), {}, {"success_statuses": ("GOOD",), "failure_statuses": ("OK",)}, "status OK"),
-        (("DONE",), {"validity": "INVALID"}, {"require_valid": True}, "its validity is INVALID"),
+        (("DONE",), {"validity": "INVALID"}, {"require_valid": True}, "validity INVALID"),
     ],
 )
 def test_failed_backup(

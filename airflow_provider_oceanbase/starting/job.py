@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.compat.sdk import BaseOperator, ResumableJobMixin
+from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import check_templates, given
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class BackupStart(ResumableJobMixin, BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Start the backup, or continue with the one that was started; return the ID."""
+        return advised(self.log, lambda: self._start_or_continue(context))
+
+    def _start_or_continue(self, context: Context) -> str:
         check_templates(self, self._given)
         try:
             self.execute_resumable(context)
@@ -150,7 +154,9 @@ class BackupStart(ResumableJobMixin, BaseOperator):
             case Step.UNKNOWN:
                 # Kept until the task is cleared: if it is killed now, it has not been told to anybody.
                 state.set(self.external_id_key, replace(taken_up, reported=True).to_json())
-                raise BackupStartUnknownError(reason, instance_id=self.instance_id)
+                raise BackupStartUnknownError(
+                    reason, instance_id=self.instance_id, conn_id=self.oceanbase_conn_id
+                )
             case Step.FAIL if error is not None:
                 raise error
             case Step.START:

@@ -122,10 +122,11 @@ class BackupSetCondition:
         # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
-        problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
+        problem = f"is not {VALID}: {known}, validity {shown(validity)}"
         if self.require_valid:
             return self._failed(problem, backup_set, request_id)
-        return Verdict(known, backup_set, f"{self.subject} {problem}. Set require_valid=True to fail then.")
+        about = f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+        return Verdict(known, backup_set, f"Backup {problem}; {about}. Set require_valid=True to fail then.")
 
     def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
         """Take "not found" for a set that is not registered yet, as long as that is possible."""
@@ -273,8 +274,8 @@ def _names(tenant: TenantBackupSet) -> set[str]:
 
 
 def _described(backup_set: BackupSet) -> str:
-    details = ("status", "validity", "checkpoint")
-    known = ", ".join(f"{name} {shown(str(backup_set.get(name)))}" for name in details)
+    details = {name: backup_set.get(name) for name in ("status", "validity", "checkpoint")}
+    known = ", ".join(f"{name} {shown(str(value))}" for name, value in details.items() if value is not None)
     return f"backup set {shown(backup_set['backupSetId'])!r} ({known})"
 
 

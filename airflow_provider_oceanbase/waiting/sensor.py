@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
+from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import (
     POKE_INTERVAL,
     check_templates,
@@ -114,6 +115,9 @@ class WaitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
+        return advised(self.log, lambda: self._begin_to_wait(context))
+
+    def _begin_to_wait(self, context: Context) -> Any:
         check_templates(self, self._given)
         first_date = first_reschedule_date(context) if self.reschedule else None
         self._begin(time.time() if first_date is None else first_date.timestamp())
@@ -132,6 +136,9 @@ class WaitSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of the set."""
+        return advised(self.log, lambda: self._take(event, context))
+
+    def _take(self, event: dict[str, Any], context: Context) -> Any:
         raise_timeout(event, self.timeout, self.execution_timeout)
         if "summary" not in event:
             # It may be deferred again. What was found stays found, whatever templates render to by now.

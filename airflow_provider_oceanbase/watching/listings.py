@@ -111,7 +111,7 @@ class BackupSetLister:
             # A bug: the other triggers of this triggerer are not affected.
             log.debug("The poll stopped unexpectedly (%s):\n%s", type(error).__name__, frames(error))
             hint = "The triggerer's log has the details at level DEBUG."
-            raise unexpected("poll", error, hint=hint) from None
+            raise unexpected("Poll", error, hint=hint) from None
         self._since, self._wanted = datetime.fromisoformat(day), earliest
         self._number += 1
         return Listing(self._number, backup_sets, self._since, self._want)

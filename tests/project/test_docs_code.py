@@ -113,7 +113,7 @@ def test_failures_are_distinguished(capsys: pytest.CaptureFixture[str]) -> None:
     backup = {"instance_id": "ob-1", "backup_task_id": "bak-1", "status": "OVERDUE"}
     for error in (
         exceptions.BackupSetFailedError("ended with status OVERDUE", **backup),
-        exceptions.OceanBaseThrottledError("too many requests"),
+        exceptions.OceanBaseThrottledError("Too many requests"),
         AirflowSensorTimeout("Sensor has timed out"),
     ):
         names["alert"]({"exception": error})

@@ -103,7 +103,7 @@ def test_failure_that_a_retry_cannot_fix_is_not_retried(dag_id: str, runs: Runs)
 
 
 def test_unknown_start_is_logged(runs: Runs) -> None:
-    assert "A backup of instance 'start_unknown' may be running: the service failed (HTTP" in runs.printed
+    assert "A backup may be running: instance 'start_unknown', connection" in runs.printed
 
 
 def test_refusal_is_retried(runs: Runs) -> None:

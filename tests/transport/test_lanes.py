@@ -321,4 +321,4 @@ def test_a_request_that_was_never_sent_says_so(
     assert error.what == expected
     assert error.transient
     assert not error.may_have_acted
-    assert "no complete response" not in str(error)
+    assert "No complete response" not in str(error)

@@ -146,7 +146,7 @@ def test_a_failed_backup_is_reported_once(caplog: pytest.LogCaptureFixture) -> N
 def test_a_failed_backup_may_fail_the_wait() -> None:
     failure = condition(fail_on_failed_backup=True).judge([FAILED], "r-3").failure
     assert isinstance(failure, BackupSetFailedError)
-    assert "'bad' of instance 'ob-1' ended with status FAILED, and no other is recent enough" in str(failure)
+    assert "ended with status FAILED, and no other is recent enough: backup task 'bad' of" in str(failure)
     assert "r-3" in str(failure)
 
 

@@ -45,7 +45,7 @@ def test_no_data_keeps_waiting() -> None:
 def test_failed(status: str) -> None:
     with pytest.raises(BackupSetFailedError) as caught:
         wait().answered(backup_set(status=status), "r-7")
-    assert f"Backup task 'bak-1' of instance 'ob-1' ended with status {status} (requestId r-7)" in str(
+    assert f"Backup ended with status {status}: backup task 'bak-1' of instance 'ob-1'; requestId r-7." in str(
         caught.value
     )
     assert caught.value.status == status
@@ -62,7 +62,7 @@ def test_statuses_are_parameters() -> None:
 
 def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
     assert wait().answered(backup_set(validity="INVALID"), "r") is not None
-    assert "is DONE, but its validity is INVALID, not VALID" in caplog.text
+    assert "Backup is not VALID: status DONE, validity INVALID; backup task 'bak-1'" in caplog.text
 
 
 def test_invalid_set_fails_if_validity_is_required() -> None:
@@ -76,7 +76,7 @@ def test_invalid_set_fails_if_validity_is_required() -> None:
     assert strict.status == "status DONE, but no validity yet"
     assert "was last seen with status DONE, but no validity yet" in strict.timed_out(schedule(), time.time())
     assert strict.answered(backup_set(), "r") is not None
-    with pytest.raises(BackupSetFailedError, match="its validity is INVALID") as caught:
+    with pytest.raises(BackupSetFailedError, match="validity INVALID") as caught:
         strict.answered(backup_set(validity="INVALID"), "r")
     assert caught.value.validity == "INVALID"
 
