@@ -86,7 +86,9 @@ def test_a_failed_backup(mode: str, cloud: CloudEmulator, logged: Callable[[], s
 @pytest.mark.parametrize("mode", MODES)
 def test_a_failed_backup_that_fails_the_task(mode: str, cloud: CloudEmulator) -> None:
     add(cloud, "bak-bad", 1, "DOING", "FAILED")
-    with pytest.raises(BackupSetFailedError, match="ended with status FAILED.*: backup task 'bak-bad' of instance 'ob-1'"):
+    with pytest.raises(
+        BackupSetFailedError, match=r"ended with status FAILED.*: backup task 'bak-bad' of instance 'ob-1'"
+    ):
         wait_for(mode, fail_on_failed_backup=True)
     with pytest.raises(AirflowSkipException):
         wait_for(mode, fail_on_failed_backup=True, soft_fail=True)

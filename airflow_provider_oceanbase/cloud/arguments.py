@@ -71,4 +71,5 @@ def unusable(name: str, value: object, problem: str, *, hint: str = TEMPLATE_HIN
 
     :param problem: ends the sentence
     """
-    return OceanBaseInputError(f"Unusable argument: {shown(name)} is {shown(repr(value))}{problem}", hint=hint)
+    what = f"Unusable argument: {shown(name)} is {shown(repr(value))}{problem}"
+    return OceanBaseInputError(what, hint=hint)

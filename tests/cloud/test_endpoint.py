@@ -223,7 +223,9 @@ def test_proxy_of_environment(
 @pytest.mark.parametrize("extra", ["text", '"text"', '["a"]', "17", "{"])
 def test_extra_that_is_no_object_is_refused(extra: str) -> None:
     connection = Connection(conn_id="ob", conn_type="oceanbase", login="k", password="s", extra=extra)
-    with pytest.raises(OceanBaseInputError, match="^Unusable field: extra is not a JSON object: connection 'ob'"):
+    with pytest.raises(
+        OceanBaseInputError, match=r"^Unusable field: extra is not a JSON object: connection 'ob'"
+    ):
         Endpoint.from_connection(connection, connection.extra_dejson)
 
 

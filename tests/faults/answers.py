@@ -405,9 +405,7 @@ FAULTS: dict[str, Fault] = {
     # Proxies and certificates.
     "407": Fault(answer(b"", 407), OceanBaseRefusedError, "Proxy wants a password", via="proxy"),
     "CONNECT 407": Fault(answer(b"", 407), OceanBaseRefusedError, "Proxy wants a password", via="tunnel"),
-    "CONNECT 403": Fault(
-        answer(b"", 403), OceanBaseRefusedError, "Proxy refuses to connect", via="tunnel"
-    ),
+    "CONNECT 403": Fault(answer(b"", 403), OceanBaseRefusedError, "Proxy refuses to connect", via="tunnel"),
     "CONNECT 502": Fault(
         answer(b"", 502), OceanBaseUnavailableError, "Proxy cannot reach the API host", via="tunnel"
     ),

@@ -71,7 +71,10 @@ UNKNOWN: dict[str, tuple[Behaviour, str]] = {
     "dripping body": (drip, "No complete response"),
     "no HTTP": (reset(b"220 smtp.example ESMTP\r\n\r\n"), "No complete response"),
     "408": (answer(ENVELOPE, 408), "HTTP 408"),
-    "500": (answer(ENVELOPE, 500), "Service failed (HTTP 500, errorCode E001R000, errorMessage Unknown Error, requestId theirs)"),
+    "500": (
+        answer(ENVELOPE, 500),
+        "Service failed (HTTP 500, errorCode E001R000, errorMessage Unknown Error, requestId theirs)",
+    ),
     "502 with HTML": (answer(b"<html>", 502), "HTTP 502"),
     "503": (answer(b"", 503, Retry_After="1"), "HTTP 503"),
     "504": (answer(b"", 504), "HTTP 504"),
@@ -389,7 +392,7 @@ def test_tunnel(
 def test_refused_tunnel(status: int, hook: OceanBaseHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(answer(b"", status)) as proxy:
         set_connection(monkeypatch, host="https://api.example", extra={"proxy": proxy.origin})
-        with pytest.raises(OceanBaseRefusedError, match="^Proxy "):
+        with pytest.raises(OceanBaseRefusedError, match=r"^Proxy "):
             start(hook)
     assert len(proxy.requests) == 1
 

@@ -41,9 +41,9 @@ def _export(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if name.startswith("AIRFLOW_CONN_"):
         monkeypatch.setenv(name, value)
         endpoint = OceanBaseHook(name.removeprefix("AIRFLOW_CONN_").lower()).endpoint
-        assert (endpoint.access_key_id, endpoint.access_key_secret) == ("AK", "SK")
+        assert (endpoint.access_key_id, endpoint.access_key_secret) == ("AK", "SECRET")
         assert endpoint.origin == "https://api-cloud.oceanbase.com"
-        assert endpoint.project_id == "p-1"
+        assert endpoint.project_id == "project-1"
     elif name.startswith("AIRFLOW__"):
         _, section, option = name.lower().split("__")
         assert airflow.configuration.conf.has_option(section, option)
@@ -135,7 +135,7 @@ def test_connections_in_json(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_
         assert endpoint.access_key_id.startswith("AK")
         extra = connection["extra"]
         assert extra == {name: getattr(endpoint, name) for name in extra}
-        assert extra["project_id"] == "p-1"
+        assert extra["project_id"] == "project-1"
 
 
 @pytest.mark.parametrize("block", of("ini"), ids=str)

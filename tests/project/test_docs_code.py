@@ -59,7 +59,7 @@ def missing(block: Block) -> str | None:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[CloudEmulator]:
-    with CloudEmulator(access_key_id="AK", access_key_secret="SK") as cloud:
+    with CloudEmulator(access_key_id="AK", access_key_secret="SECRET") as cloud:
         for backup_task_id, statuses in BACKUP_SETS.items():
             cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=statuses[-1:], tenants=TENANTS)
         cloud.next_backup(INSTANCE_ID, statuses=("DONE",), tenants=TENANTS)
@@ -145,7 +145,7 @@ def test_http_sensor_behaves_as_documented(
     names: dict[str, Any] = {}
     exec(DAGS["etl_with_http_sensor"].text, names)
     sensor = names["etl_with_http_sensor"]().get_task("wait")
-    with CloudEmulator(access_key_id="AK", access_key_secret="SK") as cloud:
+    with CloudEmulator(access_key_id="AK", access_key_secret="SECRET") as cloud:
         monkeypatch.setenv("AIRFLOW_CONN_OCEANBASE_HTTP", cloud.url)
         cloud.add_backup_set(INSTANCE_ID, "bak-demo", statuses=(status,))
         if isinstance(outcome, bool):

@@ -44,7 +44,7 @@ def connection(page: Page, cloud: CloudEmulator, camera: Camera) -> None:
         field(form, name).fill(str(cloud.connection[name]))
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     for name, value in {
-        "project_id": "p-1",
+        "project_id": "project-1",
         "timeout": "10",
         "verify": "true",
         "console_url": "https://console.example/{project_id}/{instance_id}",
@@ -111,13 +111,11 @@ def test_connection_test_says_what_to_fix(page: Page, connection: None, cloud: C
         row.get_by_role("button", name="Test Connection").click()
         return page.get_by_role("status", name=title)
 
-    expect(result_of_test("Test Connection Successful")).to_contain_text(
-        "OceanBase Cloud accepts the AccessKey"
-    )
-    assert cloud.requests[-1].headers["x-ob-project-id"] == "p-1"
+    expect(result_of_test("Test Connection Successful")).to_contain_text("in project 'project-1'")
+    assert cloud.requests[-1].headers["x-ob-project-id"] == "project-1"
     change_secret("not-the-secret")
     expect(result_of_test("Test Connection Failed")).to_contain_text(
-        "The AccessKey is wrong or disabled: check login and password."
+        "Check AccessKey ID and AccessKey secret, that the key is enabled"
     )
     change_secret(secret)
     expect(result_of_test("Test Connection Successful")).to_be_visible()
@@ -135,7 +133,7 @@ def test_secret_never_reaches_the_browser(page: Page, connection: None, cloud: C
     expect(field(form, "password")).to_have_attribute("type", "text")
     expect(field(form, "password")).to_have_value("***")
     form.get_by_role("button", name="Extra Fields JSON").click()
-    expect(form.locator(".view-lines")).to_contain_text("p-1")
+    expect(form.locator(".view-lines")).to_contain_text("project-1")
     assert secret not in form.inner_text()
 
 
@@ -157,7 +155,7 @@ def test_example_dag(
     page.goto(run)
     open_task(page, "wait_for_backup", "Details")
     link = page.get_by_role("link", name="OceanBase Cloud")
-    expect(link).to_have_attribute("href", "https://console.example/p-1/ob-demo")
+    expect(link).to_have_attribute("href", "https://console.example/project-1/ob-demo")
 
     page.goto(run)
     open_task(page, "get_backup_set", "Storage")

@@ -45,8 +45,9 @@ def test_no_data_keeps_waiting() -> None:
 def test_failed(status: str) -> None:
     with pytest.raises(BackupSetFailedError) as caught:
         wait().answered(backup_set(status=status), "r-7")
-    assert f"Backup ended with status {status}: backup task 'bak-1' of instance 'ob-1'; requestId r-7." in str(
-        caught.value
+    assert (
+        f"Backup ended with status {status}: backup task 'bak-1' of instance 'ob-1'; requestId r-7."
+        in str(caught.value)
     )
     assert caught.value.status == status
 
