@@ -100,7 +100,7 @@ def test_host_that_recovers(monkeypatch: pytest.MonkeyPatch, logged: Callable[[]
     async def scenario() -> Any:
         waiting = asyncio.create_task(fire(trigger()))
         async with asyncio.timeout(20):
-            while "The poll failed" not in logged():
+            while "Poll failed" not in logged():
                 await asyncio.sleep(0.02)
         with CloudEmulator(port=port) as cloud:
             cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
