@@ -35,7 +35,7 @@ def shown(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
 
 
-def first_sentence(hint: str) -> str:
+def _first_sentence(hint: str) -> str:
     """Return the beginning of a hint, for a line of the log that is seen whole."""
     sentence, stop, _ = hint.partition(". ")
     text = sentence + stop.rstrip()
@@ -100,7 +100,7 @@ class OceanBaseCloudError(Exception):
     @property
     def advice(self) -> str:
         """What to do next, in one short sentence."""
-        return first_sentence(self.hint or "")
+        return _first_sentence(self.hint or "")
 
     def __str__(self) -> str:
         return self.text(self.verdict)
@@ -223,7 +223,7 @@ class _FinalError(AirflowFailException):
     @property
     def advice(self) -> str:
         """What to do next, in one short sentence."""
-        return first_sentence(self.hint)
+        return _first_sentence(self.hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields: dict[str, Any] = asdict(self)  # type: ignore[call-overload]

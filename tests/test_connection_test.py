@@ -104,7 +104,7 @@ def test_answers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "begins", "advice"),
     [
         ("closed", "Host refuses connections (ConnectionRefusedError", "Check Host, Port"),
-        ("away", "Host has a name that is not found (gaierror", "Check Host and Proxy URL"),
+        ("away", "Host name not found (gaierror", "Check Host and Proxy URL"),
         ("plain port", "No TLS at this port (SSLError", "Check Port and Schema"),
         ("certificate", "Certificate not trusted (SSLCertVerificationError", "Check TLS verification"),
         ("proxy away", "Proxy refuses connections (ConnectionRefusedError", "Proxy URL"),

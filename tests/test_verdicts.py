@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         unreachable(ConnectionRefusedError(111, "no"), PROXIED),
         "Proxy refuses connections",
     ),
-    "no name": (unreachable(socket.gaierror(-2, "unknown")), "Host has a name that is not found"),
+    "no name": (unreachable(socket.gaierror(-2, "unknown")), "Host name not found"),
     "no TLS": (unreachable(tls("WRONG_VERSION_NUMBER")), "No TLS at this port"),
     "certificate": (unreachable(tls("CERTIFICATE_VERIFY_FAILED")), "Certificate not trusted"),
     "tunnel 403": (

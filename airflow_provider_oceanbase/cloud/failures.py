@@ -47,7 +47,7 @@ _CAUSES = (
     ),
     (
         ("gaierror",),
-        "{} has a name that is not found",
+        "{} name not found",
         "Check Host and Proxy URL of the connection, and the DNS of this machine.",
     ),
     (

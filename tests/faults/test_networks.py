@@ -87,7 +87,7 @@ def test_refused(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> 
 
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
     set_connection(monkeypatch, host="http://no-such-host.invalid")
-    assert_unreachable("Host has a name that is not found (gaierror: ", logged)
+    assert_unreachable("Host name not found (gaierror: ", logged)
 
 
 def test_host_that_recovers(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
