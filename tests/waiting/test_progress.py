@@ -320,7 +320,7 @@ def test_timeout_in_an_outage(status: str | None, clock: Clock) -> None:
     text = lasting.timed_out(PollSchedule(timeout=6 * HOUR), BEGAN - 4 * HOUR)
     seen = "last seen DOING" if status else "not seen"
     assert text.startswith(
-        f"bak-1 {seen}, no answer for 2 h: timed out after 6 h (instance 'ob-1', timeout 21600 s)"
+        f"bak-1 {seen}, no answer for 2 h: timed out after 6 h (instance 'ob-1', timeout 6 h)"
     )
     assert "The last poll failed: no complete response" in text
 
