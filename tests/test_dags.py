@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing

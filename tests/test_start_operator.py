@@ -125,7 +125,10 @@ def test_failed_backup(
 def test_timeout(mode: str, cloud: CloudEmulator) -> None:
     task = waiting(mode, timeout=0.3)
     plan(cloud, "DOING")
-    with pytest.raises(AirflowSensorTimeout, match=r"^bak-started-1 still DOING after 0\.\d s: timed out \(instance 'ob-1', timeout 0\.3 s\)"):
+    with pytest.raises(
+        AirflowSensorTimeout,
+        match=r"^bak-started-1 still DOING after 0\.\d s: timed out \(instance 'ob-1', timeout 0\.3 s\)",
+    ):
         task.run()
 
 

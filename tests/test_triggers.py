@@ -88,14 +88,16 @@ def test_key_that_stays_refused_ends_the_wait(cloud: CloudEmulator) -> None:
 def test_restarted_trigger_keeps_its_deadline(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
     event = outcome(began=time.time() - 100, timeout=50)
-    assert event["timeout"].startswith("bak-1 still DOING after 1.7 min: timed out (instance 'ob-1', timeout 50 s)")
+    assert event["timeout"].startswith(
+        "bak-1 still DOING after 1 min 40 s: timed out (instance 'ob-1', timeout 50 s)"
+    )
     assert len([request for request in cloud.requests if request.status == 200]) == 1
 
 
 def test_timeout_reports_an_outage(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=(503,))
     event = outcome(timeout=0.2)
-    says = r"bak-1 last seen DOING, no answer for 0\.\d s: timed out after 0\.\d s \(.*\. The last poll failed: "
+    says = r"bak-1 last seen DOING, no answer for 0\.\d s: timed out after .*\. The last poll failed: "
     assert re.match(says, event["timeout"])
 
 

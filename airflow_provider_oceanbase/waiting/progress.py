@@ -17,7 +17,7 @@ _HOUR = 3600.0
 #: Seconds after which a line is due; after the last of them, one each hour.
 _FIRST_LINES = (600.0, 1800.0, _HOUR)
 _HALF_A_DAY = 43200
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 #: So many names of tenants at most in a line of the log, and characters of each.
 _NAMES = 5
 _NAME_CHARACTERS = 40
@@ -48,9 +48,13 @@ class LogSchedule:
 
 
 def span(seconds: float) -> str:
-    """Return a duration in words, such as ``1.5 h``."""
-    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size or size == 1)
-    return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
+    """Return a duration in words, such as ``1 h 30 min``."""
+    for size, unit, part, part_unit in _UNITS:
+        # 59.9 seconds are a minute.
+        if seconds + 0.5 >= size:
+            whole, rest = divmod(round(seconds / part), size // part)
+            return f"{whole} {unit} {rest} {part_unit}" if rest else f"{whole} {unit}"
+    return f"{seconds:.1f}".removesuffix(".0") + " s"
 
 
 def moment(seconds: float) -> str:

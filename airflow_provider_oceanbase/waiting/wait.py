@@ -5,6 +5,7 @@ Poke, reschedule and deferrable mode all decide here, so they cannot disagree.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple
@@ -145,6 +146,9 @@ class Wait(Generic[T]):
         self._logs_changes = True
 
     def _log_progress(self, verdict: Verdict) -> None:
+        if not self._left:
+            # The message for the timeout follows, and says more.
+            return
         former, self._size = self._size, gigabytes(verdict.underway)
         parts = [verdict.status] if self.condition.missing else []
         if self._size is not None:
@@ -163,11 +167,15 @@ class Wait(Generic[T]):
         return f"{condition.name} still {condition.missing or self.status}"
 
     @property
+    def _left(self) -> float:
+        """The seconds until the wait times out."""
+        timeout = self._schedule.timeout if self._schedule else math.inf
+        return max(timeout - passed(self._began), 0.0)
+
+    @property
     def _deadline(self) -> str:
         """When the wait times out, in words."""
-        if self._schedule is None:
-            return "never"
-        return moment(max(self._schedule.timeout - passed(self._began), 0.0))
+        return moment(self._left)
 
     def is_final(self, error: OceanBaseCloudError) -> bool:
         """Return whether a poll that failed ends the wait: waiting would not help, or it is the first."""
@@ -215,7 +223,7 @@ class Wait(Generic[T]):
     def timed_out(self, schedule: PollSchedule, began: float) -> str:
         """Return the message for the timeout."""
         condition, lasted = self.condition, span(passed(began))
-        given = f"{condition.details}, timeout {schedule.timeout:g} s"
+        given = f"{condition.details}, timeout {span(schedule.timeout)}"
         if (seconds := self._outage.seconds) is None:
             seen = f" The last poll found: {self.status}." if self.status else ""
             return (

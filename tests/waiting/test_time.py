@@ -186,9 +186,7 @@ def test_last_poll_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, logge
         event = asyncio.run(fire(trigger(poke_interval=0.1, timeout=1.2, grace=0.4)))
     assert 1.5 < time.monotonic() - began < 8
     assert len(server.requests) == 2
-    assert re.search(
-        r"^bak-1 last seen DOING, no answer for [1-9]", event["timeout"]
-    )
+    assert re.search(r"^bak-1 last seen DOING, no answer for [1-9]", event["timeout"])
     assert re.search(r"No answer in [01]\.\d s to a poll, and the wait times out: bak-1\.", logged())
 
 

@@ -139,8 +139,8 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
     assert [record.getMessage() for record in caplog.records] == [
         "bak-1: DOING (instance 'ob-1', requestId r).",
         "bak-1: odd\N{REPLACEMENT CHARACTER}status (instance 'ob-1', requestId r).",
-        "bak-1: DONE; the backup took 1.9 min; 0.06 GB; VALID; checkpoint 2026-01-19T10:32:28Z; 1 tenant (test1) "
-        "(instance 'ob-1', requestId r).",
+        "bak-1: DONE; the backup took 1 min 56 s; 0.06 GB; VALID; checkpoint 2026-01-19T10:32:28Z; "
+        "1 tenant (test1) (instance 'ob-1', requestId r).",
     ]
 
 
