@@ -66,11 +66,13 @@ class Outage:
         level = logging.WARNING if error.transient else logging.ERROR
         if level > self._logged:
             self._logged = level
-            text = "Poll failed, polling continues (%s): %s%s"
-            self.log.log(level, text, self.source.name, error, outlook())
+            self.log.log(level, "%s%s", error.text(self._verdict(error)), outlook())
         elif lines.is_due(elapsed):
-            text = "Polls have failed for %s, polling continues (%s): %s%s"
-            self.log.log(level, text, span(elapsed), self.source.name, error, outlook())
+            verdict = self._verdict(error, f" for {span(elapsed)}")
+            self.log.log(level, "%s%s", error.text(verdict), outlook())
+
+    def _verdict(self, error: OceanBaseCloudError, lasts: str = "") -> str:
+        return f"{error.verdict}{lasts}; polling continues ({self.source.name})"
 
     def cut_off(self, seconds: float) -> None:
         """Record a poll that got no answer in the time that the wait had left for it."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, triggerer_health
+from airflow_provider_oceanbase.waiting.advice import no_triggerer
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, BackupSetSummary
@@ -87,7 +88,7 @@ def defer_wait(
     limit, _ = time_limit(schedule.timeout, task.execution_timeout)
     schedule = replace(schedule, timeout=limit, grace=grace(_connection_timeout(hook)))
     left = max(began + limit - time.time(), 0.0)
-    text = "%s: handed to the triggerer. If no line of it follows, see %s (last seen: %s; %s)."
+    text = "%s: handed to the triggerer. If silent, see %s (last seen: %s; %s)."
     task.log.info(text, condition.name, triggerer_health(), status or "nothing yet", condition.details)
     task.defer(
         trigger=trigger_class(
@@ -125,8 +126,7 @@ def resumption(
         return next_method, next_kwargs
     message = (
         f"No triggerer in time, timed out: Airflow ended the wait for a backup of instance {instance_id!r} "
-        f"itself. Check that one is running, under {triggerer_health()}; the task's log has the last known "
-        "status."
+        f"itself. {no_triggerer()}"
     )
     return "execute_complete", {"event": {"timeout": message}}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from airflow_provider_oceanbase.cloud.query import T
+from airflow_provider_oceanbase.waiting.advice import AWAY, STUCK
 from airflow_provider_oceanbase.waiting.metrics import count_poll
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.progress import (
@@ -226,15 +227,11 @@ class Wait(Generic[T]):
         given = f"{condition.details}, timeout {span(schedule.timeout)}"
         if (seconds := self._outage.seconds) is None:
             seen = f" The last poll found: {self.status}." if self.status else ""
-            return (
-                f"{self._state} after {lasted}: timed out ({given}).{seen} Look the backup up in the "
-                "OceanBase Cloud console. If it still runs, raise timeout, and clear the task to wait again."
-            )
+            return f"{self._state} after {lasted}: timed out ({given}).{seen} {STUCK}"
         known = condition.missing or self.status if self.status else "not seen"
         return (
             f"{condition.name} {'last seen ' if self.status else ''}{known}, no answer for {span(seconds)}: "
-            f"timed out after {lasted} ({given}). The last poll failed: {self._outage.what}. Check the "
-            "network and the state of OceanBase Cloud, and clear the task to wait again."
+            f"timed out after {lasted} ({given}). The last poll failed: {self._outage.what}. {AWAY}"
         )
 
 

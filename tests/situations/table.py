@@ -30,11 +30,15 @@ HEADING = "Ten situations"
 LOG_SETTINGS = {"AIRFLOW__LOGGING__JSON_LOGS": "True", "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO"}
 #: How many lines a person reads first.
 LINES = 3
+#: Of an instance and a backup task, as long as real ones.
+IDS = ("ob317v4uif0042", "bak-5g8h2k1m")
 #: What differs from run to run, and what the page has instead.
 _VOLATILE = {
     r"http://127\.0\.0\.1:\d+": "https://api-cloud.oceanbase.com",
     r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b": "1b5ab457-105e-49fd-9765-6f62737570c1",
-    r"\b20\d\d-\d\d-\d\d\b": "2026-03-02",
+    r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ": "2026-03-02T03:00:00Z",
+    r"\bafter [\d.]+ s\b": "after 5 min",
+    r"\btook [\d.]+ s\b": "took 40 min",
     r"\b\d\d:\d\d UTC\b": "03:00 UTC",
 }
 _CONNECTION = "AIRFLOW_CONN_OCEANBASE_DEFAULT"
@@ -49,11 +53,11 @@ def emulator(*statuses: str, then: Callable[[CloudEmulator], object] = lambda cl
     """
 
     def on_request(seen: Any) -> None:
-        if seen.backup_status and cloud.polls("ob-1", "bak-1") == 2:
+        if seen.backup_status and cloud.polls(*IDS) == 2:
             then(cloud)
 
     with CloudEmulator(access_key_secret=SECRET, on_request=on_request) as cloud:
-        cloud.add_backup_set("ob-1", "bak-1", statuses=statuses)
+        cloud.add_backup_set(*IDS, statuses=statuses)
         yield cloud.connection_uri
 
 
@@ -180,7 +184,7 @@ def log_of_a_watch() -> list[Line]:
 
 
 async def _watch(lines: list[Line]) -> None:
-    async with asyncio.timeout(30), aclosing(trigger().run()) as stream:  # type: ignore[type-var]
+    async with asyncio.timeout(30), aclosing(trigger(instance_id=IDS[0]).run()) as stream:  # type: ignore[type-var]
         polling = asyncio.ensure_future(anext(stream))
         while not lines:
             await asyncio.sleep(0.01)

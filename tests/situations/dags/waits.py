@@ -29,7 +29,7 @@ WAITS: dict[str, tuple[type[BackupSetSensor], dict[str, Any]]] = {
     "deleted": (BackupSetSensor, {"oceanbase_conn_id": "oceanbase_prod"}),
     "down_at_start": (BackupSetSensor, {}),
     "down_amid": (BackupSetSensor, {}),
-    "wrong_instance": (BackupSetSensor, {"instance_id": "ob-wrong", "registration_timeout": 0}),
+    "wrong_instance": (BackupSetSensor, {"instance_id": "ob317v4uif0024", "registration_timeout": 0}),
     "stuck": (LongWait, {"timeout": timedelta(hours=6)}),
     "no_triggerer": (BackupSetSensor, {}),
     "proxy": (BackupSetSensor, {}),
@@ -37,6 +37,11 @@ WAITS: dict[str, tuple[type[BackupSetSensor], dict[str, Any]]] = {
 
 for dag_id, (sensor, options) in WAITS.items():
     with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
-        arguments = {"instance_id": "ob-1", "backup_task_id": "bak-1", "poke_interval": 0.2, **options}
+        arguments = {
+            "instance_id": "ob317v4uif0042",
+            "backup_task_id": "bak-5g8h2k1m",
+            "poke_interval": 0.2,
+            **options,
+        }
         sensor(task_id="wait_for_backup", deferrable=True, **arguments)
     globals()[dag_id] = dag
