@@ -7,13 +7,17 @@ import json
 import re
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.models.connection import Connection
-from conftest import SECRET, backup_set
+from conftest import CONN_ID, SECRET, backup_set
+from modes import MODES, wait
 from requests.structures import CaseInsensitiveDict
 
 import airflow_provider_oceanbase
@@ -26,11 +30,15 @@ from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     BackupStartUnknownError,
+    OceanBaseAuthenticationError,
     OceanBaseCloudError,
+    frames,
     unexpected,
 )
+from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.starting.decision import TABLE, Step
 from airflow_provider_oceanbase.starting.kept import KeptStart
+from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
 
@@ -259,3 +267,59 @@ def _beginning(value: ast.expr) -> str:
     while isinstance(value, ast.JoinedStr | ast.BinOp):
         value = value.left if isinstance(value, ast.BinOp) else value.values[0]
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_rotated_key_names_until_when_it_was_accepted(mode: str, cloud: CloudEmulator) -> None:
+    """As far as the process knows: in reschedule mode each poll may be in another one."""
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    rotating = threading.Thread(target=rotate, args=(cloud,))
+    rotating.start()
+    began = datetime.now(UTC).replace(second=0, microsecond=0)
+    with pytest.raises(OceanBaseAuthenticationError) as caught:
+        wait(mode, poke_interval=0.1, timeout=60)
+    rotating.join()
+    text = str(caught.value)
+    until = re.match(r"AccessKey refused \(HTTP 401(?:, accepted until (.*?) UTC)?\): backup task", text)
+    assert until
+    assert (until[1] is None) == (mode == "reschedule")
+    if until[1]:
+        assert began <= datetime.fromisoformat(f"{until[1]}+00:00") <= datetime.now(UTC)
+    assert f"connection 'oceanbase_default', host {cloud.url}" in text
+
+
+def rotate(cloud: CloudEmulator) -> None:
+    """Rotate the key once each side has polled: the worker, and in deferrable mode the triggerer."""
+    deadline = time.monotonic() + 30
+    while cloud.polls("ob-1", "bak-1") < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    cloud.rotate_key("another-key", "another-secret")
+
+
+def test_a_changed_key_has_no_past(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = OceanBaseHook()
+    request = backup_set_request("ob-1", "bak-1")
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    hook.poll(request, first=False, is_final=lambda _: True)
+    cloud.rotate_key("another-key", "another-secret")
+    wrong = cloud.connection_uri.replace("another-secret", "the-wrong-secret")
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", wrong)
+    with pytest.raises(OceanBaseAuthenticationError) as caught:
+        hook.poll(request, first=False, is_final=lambda _: True)
+    assert caught.value.accepted_until is None
+
+
+def test_few_frames_of_a_bug() -> None:
+    def dig(levels: int) -> None:
+        if levels == 0:
+            raise KeyError(SECRET)
+        deeper(levels)
+
+    # Two by turns: equal lines would be counted, not shown.
+    def deeper(levels: int) -> None:
+        dig(levels - 1)
+
+    with pytest.raises(KeyError) as caught:
+        dig(50)
+    assert frames(caught.value).count("File ") == 6
+    assert SECRET not in frames(caught.value)
