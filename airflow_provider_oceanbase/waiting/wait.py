@@ -146,6 +146,10 @@ class Wait(Generic[T]):
             self.log.warning("%s", verdict.warning)
         self._logs_changes = True
 
+    def _outlook(self) -> str:
+        # A task that is about to defer says in its next line how it goes on.
+        return f" The wait times out {self._deadline}." if self._schedule else ""
+
     def _log_progress(self, verdict: Verdict) -> None:
         if not self._left:
             # The message for the timeout follows, and says more.
@@ -195,7 +199,7 @@ class Wait(Generic[T]):
             count_poll("failed")
             raise error
         self.retry_after = error.retry_after
-        self._outage.failed(error, lambda: f" The wait times out {self._deadline}.")
+        self._outage.failed(error, self._outlook)
 
     def cut_off(self, limit: float) -> None:
         """Take note of a poll without an answer in the time that was left.

@@ -312,6 +312,20 @@ def test_fresh_backup(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     )
 
 
+@pytest.mark.parametrize("lasts", [True, False])
+def test_outage_says_when_the_wait_times_out(
+    lasts: bool, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    lasting = new_wait()
+    if lasts:
+        lasting.lasts(WEEK, BEGAN)
+    lasting.failed(DOWN)
+    (line,) = said(caplog)
+    # Unless that is not known yet.
+    assert line.endswith("(in 7 d).") == lasts
+    assert ("times out" in line) == lasts
+
+
 @pytest.mark.parametrize("status", [None, "DOING"])
 def test_timeout_in_an_outage(status: str | None, clock: Clock) -> None:
     lasting = new_wait(status=status)
