@@ -35,7 +35,7 @@ def shown(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
 
 
-def first_sentence(hint: str) -> str:
+def _first_sentence(hint: str) -> str:
     """Return the beginning of a hint, for a line of the log that is seen whole."""
     sentence, stop, _ = hint.partition(". ")
     text = sentence + stop.rstrip()
@@ -100,7 +100,7 @@ class OceanBaseCloudError(Exception):
     @property
     def advice(self) -> str:
         """What to do next, in one short sentence; if there is room, it names the connection."""
-        sentence = first_sentence(self.hint or "")
+        sentence = _first_sentence(self.hint or "")
         named = sentence.replace("the connection", f"connection {self.conn_id!r}")
         return named if self.conn_id and len(named) <= _SEEN_CHARACTERS else sentence
 
@@ -114,7 +114,7 @@ class OceanBaseCloudError(Exception):
         response = {"errorCode": self.error_code, "errorMessage": self.error_message}
         details = _joined({**response, "requestId": self.request_id})
         text = _sentence(verdict, about, details)
-        hint = (self.hint or "").replace(first_sentence(self.hint or ""), self.advice, 1)
+        hint = (self.hint or "").replace(_first_sentence(self.hint or ""), self.advice, 1)
         return f"{text} {hint}" if hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -228,7 +228,7 @@ class _FinalError(AirflowFailException):
     @property
     def advice(self) -> str:
         """What to do next, in one short sentence."""
-        return first_sentence(self.hint)
+        return _first_sentence(self.hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields: dict[str, Any] = asdict(self)  # type: ignore[call-overload]

@@ -150,7 +150,7 @@ class OceanBaseHook(BaseHook):
         )
         backup_set, request_id = self.fetch(request)
         if backup_set is None:
-            what = "No such backup, or not registered yet: response without data"
+            what = "No such backup, or not registered yet"
             with naming(self.endpoint):
                 raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
         return backup_set
@@ -208,9 +208,8 @@ class OceanBaseHook(BaseHook):
 
     def _pages(self, pages: BackupSetPages) -> Iterator[BackupSet]:
         while (request := pages.request) is not None:
-            page = self.fetch(request)
-            with naming(self.endpoint):
-                backup_sets = pages.take(*page)
+            with naming(self._find()):
+                backup_sets = pages.take(*self.fetch(request))
             yield from backup_sets
 
     def start_backup(

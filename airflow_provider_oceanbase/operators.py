@@ -103,9 +103,10 @@ class GetBackupSetOperator(BaseOperator):
         finally:
             hook.close()
         tenants = tenants_of(backup_set)
-        kilobytes = f"{len(json.dumps(tenants)) / 1e3:,.1f}"
-        text = "Read %d tenants, %s kB for XCom: backup task %r of instance %r."
-        self.log.info(text, len(tenants), kilobytes, self.backup_task_id, self.instance_id)
+        kilobytes = len(json.dumps(tenants)) / 1e3
+        size = f"{kilobytes:.1f} kB" if kilobytes < 100 else f"{kilobytes / 1e3:.1f} MB"
+        text = "Read %d tenants, %s for XCom: backup task %r of instance %r."
+        self.log.info(text, len(tenants), size, self.backup_task_id, self.instance_id)
         if backup_set["status"] not in SUCCESS_STATUSES:
             text = (
                 "Backup is %r, not DONE: the list of tenants may be incomplete. Put a BackupSetSensor before "

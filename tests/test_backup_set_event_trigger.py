@@ -296,6 +296,6 @@ def test_unencrypted_watch_is_warned_of_once(
 
     asyncio.run(watch())
     warnings = [
-        line for line in caplog.messages if "uses http: answers from http://no-such-host.invalid" in line
+        line for line in caplog.messages if "Unencrypted: answers from http://no-such-host.invalid" in line
     ]
     assert len(warnings) == 1

@@ -40,7 +40,7 @@ def test_constructor_validates_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"nonsense": 1}, "the wait stopped unexpectedly in the triggerer (TypeError)"),
+        ({"nonsense": 1}, "Wait stopped unexpectedly in the triggerer (TypeError)"),
         ({"instance_id": ".."}, "instance_id is '..', which is no ID"),
     ],
 )

@@ -36,7 +36,6 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
         BackupSetFailedError,
         BackupStartUnknownError,
         OceanBaseCloudError,
-        first_sentence,
     )
 
     failure: BaseException
@@ -49,7 +48,7 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
         if not hints:
             # Airflow's own: its lines say where the task was.
             raise
-        failure, advice = error, first_sentence(hints[0])
+        failure, advice = error, hints[0].partition(". ")[0] + "."
     if advice:
         log.error("%s", advice)
     # Outside of the handler: the thirty lines of tenacity and others say nothing that the text does not.

@@ -105,7 +105,7 @@ def challenged(odd: Behaviour, *needed: str) -> Behaviour:
 
 CHALLENGE = 'Digest realm="r", nonce="odd", qop="auth"'
 UNAUTHORIZED = f"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {CHALLENGE}\r\n".encode()
-NO_DIGEST = "offers no digest authentication that this client knows"
+NO_DIGEST = "No digest authentication that is known"
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -182,7 +182,9 @@ FAULTS: dict[str, Fault] = {
         "not the documented JSON",
     ),
     "data of a wrong type": Fault(
-        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedResponseError, "response's data"
+        answer({"success": True, "data": ["DONE"]}),
+        OceanBaseMalformedResponseError,
+        "not as documented (data",
     ),
     "no status": Fault(
         found(status=None), OceanBaseMalformedResponseError, "data have no status", columns=READING
@@ -236,7 +238,7 @@ FAULTS: dict[str, Fault] = {
         start=BackupStartUnknownError,
     ),
     "redirect": Fault(
-        answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "redirects are not followed"
+        answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "Redirects are not followed"
     ),
     "303": Fault(
         answer(b"", 303, Location="/api"),
@@ -249,7 +251,7 @@ FAULTS: dict[str, Fault] = {
     "401, always stale": Fault(
         refuse(f"{CHALLENGE}, stale=true"),
         OceanBaseUnavailableError,
-        "calls a fresh nonce stale",
+        "Fresh nonce called stale",
         start=None,
     ),
     "401 with a byte that is no UTF-8": Fault(

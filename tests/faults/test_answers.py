@@ -103,7 +103,7 @@ def test_five_thousand_tenants(monkeypatch: pytest.MonkeyPatch, logged: Callable
     assert returned == tenants
     assert pushed.kwargs["value"]["tenantCount"] == 5000
     assert len(json.dumps(pushed.kwargs["value"])) < 4096
-    assert "5000 tenants, 2.3 MB for XCom" in logged()
+    assert "5000 tenants, 2.3 MB for XCom: backup task" in logged()
 
 
 @pytest.mark.parametrize("behaviour", [endless, bomb(2**30)], ids=["endless", "bomb"])

@@ -63,7 +63,7 @@ def test_statuses_are_parameters() -> None:
 
 def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
     assert wait().answered(backup_set(validity="INVALID"), "r") is not None
-    assert "Backup is not VALID: status DONE, validity INVALID; backup task 'bak-1'" in caplog.text
+    assert "bak-1 is not VALID: DONE, validity INVALID (instance 'ob-1')" in caplog.text
 
 
 def test_invalid_set_fails_if_validity_is_required() -> None:

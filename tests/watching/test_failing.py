@@ -97,7 +97,7 @@ def test_failing_watch_names_asset_and_connection(
     asyncio.run(watch())
     named = "watch of asset 'night', connection 'oceanbase_default'"
     text = logged()
-    assert text.count(f"Poll failed, polling continues ({named}): ") == 1
+    assert text.count(f"Service failed (HTTP 503); polling continues ({named}): ") == 1
     assert re.search(rf"OceanBase Cloud answers again after 0(\.\d)? s: {named}\.", text)
     assert f"Started the {named}; backup sets already complete: 0." in text
     assert names._assets == {}
