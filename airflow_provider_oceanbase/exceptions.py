@@ -99,8 +99,10 @@ class OceanBaseCloudError(Exception):
 
     @property
     def advice(self) -> str:
-        """What to do next, in one short sentence."""
-        return _first_sentence(self.hint or "")
+        """What to do next, in one short sentence; if there is room, it names the connection."""
+        sentence = _first_sentence(self.hint or "")
+        named = sentence.replace("the connection", f"connection {self.conn_id!r}")
+        return named if self.conn_id and len(named) <= _SEEN_CHARACTERS else sentence
 
     def __str__(self) -> str:
         return self.text(self.verdict)
@@ -112,7 +114,8 @@ class OceanBaseCloudError(Exception):
         response = {"errorCode": self.error_code, "errorMessage": self.error_message}
         details = _joined({**response, "requestId": self.request_id})
         text = _sentence(verdict, about, details)
-        return f"{text} {self.hint}" if self.hint else text
+        hint = (self.hint or "").replace(_first_sentence(self.hint or ""), self.advice, 1)
+        return f"{text} {hint}" if hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OceanBaseCloudError.from_dict, (self.to_dict(),)
@@ -171,8 +174,8 @@ class OceanBaseAuthenticationError(OceanBaseCloudError):
 
     outdated = True
     default_hint = (
-        "Check AccessKey ID (login) and secret (password), and that the key is enabled. Check Host and "
-        "Project ID of the connection, too."
+        "Check AccessKey ID (login) and secret (password) of the connection. Check that the key is enabled. "
+        "Check Host and Project ID, too."
     )
 
 
@@ -196,7 +199,9 @@ class OceanBaseUnavailableError(OceanBaseCloudError):
     """No response (network, TLS, timeout), HTTP 408 or 5xx, or a connection that cannot be read now."""
 
     transient = True
-    default_hint = "Check Host, Port and Proxy URL of the connection, and the state of OceanBase Cloud."
+    default_hint = (
+        "Check Host, Port and Proxy URL of the connection. Check the state of OceanBase Cloud, too."
+    )
 
 
 class OceanBaseMalformedResponseError(OceanBaseCloudError):

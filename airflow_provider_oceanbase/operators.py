@@ -228,9 +228,12 @@ class StartBackupOperator(BackupStart):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
-        raise_timeout(event, self.timeout, self.execution_timeout)
-        self._push(context, advised(self.log, lambda: summary_in(event)), event["began"])
+        self._push(context, advised(self.log, lambda: self._summary_in(event)), event["began"])
         return cast("str", event["condition"]["backup_task_id"])
+
+    def _summary_in(self, event: dict[str, Any]) -> BackupSetSummary:
+        raise_timeout(event, self.timeout, self.execution_timeout)
+        return summary_in(event)
 
     def poll_until_complete(self, external_id: JsonValue, context: Context) -> None:
         """Wait, with ``wait_for_completion``."""

@@ -103,11 +103,11 @@ def test_answers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "begins", "advice"),
     [
-        ("closed", "Host refuses connections (ConnectionRefusedError", "Check Host, Port"),
+        ("closed", "Host refuses connections", "Check Host, Port"),
         ("away", "Host name not found (gaierror", "Check Host and Proxy URL"),
         ("plain port", "No TLS at this port (SSLError", "Check Port and Schema"),
         ("certificate", "Certificate not trusted (SSLCertVerificationError", "Check TLS verification"),
-        ("proxy away", "Proxy refuses connections (ConnectionRefusedError", "Proxy URL"),
+        ("proxy away", "Proxy refuses connections", "Proxy URL"),
         ("proxy 407", "Proxy wants a password (HTTP 407)", "into Proxy URL"),
         ("proxy 403", "Proxy refuses to connect to the API host (HTTP 403)", "Check Proxy URL"),
         ("field", "Unusable field: password (AccessKey secret) is missing", "Edit the connection"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,14 +88,14 @@ def test_outage_does_not_end_the_wait(runs: Runs) -> None:
     assert runs.task("deferrable_outage", "wait")["tries"] == 1
     # One challenge each for worker, triggerer and operator, and one after each failure.
     assert runs.seen(INSTANCE_ID, "deferrable_outage") == [401, 200, 401, 503, 401, 503, 401, 200, 401, 200]
-    assert runs.printed.count("The poll failed; polling continues") == 1
+    assert runs.printed.count("; polling continues") == 1
     assert runs.printed.count("OceanBase Cloud answers again") == 1
 
 
 def test_timeout_is_not_retried(runs: Runs) -> None:
     assert runs.states("deferrable_timeout") == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task("deferrable_timeout", "wait")["tries"] == 1
-    assert "of instance 'ob-1' was last seen with status DOING." in runs.printed
+    assert re.search(r"deferrable_timeout still DOING after .*: timed out \(instance 'ob-1'", runs.printed)
 
 
 def test_stored_triggers_contain_no_secret(runs: Runs) -> None:

@@ -195,7 +195,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         "Wait stopped unexpectedly in the triggerer (RuntimeError)",
     ),
     "failed": (failed(status="FAILED"), "Backup ended with status FAILED"),
-    "invalid": (failed(validity="x" * 200), "Backup is not VALID: status DONE, validity"),
+    "invalid": (failed(validity="x" * 200), "Backup is not VALID: DONE, validity"),
     "unknown start": (
         lambda: raised(start_unknown(OceanBaseCloudError("Service failed", conn_id="ob"), "ob-1")),
         "A backup may be running: instance 'ob-1', connection 'ob'",
@@ -275,7 +275,7 @@ def test_a_rotated_key_names_until_when_it_was_accepted(mode: str, cloud: CloudE
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
     rotating = threading.Thread(target=rotate, args=(cloud,))
     rotating.start()
-    began = datetime.now(UTC).replace(second=0, microsecond=0)
+    began = datetime.now(UTC)
     with pytest.raises(OceanBaseAuthenticationError) as caught:
         wait(mode, poke_interval=0.1, timeout=60)
     rotating.join()
@@ -284,7 +284,7 @@ def test_a_rotated_key_names_until_when_it_was_accepted(mode: str, cloud: CloudE
     assert until
     assert (until[1] is None) == (mode == "reschedule")
     if until[1]:
-        assert began <= datetime.fromisoformat(f"{until[1]}+00:00") <= datetime.now(UTC)
+        assert until[1] in {f"{moment:%H:%M}" for moment in (began, datetime.now(UTC))}
     assert f"connection 'oceanbase_default', host {cloud.url}" in text
 
 

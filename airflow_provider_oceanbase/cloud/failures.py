@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.query import Request
 
 _SLOW_HINT = (
-    "Check Host, Port and Proxy URL of the connection: a firewall may drop what is sent. Check the state of "
-    "OceanBase Cloud."
+    "Check Host, Port and Proxy URL of the connection. A firewall may drop what is sent. Check the state of "
+    "OceanBase Cloud, too."
 )
 #: What a request without a response comes to, by words in the description of its cause, and what to do.
 _CAUSES = (
     (
         ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"),
         "No TLS at this port",
-        "Check Port and Schema of the connection, or the proxy: plain HTTP may answer there.",
+        "Check Port and Schema of the connection, or the proxy. Plain HTTP may answer there.",
     ),
     (
         ("CERTIFICATE_VERIFY_FAILED", "CertificateError"),
         "Certificate not trusted",
-        "Check TLS verification (verify) of the connection: give a private CA's bundle.",
+        "Check TLS verification (verify) of the connection. Give a private CA's bundle.",
     ),
     (
         ("gaierror",),
         "{} name not found",
-        "Check Host and Proxy URL of the connection, and the DNS of this machine.",
+        "Check Host and Proxy URL of the connection. Check the DNS of this machine, too.",
     ),
     (
         ("ConnectionRefusedError",),
         "{} refuses connections",
-        "Check Host, Port and Proxy URL of the connection, and the state of OceanBase Cloud.",
+        "Check Host, Port and Proxy URL of the connection. Check the state of OceanBase Cloud, too.",
     ),
 )
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
@@ -98,8 +98,11 @@ def unreachable(
         what = f"No complete response in time (timeout {endpoint.timeout:g} s)"
         hint: str | None = _SLOW_HINT
     else:
-        verdict, hint = _known_cause(root)
-        what = f"{verdict.format('Proxy' if endpoint.proxy else 'Host')} ({_described(root)})"
+        described = _described(root)
+        verdict, hint = _known_cause(described)
+        what = verdict.format("Proxy" if endpoint.proxy else "Host")
+        if not isinstance(root, ConnectionRefusedError):
+            what = f"{what} ({described})"
     known: dict[str, Any] = {"hint": hint, "request_id": request_id}
     acted = may_have_acted(status, sent=sent)
     return request.error(OceanBaseUnavailableError, what, may_have_acted=acted, **known)
@@ -117,7 +120,7 @@ def refused_by_proxy(request: Request[Any], status: int, **known: Any) -> OceanB
     if status == 407:
         hint = "Put the proxy's user and password into Proxy URL of the connection."
         return request.error(OceanBaseRefusedError, "Proxy wants a password", hint=hint, **known)
-    hint = "Check Proxy URL and Host of the connection, and what the proxy allows."
+    hint = "Check Proxy URL and Host of the connection, and the proxy's rules."
     if status >= 500:
         what = "Proxy cannot reach the API host"
         return request.error(OceanBaseUnavailableError, what, hint=hint, **known)
@@ -143,9 +146,8 @@ def _status_of_tunnel(error: BaseException) -> int | None:
     return int(match[1]) if match else None
 
 
-def _known_cause(error: BaseException) -> tuple[str, str | None]:
+def _known_cause(described: str) -> tuple[str, str | None]:
     """Return what a request without a response comes to, and the hint; None for that of the error's class."""
-    described = _described(error)
     for words, verdict, hint in _CAUSES:
         if any(word in described for word in words):
             return verdict, hint

@@ -110,7 +110,7 @@ def read_response(
     }
     if received_id is not None and is_of_another_request(received_id, request_id):
         what = "Response to another request"
-        hint = "Check Proxy URL of the connection, and what else is on the way to the API host."
+        hint = "Check Proxy URL of the connection. Check what else is on the way to the API host."
         known |= {"request_id": request_id, "may_have_acted": sent}
         raise request.error(OceanBaseMalformedResponseError, what, hint=hint, **known)
     if status == 200 and envelope is None:
@@ -154,7 +154,7 @@ def _refusal(
     if status == 408 or status >= 500:
         return request.error(OceanBaseUnavailableError, "Service failed", **known)
     if 300 <= status < 400:
-        hint = "Set Host of the connection to the API host itself: redirects are not followed."
+        hint = "Set Host of the connection to the API host itself. Redirects are not followed."
         return request.error(OceanBaseRefusedError, "Response is a redirect", hint=hint, **known)
     return request.error(OceanBaseRefusedError, "Request refused", **known)
 
@@ -164,7 +164,7 @@ def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any])
     if challenge is None:
         offered = ", ".join(map(_offer, read_challenges(challenges))) or "nothing"
         what = f"No digest authentication that is known (offered: {shown(offered)})"
-        hint = "Check Host and Proxy URL of the connection: another server may answer there."
+        hint = "Check Host and Proxy URL of the connection. Another server may answer there."
         return request.error(OceanBaseAuthenticationError, what, hint=hint, **known)
     # The nonce was fresh, so this says nothing about the key.
     if challenge.parameters.get("stale", "").lower() == "true":

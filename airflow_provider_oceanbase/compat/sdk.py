@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
     from airflow.sdk.observability.stats import Stats as Stats
     from airflow.sdk.types import Logger as Logger
@@ -45,6 +46,7 @@ _MODULES = {
     "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowNotFoundException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowSensorTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowSkipException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowTaskTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk",),
     "AssetWatcher": ("airflow.sdk",),
@@ -194,6 +196,22 @@ def is_shared_state(store: Any) -> bool:
     tells the two apart.
     """
     return getattr(store, "_total", 1) != 1
+
+
+def watched_assets(store: Any) -> list[str]:
+    """Return the names of the assets whose ``asset_state_store`` a trigger has; none before Airflow 3.3.
+
+    Nothing public tells a trigger which assets it is for.
+    """
+    return list(getattr(store, "_by_name", ()))
+
+
+def triggerer_health() -> str:
+    """Return where the web UI shows whether a triggerer runs."""
+    from airflow_provider_oceanbase.compat.sdk import BaseHook
+
+    page = "Home" if BaseHook.__module__.startswith("airflow.sdk") else "Cluster Activity"
+    return f"{page} > Health > Triggerer"
 
 
 def first_reschedule_date(context: Context) -> datetime | None:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 #: How long a connection must be missing or unusable before that ends a wait. Airflow has one answer for a
 #: connection that was deleted and for a secrets backend that is down: only time tells them apart.
 GONE_SECONDS = 600.0
+_HALF_A_DAY = timedelta(hours=12)
 _MISSING_HINT = (
-    "Create it under Admin > Connections, or where connections are defined. If it is there, check the "
-    "secrets backend. Nothing was sent."
+    "Create the connection under Admin > Connections, or in its store. If it is there, check that the store, "
+    "such as a secrets backend, responds. Nothing was sent."
 )
 _UNREADABLE_HINT = "Check what stores the connection, such as a secrets backend. Nothing was sent."
 
@@ -150,7 +151,9 @@ class KnownConnection:
                 answer = yield endpoint
         except OceanBaseAuthenticationError as error:
             if self._accepted and self._accepted[0] == endpoint:
-                error.accepted_until = f"{self._accepted[1]:%Y-%m-%d %H:%M} UTC"
+                until = self._accepted[1]
+                form = "%H:%M" if datetime.now(UTC) - until < _HALF_A_DAY else "%Y-%m-%d %H:%M"
+                error.accepted_until = f"{until.strftime(form)} UTC"
             raise
         self._accepted = endpoint, datetime.now(UTC)
         return cast("Answer[T]", answer)

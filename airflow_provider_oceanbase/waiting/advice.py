@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, triggerer_health
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
@@ -11,6 +13,17 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
 
 T = TypeVar("T")
+#: What to do when a wait has timed out: the end of the error's text, which is all that a trigger hands over.
+STUCK = (
+    "Look the backup up in the console: if it still runs, clear the task to wait again. Raise timeout, if "
+    "backups take so long."
+)
+AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
+
+
+def no_triggerer() -> str:
+    """Return what to do when no triggerer has ended a wait."""
+    return f"Check that a triggerer runs, under {triggerer_health()}. The log has the last known status."
 
 
 def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
@@ -25,11 +38,18 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
         OceanBaseCloudError,
     )
 
+    failure: BaseException
     try:
         return work()
     except (OceanBaseCloudError, BackupSetFailedError, BackupStartUnknownError) as error:
-        failure = error
-    if failure.advice:
-        log.error("%s", failure.advice)
+        failure, advice = error, error.advice
+    except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
+        hints = [hint for hint in (STUCK, AWAY, no_triggerer()) if str(error).endswith(hint)]
+        if not hints:
+            # Airflow's own: its lines say where the task was.
+            raise
+        failure, advice = error, hints[0].partition(". ")[0] + "."
+    if advice:
+        log.error("%s", advice)
     # Outside of the handler: the thirty lines of tenacity and others say nothing that the text does not.
     raise failure.with_traceback(None) from None

@@ -42,25 +42,33 @@ class Verdict(NamedTuple):
     :param backup_set: the set that satisfies the condition, None to keep waiting
     :param warning: what else to log then
     :param failure: why waiting would not help
+    :param underway: the set that is being made, None if none is
     """
 
     status: str
     backup_set: BackupSet | None = None
     warning: str | None = None
     failure: BackupSetFailedError | None = None
+    underway: BackupSet | None = None
 
 
-_UNREGISTERED = Verdict("status not registered yet")
+_UNREGISTERED = Verdict("not registered yet")
 
 
 class Condition(Protocol[T]):
     """What is waited for: a dataclass that can be made again from its fields."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    #: What the wait is still without, a phrase; empty: the status alone says it.
+    missing: ClassVar[str]
 
     @property
-    def subject(self) -> str:
-        """What is waited for, in words."""
+    def name(self) -> str:
+        """What the lines of the log begin with."""
+
+    @property
+    def details(self) -> str:
+        """What else is given of what is waited for, in words."""
 
     @property
     def query(self) -> Query[T]:
@@ -90,6 +98,7 @@ class BackupSetCondition:
         it never does
     """
 
+    missing: ClassVar[str] = ""
     instance_id: str
     backup_task_id: str
     success_statuses: Collection[str] = SUCCESS_STATUSES
@@ -98,9 +107,14 @@ class BackupSetCondition:
     registered_by: float | None = None
 
     @property
-    def subject(self) -> str:
-        """What is waited for, in words."""
-        return f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+    def name(self) -> str:
+        """The backup task."""
+        return shown(str(self.backup_task_id))
+
+    @property
+    def details(self) -> str:
+        """The instance."""
+        return f"instance {self.instance_id!r}"
 
     @property
     def query(self) -> Query[BackupSet | None]:
@@ -112,21 +126,21 @@ class BackupSetCondition:
         if backup_set is None:
             return _UNREGISTERED
         status, validity = backup_set["status"], backup_set.get("validity")
-        known = f"status {shown(status)}"
+        known = shown(status)
         if status in self.failure_statuses:
-            return self._failed(f"ended with {known}", backup_set, request_id)
+            return self._failed(f"ended with status {known}", backup_set, request_id)
         if status not in self.success_statuses:
-            return Verdict(known)
+            return Verdict(known, underway=backup_set)
         if self.require_valid and not validity:
-            return Verdict(f"{known}, but no validity yet")
+            return Verdict(f"{known} without a validity", underway=backup_set)
         # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
         problem = f"is not {VALID}: {known}, validity {shown(validity)}"
         if self.require_valid:
             return self._failed(problem, backup_set, request_id)
-        about = f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
-        return Verdict(known, backup_set, f"Backup {problem}; {about}. Set require_valid=True to fail then.")
+        warning = f"{self.name} {problem} ({self.details}). Set require_valid=True to fail then."
+        return Verdict(known, backup_set, warning)
 
     def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
         """Take "not found" for a set that is not registered yet, as long as that is possible."""
@@ -136,7 +150,7 @@ class BackupSetCondition:
 
     def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
         error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
-        return Verdict(f"status {shown(backup_set['status'])}", failure=error)
+        return Verdict(shown(backup_set["status"]), failure=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,7 @@ class CheckpointCondition:
     :raises OceanBaseInputError: ``tenants`` or ``backup_mode`` is unusable
     """
 
+    missing: ClassVar[str] = "without a fresh backup"
     instance_id: str
     min_checkpoint: str
     tenants: Collection[str] = ()
@@ -173,9 +188,14 @@ class CheckpointCondition:
             object.__setattr__(self, "backup_mode", mode)
 
     @property
-    def subject(self) -> str:
-        """What is waited for, in words."""
-        return f"A backup of instance {self.instance_id!r} with a checkpoint from {self.min_checkpoint} on"
+    def name(self) -> str:
+        """The instance."""
+        return shown(str(self.instance_id))
+
+    @property
+    def details(self) -> str:
+        """The checkpoint."""
+        return f"wanted: a checkpoint from {self.min_checkpoint} on"
 
     @property
     def query(self) -> Query[list[BackupSet]]:
@@ -192,23 +212,26 @@ class CheckpointCondition:
         candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
         if fitting := [one for one in candidates if self._fits(one)]:
             best = max(fitting, key=lambda one: (_time(one, "checkpoint"), _time(one, "startTime")))
-            return Verdict(f"accepted {_described(best)}", best)
+            return Verdict(f"accepted {shown(best['backupSetId'])}, {shown(best['status'])}", best)
         if not candidates:
             return Verdict("no backup set")
         newest = max(candidates, key=_started)
-        known = f"the newest {_described(newest)}"
+        known = f"newest backup {_described(newest)}"
+        final = {*self.success_statuses, *self.failure_statuses}
+        underway = None if newest["status"] in final else newest
         failures = [one for one in candidates if self._has_failed(one)]
         own = [one for one in failures if self._would_have_fitted(one)]
         failed = max(own or failures, key=_started, default=None)
         if failed is None:
-            return Verdict(known)
+            return Verdict(known, underway=underway)
         if failed is not newest:
             known = f"{known}, and {_described(failed)}"
         if self.fail_on_failed_backup and own:
             reason = f"ended with status {shown(failed['status'])}, and no other is recent enough"
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
-        return Verdict(known, warning=f"A backup failed; still waiting: {_described(failed)}.")
+        warning = f"A backup failed; still waiting: {_described(failed)}, instance {self.instance_id!r}."
+        return Verdict(known, warning=warning, underway=underway)
 
     def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
         """Judge no error: it says nothing about the sets."""
@@ -274,9 +297,10 @@ def _names(tenant: TenantBackupSet) -> set[str]:
 
 
 def _described(backup_set: BackupSet) -> str:
-    details = {name: backup_set.get(name) for name in ("status", "validity", "checkpoint")}
-    known = ", ".join(f"{name} {shown(str(value))}" for name, value in details.items() if value is not None)
-    return f"backup set {shown(backup_set['backupSetId'])!r} ({known})"
+    known = [backup_set["status"], backup_set.get("validity")]
+    if (checkpoint := backup_set.get("checkpoint")) is not None:
+        known.append(f"checkpoint {checkpoint}")
+    return f"{shown(backup_set['backupSetId'])} ({', '.join(shown(str(one)) for one in known if one)})"
 
 
 def _started(backup_set: BackupSet) -> datetime:

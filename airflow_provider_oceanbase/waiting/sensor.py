@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     KnowsMapping,
     PokeReturnValue,
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
     from airflow_provider_oceanbase.waiting.wait import Wait
+
+#: How the message of the base class for its timeout begins.
+_TIMED_OUT = "Sensor has timed out"
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
@@ -162,7 +167,15 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
 
     def _poke_until_done(self, context: Context) -> Any:
         # Not execute() itself, nor by super(): Airflow 2 takes it for a task that another task calls.
-        return BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        execute = BaseSensorOperator.execute.__wrapped__  # type: ignore[attr-defined]
+        try:
+            return execute(self, context)
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
+            if self._wait is None or not str(error).startswith(_TIMED_OUT):
+                raise
+            # The base class does not know which backup it was, and how it stands.
+            text = self._wait.timed_out(self._schedule, self._began)
+        raise (AirflowSkipException if self.soft_fail else AirflowSensorTimeout)(text)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once; and once more if the wait times out meanwhile, which for the base class is the end."""
@@ -188,7 +201,10 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
         from airflow_provider_oceanbase.cloud.backup_set import summary
         from airflow_provider_oceanbase.waiting.wait import Wait
 
-        self._wait = self._wait or Wait(self._condition, self.log, first=not self._continues)
+        if self._wait is None:
+            self._wait = Wait(self._condition, self.log, first=not self._continues)
+            rescheduled = self.reschedule and self._continues
+            self._wait.lasts(self._schedule, self._began, rescheduled=rescheduled)
         backup_set = poll(self._hook, self._wait)
         return None if backup_set is None else summary(backup_set)
 

@@ -135,7 +135,7 @@ def test_bad_field_is_named(fields: dict[str, Any], extra: dict[str, Any], says:
     with pytest.raises(OceanBaseInputError) as caught:
         endpoint(extra, **fields)
     assert f"Unusable field: {says}" in str(caught.value)
-    assert ": connection 'ob'. Edit the connection under" in str(caught.value)
+    assert ": connection 'ob'. Edit connection 'ob' under" in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
 

@@ -238,7 +238,7 @@ FAULTS: dict[str, Fault] = {
         start=BackupStartUnknownError,
     ),
     "redirect": Fault(
-        answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "redirects are not followed"
+        answer(b"", 307, Location="http://127.0.0.2:9/"), OceanBaseRefusedError, "Redirects are not followed"
     ),
     "303": Fault(
         answer(b"", 303, Location="/api"),

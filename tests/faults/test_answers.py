@@ -74,7 +74,8 @@ def test_retry_after_bounds_the_pause(
     with serve(DOING, answer(ENVELOPE, 429, Retry_After=header), DONE) as server:
         connect(monkeypatch, server)
         wait(mode)
-    assert seen[-1] == pytest.approx(seconds, abs=2)
+    # In reschedule mode the next poll looks how long its pause was meant to be.
+    assert [one for one in seen if one is not None] == [pytest.approx(seconds, abs=2)]
 
 
 @pytest.mark.parametrize("status", ["odd", "done", "Done", "DONE ", "SUCCESS"])

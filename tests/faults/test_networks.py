@@ -39,7 +39,7 @@ def assert_unreachable(says: str, logged: Callable[[], str]) -> None:
             wait(mode)
     logged()
     event = asyncio.run(fire(trigger(timeout=0.2)))
-    assert "OceanBase Cloud has not answered for" in event["timeout"]
+    assert "no answer for" in event["timeout"]
     assert says in logged()
 
 
@@ -82,7 +82,7 @@ def test_refused(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     set_connection(monkeypatch, host=f"http://127.0.0.1:{port}")
-    assert_unreachable("ConnectionRefusedError: ", logged)
+    assert_unreachable("Host refuses connections", logged)
 
 
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
@@ -100,7 +100,7 @@ def test_host_that_recovers(monkeypatch: pytest.MonkeyPatch, logged: Callable[[]
     async def scenario() -> Any:
         waiting = asyncio.create_task(fire(trigger()))
         async with asyncio.timeout(20):
-            while "The poll failed" not in logged():
+            while "polling continues" not in logged():
                 await asyncio.sleep(0.02)
         with CloudEmulator(port=port) as cloud:
             cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))

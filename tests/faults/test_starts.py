@@ -290,7 +290,7 @@ def test_refused_connection_after_the_challenge_is_known(
     connect(monkeypatch, server)
     accepting = threading.Thread(target=server.accept)
     accepting.start()
-    with pytest.raises(OceanBaseUnavailableError, match="ConnectionRefusedError"):
+    with pytest.raises(OceanBaseUnavailableError, match="Host refuses connections"):
         start(hook)
     accepting.join()
     assert posts(server) == 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Airflow, Camera
 from harness.settings import DAG_ID
+from pages import SEEN_CHARACTERS
 from playwright.sync_api import Locator, Page, expect
 
 from airflow_provider_oceanbase import get_provider_info
@@ -24,6 +25,11 @@ STANDARD_FIELDS = {"description": "Description", "host": "Host", "port": "Port",
 EXTRA_FIELDS = CONNECTION_TYPE["conn-fields"]
 #: Half a minute on an idle machine.
 RUN_SECONDS = 240
+#: What the log advises for an error.
+ADVICE = {
+    "BackupSetFailedError": "Do not rely on this backup",
+    "OceanBaseAuthenticationError": "Check AccessKey ID (login) and secret (password)",
+}
 
 
 @pytest.fixture(scope="session")
@@ -203,3 +209,63 @@ def copied(result: Locator) -> list[dict[str, Any]]:
     result.get_by_role("button", name="Copy").click()
     tenants: list[dict[str, Any]] = json.loads(result.page.evaluate("navigator.clipboard.readText()"))
     return tenants
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses", "error"),
+    [
+        ("failed-backup", ("DOING", "DOING", "FAILED"), "BackupSetFailedError"),
+        ("rotated-key", ("DOING",), "OceanBaseAuthenticationError"),
+    ],
+)
+def test_the_log_says_what_to_do(
+    name: str,
+    statuses: tuple[str, ...],
+    error: str,
+    connection: None,
+    airflow: Airflow,
+    cloud: CloudEmulator,
+    wide_camera: Camera,
+) -> None:
+    """The beginning of each line, as far as the documentation shows it, is seen without scrolling."""
+    page = wide_camera.page
+    cloud.add_backup_set("ob-demo", f"bak-{name}", statuses=statuses)
+    airflow.wait_for("the example DAG is read", f"dags/{DAG_ID}", bool)
+    run(page, name, {"instance_id": "ob-demo", "backup_task_id": f"bak-{name}"})
+    key = cloud.connection["login"], cloud.connection["password"]
+    try:
+        if error == "OceanBaseAuthenticationError":
+            airflow.processes.wait_for(
+                "the backup is polled", RUN_SECONDS, lambda: cloud.polls("ob-demo", f"bak-{name}") > 1
+            )
+            cloud.rotate_key("another-key", "another-secret")
+        airflow.wait_for(
+            "the run has failed",
+            f"dags/{DAG_ID}/dagRuns/{name}",
+            lambda answer: json.loads(answer)["state"] == "failed",
+        )
+    finally:
+        cloud.rotate_key(*key)
+
+    page.goto(f"/dags/{DAG_ID}/runs/{name}/tasks/wait_for_backup?try_number=1")
+    verdict = page.get_by_test_id(f"summary-{error}")
+    advice = page.locator(".event").filter(has_text=ADVICE[error]).first
+    log = page.get_by_test_id("virtual-scroll-container").bounding_box()
+    for line in (advice, verdict):
+        expect(line).to_be_visible()
+        box = line.bounding_box()
+        assert log
+        assert box
+        seen = (log["x"] + log["width"] - box["x"]) / (box["width"] / len(line.inner_text()))
+        assert seen > SEEN_CHARACTERS
+    # The lines of code have paths of this machine.
+    verdict.click()
+    wide_camera.take(f"log-of-{name}")
+
+
+def run(page: Page, run_id: str, parameters: dict[str, str]) -> None:
+    """Run the example DAG."""
+    address = f"/api/v2/dags/{DAG_ID}"
+    started = {"dag_run_id": run_id, "logical_date": None, "conf": parameters}
+    expect(page.request.patch(address, data={"is_paused": False})).to_be_ok()
+    expect(page.request.post(f"{address}/dagRuns", data=started)).to_be_ok()

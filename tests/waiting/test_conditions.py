@@ -70,7 +70,7 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 
 def test_no_set_keeps_waiting() -> None:
-    assert condition().judge([], "r") == ("no backup set", None, None, None)
+    assert condition().judge([], "r") == ("no backup set", None, None, None, None)
 
 
 def test_checkpoints_are_compared_as_times() -> None:
@@ -139,7 +139,7 @@ def test_a_failed_backup_is_reported_once(caplog: pytest.LogCaptureFixture) -> N
     wait = Wait(condition(), LOG)
     for _ in range(3):
         assert wait.answered([FAILED], "r") is None
-    assert caplog.text.count("A backup failed; still waiting: backup set 'bad' (status FAILED") == 1
+    assert caplog.text.count("A backup failed; still waiting: bad (FAILED") == 1
     assert wait.answered([FAILED, one("good", 3)], "r") == one("good", 3)
 
 
