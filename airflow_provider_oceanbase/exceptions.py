@@ -1,5 +1,8 @@
 """The errors of this provider: what happened, to which backup task, and what to do next.
 
+Each text has this order, since a log shows the beginning of a line: the verdict, what it is about, details,
+advice.
+
 :class:`OceanBaseCloudError` and its subclasses say that a *request* to OceanBase Cloud failed. Only
 :class:`BackupSetFailedError` says that the *backup* failed, and only :class:`BackupStartUnknownError` that
 it is not known whether there is one.
@@ -18,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SHOWN_CHARACTERS = 300
-TEMPLATE_HINT = "Nothing was sent. If it is a template, check what it renders to, under Rendered Template."
-NATIVE_HINT = f"{TEMPLATE_HINT} To render a list, a DAG needs render_template_as_native_obj=True."
+#: So much of a line of the log is seen without scrolling, at a width of 1,400 pixels.
+_SEEN_CHARACTERS = 85
+#: So many frames of a bug's traceback are logged, the innermost.
+_SHOWN_FRAMES = 6
 
 
 def shown(text: str) -> str:
@@ -30,14 +35,24 @@ def shown(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
 
 
+def _first_sentence(hint: str) -> str:
+    """Return the beginning of a hint, for a line of the log that is seen whole."""
+    sentence, stop, _ = hint.partition(". ")
+    text = sentence + stop.rstrip()
+    return text if len(text) <= _SEEN_CHARACTERS else text[: _SEEN_CHARACTERS - 1] + "…"
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class OceanBaseCloudError(Exception):
     """A request to OceanBase Cloud failed.
 
     Not an ``AirflowException``: a deferred sensor with ``soft_fail`` would turn an outage into a skip.
 
-    :param what: what happened, a phrase without a full stop
+    :param what: what happened, a phrase with a capital and without a full stop; its first words say it
     :param subject: what was requested, such as ``backup task 'bak-1' of instance 'ob-1'``
+    :param conn_id: ID of the connection
+    :param host: where the request was sent, such as ``https://api-cloud.oceanbase.com``
+    :param accepted_until: when the AccessKey was last accepted, as far as this process knows
     :param status_code: HTTP status of the response, None if there was none
     :param error_code: ``errorCode`` of the response
     :param error_message: ``errorMessage`` of the response
@@ -55,6 +70,9 @@ class OceanBaseCloudError(Exception):
 
     what: str = field(kw_only=False)
     subject: str | None = None
+    conn_id: str | None = None
+    host: str | None = None
+    accepted_until: str | None = None
     status_code: int | None = None
     error_code: str | None = None
     error_message: str | None = None
@@ -73,17 +91,31 @@ class OceanBaseCloudError(Exception):
         """Whether to send the same request again: it may succeed later, and has certainly changed nothing."""
         return self.transient and not self.may_have_acted
 
+    @property
+    def verdict(self) -> str:
+        """What happened, in the first words of the text, such as ``AccessKey refused (HTTP 401)``."""
+        details = {"HTTP": self.status_code, "accepted until": self.accepted_until}
+        return self.what + _in_brackets(details)
+
+    @property
+    def advice(self) -> str:
+        """What to do next, in one short sentence; if there is room, it names the connection."""
+        sentence = _first_sentence(self.hint or "")
+        named = sentence.replace("the connection", f"connection {self.conn_id!r}")
+        return named if self.conn_id and len(named) <= _SEEN_CHARACTERS else sentence
+
     def __str__(self) -> str:
-        details = {
-            "HTTP status": self.status_code,
-            "errorCode": self.error_code,
-            "errorMessage": self.error_message,
-            "requestId": self.request_id,
-        }
-        text = f"{self.what}{_in_brackets(details)}"
-        if self.subject:
-            text = f"Request for {self.subject} failed: {text}"
-        return f"{text}. {self.hint}" if self.hint else f"{text}."
+        return self.text(self.verdict)
+
+    def text(self, verdict: str) -> str:
+        """Return the text with other first words, for a line of the log."""
+        conn_id = self.conn_id and repr(shown(self.conn_id))
+        about = _joined({"": self.subject, "connection": conn_id, "host": self.host})
+        response = {"errorCode": self.error_code, "errorMessage": self.error_message}
+        details = _joined({**response, "requestId": self.request_id})
+        text = _sentence(verdict, about, details)
+        hint = (self.hint or "").replace(_first_sentence(self.hint or ""), self.advice, 1)
+        return f"{text} {hint}" if hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OceanBaseCloudError.from_dict, (self.to_dict(),)
@@ -102,24 +134,35 @@ class OceanBaseCloudError(Exception):
         return classes.get(fields.pop("class"), OceanBaseCloudError)(**fields)
 
 
-def unexpected(activity: str, error: Exception, *, hint: str) -> OceanBaseCloudError:
+def unexpected(activity: str, error: Exception, **known: Any) -> OceanBaseCloudError:
     """Return the error for a bug, in the triggerer.
 
-    :param activity: what it stopped, such as ``wait``
+    :param activity: what it stopped, such as ``Wait``
+    :param known: fields of the error
     """
     # Not the error's own text, which may hold a secret.
-    what = f"the {activity} stopped unexpectedly in the triggerer ({type(error).__name__})"
-    return OceanBaseCloudError(what, hint=hint)
+    what = f"{activity} stopped unexpectedly in the triggerer ({type(error).__name__})"
+    return OceanBaseCloudError(what, **known)
 
 
 def frames(error: Exception) -> str:
-    """Return where an error was raised, for a log: the lines of code, without the texts of errors."""
-    return "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    """Return where an error was raised, for a log: the last lines of code, without the texts of errors."""
+    return "".join(traceback.format_tb(error.__traceback__, limit=-_SHOWN_FRAMES)).rstrip()
+
+
+def _joined(details: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in details.items() if value is not None)
 
 
 def _in_brackets(details: Mapping[str, object]) -> str:
-    known = ", ".join(f"{name} {value}" for name, value in details.items() if value is not None)
+    known = _joined(details)
     return f" ({known})" if known else ""
+
+
+def _sentence(verdict: str, *parts: str) -> str:
+    """Return a sentence of a verdict and of what is known besides."""
+    known = "; ".join(part for part in parts if part)
+    return f"{verdict}: {known}." if known else f"{verdict}."
 
 
 class OceanBaseInputError(OceanBaseCloudError, ValueError):
@@ -131,8 +174,8 @@ class OceanBaseAuthenticationError(OceanBaseCloudError):
 
     outdated = True
     default_hint = (
-        "Check login (AccessKey ID), password (AccessKey secret), host and project_id of the connection, and "
-        "that the AccessKey is enabled."
+        "Check AccessKey ID (login) and secret (password) of the connection. Check that the key is enabled. "
+        "Check Host and Project ID, too."
     )
 
 
@@ -140,7 +183,7 @@ class OceanBaseNotFoundError(OceanBaseCloudError):
     """HTTP 404, or a response without the data that were needed."""
 
     default_hint = (
-        "Check the instance ID and the backup task ID, and that host and project_id of the connection are "
+        "Check the instance ID and the backup task ID. Check that Host and Project ID of the connection are "
         "those of the instance. The backupSetId of a list may be no backup task ID."
     )
 
@@ -156,7 +199,9 @@ class OceanBaseUnavailableError(OceanBaseCloudError):
     """No response (network, TLS, timeout), HTTP 408 or 5xx, or a connection that cannot be read now."""
 
     transient = True
-    default_hint = "Check host, port, verify and proxy of the connection, and the state of OceanBase Cloud."
+    default_hint = (
+        "Check Host, Port and Proxy URL of the connection. Check the state of OceanBase Cloud, too."
+    )
 
 
 class OceanBaseMalformedResponseError(OceanBaseCloudError):
@@ -164,7 +209,7 @@ class OceanBaseMalformedResponseError(OceanBaseCloudError):
 
     transient = True
     default_hint = (
-        "Check that host of the connection is an OceanBase Cloud API host, and that no proxy or login page "
+        "Check that Host of the connection is an OceanBase Cloud API host. Check that no proxy or login page "
         "answers in its place."
     )
 
@@ -175,8 +220,23 @@ class OceanBaseRefusedError(OceanBaseCloudError):
     default_hint = "errorCode and errorMessage say why; quote the requestId to OceanBase support."
 
 
+class _FinalError(AirflowFailException):
+    """An error after which Airflow does not retry the task; its subclasses are dataclasses."""
+
+    hint: ClassVar[str]
+
+    @property
+    def advice(self) -> str:
+        """What to do next, in one short sentence."""
+        return _first_sentence(self.hint)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        return partial(type(self), **fields), ()
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
-class BackupSetFailedError(AirflowFailException):
+class BackupSetFailedError(_FinalError):
     """The backup itself failed. Airflow does not retry the task: the same backup will not recover.
 
     :param reason: such as ``ended with status FAILED``
@@ -194,15 +254,15 @@ class BackupSetFailedError(AirflowFailException):
     validity: str | None = None
     request_id: str | None = None
 
-    def __post_init__(self) -> None:
-        super().__init__(
-            f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r} {self.reason} "
-            f"(requestId {self.request_id}). Do not rely on this backup: look it up in the OceanBase Cloud "
-            "console, and back up again. A task that names the backup task ID needs the new one."
-        )
+    hint: ClassVar[str] = (
+        "Do not rely on this backup: look it up in the console, and back up again. A task that names the "
+        "backup task ID needs the new one."
+    )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), **asdict(self)), ()
+    def __post_init__(self) -> None:
+        about = f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+        details = _joined({"requestId": self.request_id})
+        super().__init__(f"{_sentence(f'Backup {self.reason}', about, details)} {self.hint}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as a dict fit for JSON, for :meth:`from_dict`."""
@@ -215,29 +275,36 @@ class BackupSetFailedError(AirflowFailException):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BackupStartUnknownError(AirflowFailException):
+class BackupStartUnknownError(_FinalError):
     """A backup may have been started, or not. Airflow does not retry the task: that might start a second one.
 
     :param reason: what happened, a phrase without a full stop
     :param instance_id: ID of the OceanBase cluster
+    :param conn_id: ID of the connection
     :param http_status: HTTP status of the response, None if there was none
+    :param error_code: ``errorCode`` of the response
+    :param error_message: ``errorMessage`` of the response
     :param request_id: ID of the request, None if it is not known
     """
 
     reason: str = field(kw_only=False)
     instance_id: str
+    conn_id: str | None = None
     http_status: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
     request_id: str | None = None
 
-    def __post_init__(self) -> None:
-        details = _in_brackets({"HTTP status": self.http_status, "requestId": self.request_id})
-        super().__init__(
-            f"A backup of instance {self.instance_id!r} may be running: {self.reason}{details}. "
-            "The task does not start another, since two might run at once. Look for it in the OceanBase "
-            "Cloud console, or with OceanBaseHook.list_backup_sets. If there is none, clear the task to "
-            "start one. If there is one, wait for it with BackupSetSensor and its ID, or with "
-            "BackupCheckpointSensor."
-        )
+    hint: ClassVar[str] = (
+        "Look for it in the console, or with OceanBaseHook.list_backup_sets. The task does not start "
+        "another, since two might run at once. If there is none, clear the task to start one. If there is "
+        "one, wait for it with BackupSetSensor and its ID, or with BackupCheckpointSensor."
+    )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), **asdict(self)), ()
+    def __post_init__(self) -> None:
+        conn_id = self.conn_id and repr(shown(self.conn_id))
+        about = _joined({"instance": repr(shown(self.instance_id)), "connection": conn_id})
+        response = {"errorCode": self.error_code, "errorMessage": self.error_message}
+        details = _in_brackets({"HTTP": self.http_status, **response, "requestId": self.request_id})
+        text = _sentence("A backup may be running", about, self.reason + details)
+        super().__init__(f"{text} {self.hint}")

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
-from airflow_provider_oceanbase.cloud.diagnosis import diagnosis
+from airflow_provider_oceanbase.cloud.diagnosis import NAMED_INSTANCES, diagnosis, success
+from airflow_provider_oceanbase.cloud.failures import naming
 from airflow_provider_oceanbase.cloud.protocol import list_instances_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
 from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
-from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session, retrying
+from airflow_provider_oceanbase.transport.requests_client import (
+    RequestsClient,
+    new_session,
+    retrying,
+    without_frames,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,7 +87,8 @@ class OceanBaseHook(BaseHook):
 
     def _find(self) -> Endpoint:
         """Return the endpoint; look for its connection for a while, if what stores it may be down."""
-        return retrying(lambda _: self._known.may_be_away, self.log)(lambda: self.endpoint)
+        attempts = retrying(lambda _: self._known.may_be_away, self.log)
+        return without_frames(lambda: attempts(lambda: self.endpoint))
 
     def _read(self) -> None:
         """Read the connection; if it was changed, close the session to the former."""
@@ -143,8 +150,9 @@ class OceanBaseHook(BaseHook):
         )
         backup_set, request_id = self.fetch(request)
         if backup_set is None:
-            what = "the response has no data: the backup is not registered, or not yet"
-            raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
+            what = "No such backup, or not registered yet"
+            with naming(self.endpoint):
+                raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
         return backup_set
 
     def find_backup_set(
@@ -200,7 +208,9 @@ class OceanBaseHook(BaseHook):
 
     def _pages(self, pages: BackupSetPages) -> Iterator[BackupSet]:
         while (request := pages.request) is not None:
-            yield from pages.take(*self.fetch(request))
+            with naming(self._find()):
+                backup_sets = pages.take(*self.fetch(request))
+            yield from backup_sets
 
     def start_backup(
         self,
@@ -268,19 +278,17 @@ class OceanBaseHook(BaseHook):
         return run_steps(steps, lambda _: self.fetch(query, retry=first), lambda _: self._read())
 
     def test_connection(self) -> tuple[bool, str]:
-        """Request one instance of the account.
+        """Request some instances of the account.
 
-        :return: whether that worked, and what to fix
+        :return: whether that worked, and which instances the AccessKey sees, or what to fix
         """
         try:
-            answer = self.fetch(list_instances_request(page_size=1), retry=False)
+            instances = self.fetch(list_instances_request(page_size=NAMED_INSTANCES), retry=False).data
+            return True, success(instances, self.endpoint)
         except OceanBaseCloudError as error:
-            if self._known.endpoint is None:
-                return False, str(error)
-            return False, f"{diagnosis(error, self.endpoint)} {error}"
+            return False, str(error) if self._known.may_be_away else diagnosis(error, self._known.endpoint)
         finally:
             self.close()
-        return True, f"OceanBase Cloud accepts the AccessKey (requestId {answer.request_id})."
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_oceanbase.compat.sdk import BaseOperator
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
 from airflow_provider_oceanbase.starting.job import BackupStart
+from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import (
     DEFAULT_DEFERRABLE,
     FAILURE_STATUSES,
@@ -85,6 +86,9 @@ class GetBackupSetOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[TenantBackupSet]:
         """Read the backup set, push its summary, and return its tenants."""
+        return advised(self.log, lambda: self._read(context))
+
+    def _read(self, context: Context) -> list[TenantBackupSet]:
         from airflow_provider_oceanbase.cloud.backup_set import summary, tenants_of
         from airflow_provider_oceanbase.exceptions import shown
 
@@ -99,19 +103,16 @@ class GetBackupSetOperator(BaseOperator):
         finally:
             hook.close()
         tenants = tenants_of(backup_set)
-        self.log.info(
-            "Backup task %r of instance %r: %d tenants, %.1f MB for XCom.",
-            self.backup_task_id,
-            self.instance_id,
-            len(tenants),
-            len(json.dumps(tenants)) / 1e6,
-        )
+        kilobytes = len(json.dumps(tenants)) / 1e3
+        size = f"{kilobytes:.1f} kB" if kilobytes < 100 else f"{kilobytes / 1e3:.1f} MB"
+        text = "Read %d tenants, %s for XCom: backup task %r of instance %r."
+        self.log.info(text, len(tenants), size, self.backup_task_id, self.instance_id)
         if backup_set["status"] not in SUCCESS_STATUSES:
-            self.log.warning(
-                "The backup set is %r, not DONE: the list of tenants may be incomplete. Put a "
-                "BackupSetSensor before this task.",
-                shown(backup_set["status"]),
+            text = (
+                "Backup is %r, not DONE: the list of tenants may be incomplete. Put a BackupSetSensor before "
+                "this task."
             )
+            self.log.warning(text, shown(backup_set["status"]))
         self._summary = summary(backup_set)
         context["ti"].xcom_push(key="backup_set", value=dict(self._summary))
         return tenants
@@ -227,9 +228,12 @@ class StartBackupOperator(BackupStart):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
-        raise_timeout(event, self.timeout, self.execution_timeout)
-        self._push(context, summary_in(event), event["began"])
+        self._push(context, advised(self.log, lambda: self._summary_in(event)), event["began"])
         return cast("str", event["condition"]["backup_task_id"])
+
+    def _summary_in(self, event: dict[str, Any]) -> BackupSetSummary:
+        raise_timeout(event, self.timeout, self.execution_timeout)
+        return summary_in(event)
 
     def poll_until_complete(self, external_id: JsonValue, context: Context) -> None:
         """Wait, with ``wait_for_completion``."""

@@ -42,12 +42,12 @@ class OceanBaseRetryPolicy(RetryPolicy):
             return RetryDecision.default()
         name = type(exception).__name__
         if not exception.transient:
-            return RetryDecision.fail(f"{name} will not change by itself")
+            return RetryDecision.fail(f"No retry: {name} will not change by itself")
         if exception.retry_after is not None:
             seconds = exception.retry_after
             return RetryDecision.retry(
                 timedelta(seconds=seconds),
-                f"{name}: OceanBase Cloud allows the next request after {seconds:g} s",
+                f"Retry in {seconds:g} s, as OceanBase Cloud demands: {name}",
             )
         return RetryDecision.default()
 

@@ -73,7 +73,8 @@ class BackupSetEventTrigger(BaseEventTrigger):
     - A set may complete up to 7 days after it began. If more than 1,000 have been reported in that time, the
       trigger remembers up to 4,000 others that are still running. The log names the sets that go beyond.
     - Any failure, such as an outage, a refused AccessKey, a missing connection or a state store that fails,
-      is logged once. The trigger polls again at the interval. No set counts as reported meanwhile.
+      is logged, again at growing intervals while it lasts, and once when it is over. The trigger polls again
+      at the interval. No set counts as reported meanwhile.
 
     On Airflow 3.3 and newer, triggers with the same instance, connection and interval share their polls.
 
@@ -133,12 +134,13 @@ class BackupSetEventTrigger(BaseEventTrigger):
     ) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each listing of the stream that has new sets, several if they are many."""
         watcher = self._watcher()
-        async for item in shared_stream:
-            if isinstance(item, int):
-                await watcher.save(item)
-            else:
-                for event in self._events(await watcher.take(item)):
-                    yield event
+        with watcher.named():
+            async for item in shared_stream:
+                if isinstance(item, int):
+                    await watcher.save(item)
+                else:
+                    for event in self._events(await watcher.take(item)):
+                        yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each listing that has new sets: before Airflow 3.3, which has shared streams."""

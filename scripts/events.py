@@ -145,7 +145,7 @@ def create_event(watch: Watch) -> None:
 
 def outlast(watch: Watch, status: int, level: str) -> None:
     """Let requests fail for a while, until the triggerer logs it, and polls again."""
-    log, line = watch.cluster.logs / "triggerer-1.log", re.compile(rf"\[{level}.*HTTP status {status}")
+    log, line = watch.cluster.logs / "triggerer-1.log", re.compile(rf"\[{level}.*HTTP {status}")
     watch.cluster.cloud.fail(status=status, times=4)
     watch.cluster.wait_for(
         f"the log reports HTTP {status}", 60, lambda: line.search(log.read_text(errors="replace"))

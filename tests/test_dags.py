@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -26,7 +27,11 @@ STATUSES: dict[str, tuple[str | int, ...]] = {
     "timeout": ("DOING",),
 }
 
-EXAMPLES = ("oceanbase_backup_etl", "oceanbase_nightly_etl")
+#: With the parameters that a person gives when triggering it.
+EXAMPLES = {
+    "oceanbase_backup_etl": {"instance_id": "ob-demo", "backup_task_id": "bak-demo"},
+    "oceanbase_nightly_etl": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +44,8 @@ def runs(dag_runner: DagRunner) -> Iterator[Runs]:
         cloud.add_backup_set("ob-demo", "bak-demo", statuses=("DONE",), tenants=("orders", "billing"))
         for dag_id in SENSORS:
             runs.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
-        for dag_id in EXAMPLES:
-            runs.test(ROOT / "example_dags" / f"{dag_id}.py", dag_id)
+        for dag_id, conf in EXAMPLES.items():
+            runs.test(ROOT / "example_dags" / f"{dag_id}.py", dag_id, conf)
         yield runs
 
 
@@ -87,14 +92,14 @@ def test_outage_does_not_end_the_wait(runs: Runs) -> None:
     assert runs.task("deferrable_outage", "wait")["tries"] == 1
     # One challenge each for worker, triggerer and operator, and one after each failure.
     assert runs.seen(INSTANCE_ID, "deferrable_outage") == [401, 200, 401, 503, 401, 503, 401, 200, 401, 200]
-    assert runs.printed.count("The poll failed; polling continues") == 1
+    assert runs.printed.count("; polling continues") == 1
     assert runs.printed.count("OceanBase Cloud answers again") == 1
 
 
 def test_timeout_is_not_retried(runs: Runs) -> None:
     assert runs.states("deferrable_timeout") == {"wait": "failed", "get": "upstream_failed"}
     assert runs.task("deferrable_timeout", "wait")["tries"] == 1
-    assert "of instance 'ob-1' was last seen with status DOING." in runs.printed
+    assert re.search(r"deferrable_timeout still DOING after .*: timed out \(instance 'ob-1'", runs.printed)
 
 
 def test_stored_triggers_contain_no_secret(runs: Runs) -> None:
@@ -135,7 +140,7 @@ def test_refusal_during_the_wait_is_retried(dag_id: str, runs: Runs) -> None:
 def test_wrong_key(runs: Runs) -> None:
     assert runs.states("poke_wrong_key") == {"wait": "failed", "get": "upstream_failed"}
     assert runs.seen(INSTANCE_ID, "poke_wrong_key") == [401, 401] * 2
-    assert "the AccessKey was not accepted" in runs.printed
+    assert "AccessKey refused" in runs.printed
 
 
 def test_files_and_logs_contain_no_secret(runs: Runs) -> None:

@@ -40,12 +40,21 @@ def test_error_survives_serialization(error_class: type[OceanBaseCloudError]) ->
 
 def test_text() -> None:
     error = exceptions.OceanBaseRefusedError(
-        "the request was refused", subject="the list", status_code=400, request_id="r", hint="Do this."
+        "Request refused",
+        subject="the list",
+        status_code=400,
+        conn_id="ob",
+        host="https://a",
+        error_code="E1",
+        request_id="r",
+        hint="Do this. And that.",
     )
     assert str(error) == (
-        "Request for the list failed: the request was refused (HTTP status 400, requestId r). Do this."
+        "Request refused (HTTP 400): the list, connection 'ob', host https://a; errorCode E1, requestId r. "
+        "Do this. And that."
     )
-    assert str(OceanBaseCloudError("it broke")) == "it broke."
+    assert (error.verdict, error.advice) == ("Request refused (HTTP 400)", "Do this.")
+    assert str(OceanBaseCloudError("It broke")) == "It broke."
 
 
 @pytest.mark.parametrize("error_class", CLOUD_ERRORS)
@@ -91,13 +100,18 @@ def test_failed_backup_survives_serialization() -> None:
 
 
 def test_unknown_start_survives_serialization() -> None:
-    error = BackupStartUnknownError("it broke", instance_id="ob-1", http_status=502, request_id="r")
+    error = BackupStartUnknownError(
+        "It broke", instance_id="ob-1", conn_id="ob", http_status=502, error_code="E1", request_id="r"
+    )
     assert isinstance(error, AirflowFailException)
-    assert "it broke (HTTP status 502, requestId r). The task does not start another" in str(error)
+    assert str(error).startswith(
+        "A backup may be running: instance 'ob-1', connection 'ob'; It broke (HTTP 502, errorCode E1, "
+        "requestId r). Look for it in the console"
+    )
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is BackupStartUnknownError
     assert (str(copy), vars(copy)) == (str(error), vars(error))
-    assert "it broke. The task does" in str(BackupStartUnknownError("it broke", instance_id="ob-1"))
+    assert "; It broke. Look for" in str(BackupStartUnknownError("It broke", instance_id="ob-1"))
 
 
 def test_subclass_of_a_user_is_unpickled_as_its_base() -> None:

@@ -53,7 +53,7 @@ def test_what_will_not_change_is_not_retried(error_class: type[OceanBaseCloudErr
     # Not even if the server names a time: it is about the rate, not about the answer.
     made = decision(error_class("it failed", retry_after=5.0))
     assert (made.action.value, made.retry_delay) == ("fail", None)
-    assert made.reason == f"{error_class.__name__} will not change by itself"
+    assert made.reason == f"No retry: {error_class.__name__} will not change by itself"
 
 
 TRANSIENT = [OceanBaseMalformedResponseError, OceanBaseThrottledError, OceanBaseUnavailableError]
@@ -64,7 +64,7 @@ TRANSIENT = [OceanBaseMalformedResponseError, OceanBaseThrottledError, OceanBase
 def test_retry_after_is_honoured(error_class: type[OceanBaseCloudError]) -> None:
     made = decision(error_class("it failed", retry_after=90.0))
     assert (made.action.value, made.retry_delay) == ("retry", timedelta(seconds=90))
-    assert made.reason == f"{error_class.__name__}: OceanBase Cloud allows the next request after 90 s"
+    assert made.reason == f"Retry in 90 s, as OceanBase Cloud demands: {error_class.__name__}"
 
 
 @airflow_3_3

@@ -152,7 +152,7 @@ def test_connection_that_stays_invalid_fails(clock: Clock, monkeypatch: pytest.M
         context.status_code = 403
         return {}
 
-    with pytest.raises(OceanBaseInputError, match="password is missing"):
+    with pytest.raises(OceanBaseInputError, match=r"password \(AccessKey secret\) is missing"):
         execute([DOING, {"json": broken}])
     # Ten minutes, in which it might have been fixed.
     assert clock.slept == [60] * 11

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def test_constructor_validates_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"nonsense": 1}, "the wait stopped unexpectedly in the triggerer (TypeError)"),
+        ({"nonsense": 1}, "Wait stopped unexpectedly in the triggerer (TypeError)"),
         ({"instance_id": ".."}, "instance_id is '..', which is no ID"),
     ],
 )
@@ -51,14 +52,13 @@ def test_logs_show_only_changes(cloud: CloudEmulator, logged: Callable[[], str])
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", 503, 503, "CANCELING", "DOING", "DONE"))
     assert outcome()["summary"]["status"] == "DONE"
     lines = [line.partition("] ")[2] or line for line in logged().splitlines() if "BackupSetTrigger" in line]
-    subject = "Backup task 'bak-1' of instance 'ob-1'"
     expected = [
-        f"{subject} was last seen with status DOING. Polling every 0.05 s, times out at ",
-        "The poll failed; polling continues",
+        "bak-1: waiting in the triggerer, last seen: DOING. Polling every 0.05 s, times out at ",
+        "; polling continues",
         "OceanBase Cloud answers again",
-        f"{subject}: status CANCELING",
-        f"{subject}: status DOING",
-        f"{subject}: status DONE",
+        "bak-1: CANCELING (instance 'ob-1', requestId ",
+        "bak-1: DOING (instance 'ob-1', requestId ",
+        "bak-1: DONE; the backup took ",
     ]
     assert len(lines) == len(expected)
     assert all(text in line for line, text in zip(lines, expected, strict=True))
@@ -88,15 +88,17 @@ def test_key_that_stays_refused_ends_the_wait(cloud: CloudEmulator) -> None:
 def test_restarted_trigger_keeps_its_deadline(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
     event = outcome(began=time.time() - 100, timeout=50)
-    assert event["timeout"].startswith("Sensor has timed out; run duration of 100 seconds exceeds")
+    assert event["timeout"].startswith(
+        "bak-1 still DOING after 1 min 40 s: timed out (instance 'ob-1', timeout 50 s)"
+    )
     assert len([request for request in cloud.requests if request.status == 200]) == 1
 
 
 def test_timeout_reports_an_outage(cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=(503,))
     event = outcome(timeout=0.2)
-    says = "was last seen with status DOING; OceanBase Cloud has not answered for 0 s. The last poll failed: "
-    assert says in event["timeout"]
+    says = r"bak-1 last seen DOING, no answer for 0\.\d s: timed out after .*\. The last poll failed: "
+    assert re.match(says, event["timeout"])
 
 
 def test_clock_that_was_set_back(cloud: CloudEmulator) -> None:

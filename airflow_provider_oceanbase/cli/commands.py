@@ -110,7 +110,7 @@ def _wait(hook: OceanBaseHook, arguments: Namespace) -> Exit:
         return Exit.BACKUP_FAILED
     except AirflowSensorTimeout:
         known = f"was last seen with {wait.status}" if wait.status else "has not been seen"
-        say(f"Timed out after {duration(arguments.timeout)}. {condition.subject} {known}.")
+        say(f"Timed out after {duration(arguments.timeout)}. {condition.name} {known}.")
         return Exit.TIMED_OUT
     _show_set(arguments, backup_set)
     return Exit.DONE

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import TypeGuard
 
-from airflow_provider_oceanbase.exceptions import NATIVE_HINT, TEMPLATE_HINT, OceanBaseInputError, shown
+from airflow_provider_oceanbase.exceptions import OceanBaseInputError, shown
+
+PLAIN_HINT = "Correct the argument. Nothing was sent."
+TEMPLATE_HINT = "If it is a template, check what it renders to, under Rendered Template. Nothing was sent."
+NATIVE_HINT = f"{TEMPLATE_HINT} To render a list, a DAG needs render_template_as_native_obj=True."
 
 
 def checked_text(name: str, value: object, kind: str = "ID") -> str:
@@ -67,4 +71,5 @@ def unusable(name: str, value: object, problem: str, *, hint: str = TEMPLATE_HIN
 
     :param problem: ends the sentence
     """
-    return OceanBaseInputError(f"{name} is {shown(repr(value))}{problem}", hint=hint)
+    what = f"Unusable argument: {shown(name)} is {shown(repr(value))}{problem}"
+    return OceanBaseInputError(what, hint=hint)

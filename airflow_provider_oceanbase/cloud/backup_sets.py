@@ -7,14 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from airflow_provider_oceanbase.cloud.arguments import checked_text, unusable
+from airflow_provider_oceanbase.cloud.arguments import PLAIN_HINT, checked_text, unusable
 from airflow_provider_oceanbase.cloud.backup_set import is_word, parsed_time, read_backup_set
 from airflow_provider_oceanbase.cloud.query import Answer, Request, T, path_segment
-from airflow_provider_oceanbase.exceptions import (
-    OceanBaseInputError,
-    OceanBaseMalformedResponseError,
-    shown,
-)
+from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -68,10 +64,8 @@ class BackupSetList:
     def __post_init__(self) -> None:
         object.__setattr__(self, "instance_id", checked_text("instance_id", self.instance_id))
         if not 1 <= self.page_size <= MAX_PAGE_SIZE:
-            raise OceanBaseInputError(
-                f"page_size is {self.page_size!r}; it must be from 1 to {MAX_PAGE_SIZE}",
-                hint="Nothing was sent.",
-            )
+            problem = f"; it must be from 1 to {MAX_PAGE_SIZE}"
+            raise unusable("page_size", self.page_size, problem, hint=PLAIN_HINT)
 
     @property
     def key(self) -> Hashable:
@@ -133,7 +127,7 @@ class BackupSetPages:
         by_id = {backup_set["backupSetId"]: backup_set for backup_set in page.backup_sets}
         self._entries += sum(1 + len(one.get("tenantBackupSetList") or ()) for one in page.backup_sets)
         if self._entries > MAX_ENTRIES * self._passes:
-            what = f"the list has more than {MAX_ENTRIES:,} sets and tenants"
+            what = f"List has more than {MAX_ENTRIES:,} sets and tenants"
             hint = "Give a later start_time."
             request = self._list.page(self._number)
             raise request.error(OceanBaseMalformedResponseError, what, hint=hint, request_id=request_id)
@@ -153,7 +147,7 @@ class BackupSetPages:
         elif not self._is_last(page, missing=missing):
             if self._fruitless > _MAX_FRUITLESS_PAGES or count >= MAX_PAGES:
                 request = self._list.page(self._number)
-                what = f"the list does not end: after {count} pages the API says that there are more"
+                what = f"List does not end: after {count} pages the API says that there are more"
                 raise request.error(OceanBaseMalformedResponseError, what, request_id=request_id)
             self._number += 1
             self.request = self._list.page(self._number)
@@ -219,9 +213,7 @@ def utc(name: str, time: datetime) -> str:
     :raises OceanBaseInputError: it is no datetime, or has no time zone
     """
     if not isinstance(time, datetime) or time.tzinfo is None:
-        raise OceanBaseInputError(
-            f"{name} is {time!r}; it must be a datetime with a time zone", hint="Nothing was sent."
-        )
+        raise unusable(name, time, "; it must be a datetime with a time zone", hint=PLAIN_HINT)
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

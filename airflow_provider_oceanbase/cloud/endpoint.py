@@ -22,6 +22,8 @@ DEFAULT_HOST = "api-cloud.oceanbase.com"
 DEFAULT_TIMEOUT_SECONDS = 30.0
 MAX_TIMEOUT_SECONDS = 3600.0
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+#: What the connection form calls the fields that do not say it themselves.
+_LABELS = {"login": "AccessKey ID", "password": "AccessKey secret"}
 _PEM = b"-----BEGIN "
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -91,8 +93,8 @@ class Endpoint:
         if parts.scheme == "https" or is_loopback(parts.hostname or ""):
             return None
         return (
-            f"Connection {self.conn_id!r} uses http: answers from {self.origin} can be changed in transit. "
-            "Use https."
+            f"Unencrypted: answers from {self.origin} can be changed in transit, by http. "
+            f"Use https in connection {shown(self.conn_id)!r}."
         )
 
 
@@ -104,9 +106,11 @@ class _Fields:
         self.extra = extra
 
     def bad(self, name: str, problem: str) -> NoReturn:
+        label = _LABELS.get(name)
         raise OceanBaseInputError(
-            f"Connection {self.conn_id!r}: {name} {problem}",
-            hint="Nothing was sent. Edit the connection under Admin > Connections, or where it is defined.",
+            f"Unusable field: {name}{f' ({label})' if label else ''} {problem}",
+            conn_id=self.conn_id,
+            hint="Edit the connection under Admin > Connections, or where it is defined. Nothing was sent.",
         )
 
     def check_extra(self, text: str | None) -> None:
@@ -119,14 +123,14 @@ class _Fields:
 
     def access_key_id(self, login: str | None) -> str:
         if not login:
-            self.bad("login", "is missing; it holds the AccessKey ID")
+            self.bad("login", "is missing")
         if not _is_header_text(login) or any(character in login for character in ':"\\'):
             self.bad("login", "has a character that no AccessKey ID has")
         return login
 
     def access_key_secret(self, password: str | None) -> str:
         if not password:
-            self.bad("password", "is missing; it holds the AccessKey secret")
+            self.bad("password", "is missing")
         if not _is_header_text(password):
             self.bad("password", "has a line break, a blank at an end or a character outside ASCII")
         return password
@@ -173,7 +177,7 @@ class _Fields:
     def proxy(self, origin: str) -> str | None:
         name, proxy = "extra.proxy", self.extra.get("proxy")
         if not proxy:
-            name, proxy = "extra.proxy is not set, and the environment's proxy", environment_proxy(origin)
+            name, proxy = "proxy of the environment", environment_proxy(origin)
         # The URL may hold a password: it is never shown.
         if proxy and not is_proxy_url(proxy):
             self.bad(name, "is not a URL such as http://proxy:3128, with user and password percent-encoded")

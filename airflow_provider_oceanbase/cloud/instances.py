@@ -75,7 +75,7 @@ class InstanceList:
             # A page that brings nothing new ends the list, whatever the counts say.
             if len(found) == before or has_more is False or (has_more is None and complete):
                 return Answer(list(found.values()), request_id)
-        what = f"the list does not end: after {_MAX_PAGES} pages the API says that there are more"
+        what = f"List does not end: after {_MAX_PAGES} pages the API says that there are more"
         raise self.page(_MAX_PAGES).error(OceanBaseMalformedResponseError, what, request_id=request_id)
 
 

@@ -109,27 +109,27 @@ def read_response(
         "may_have_acted": may_have_acted(status, sent=sent),
     }
     if received_id is not None and is_of_another_request(received_id, request_id):
-        what = "the response is one to another request"
-        hint = "Check the proxy of the connection, and what else is on the way to the API host."
+        what = "Response to another request"
+        hint = "Check Proxy URL of the connection. Check what else is on the way to the API host."
         known |= {"request_id": request_id, "may_have_acted": sent}
         raise request.error(OceanBaseMalformedResponseError, what, hint=hint, **known)
     if status == 200 and envelope is None:
         kind = shown(headers.get("Content-Type") or "no content type")
-        what = f"the response is not the documented JSON ({len(body)} bytes of {kind})"
+        what = f"Response is not the documented JSON ({len(body)} bytes of {kind})"
         raise request.error(OceanBaseMalformedResponseError, what, **known)
     if status == 200 and fields.get("success") is True:
         if not sent:
-            what = "the server demands no credentials, and served a request without what it asks for"
+            what = "Served without credentials, and without what was asked for"
             raise request.error(OceanBaseMalformedResponseError, what, **known)
         try:
             return Answer(request.read(fields.get("data")), known["request_id"])
         except ValueError as problem:
-            what = f"the response's {problem}"
+            what = f"Response is not as documented ({problem})"
             raise request.error(OceanBaseMalformedResponseError, what, **known) from None
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
     if status == 200:
         if fields.get("success") is not False:
-            what = "the response has no field success"
+            what = "Response without the field success"
             raise request.error(OceanBaseMalformedResponseError, what, **known)
         known["may_have_acted"] = False
     raise _refusal(request, status, headers, known)
@@ -139,39 +139,37 @@ def _refusal(
     request: Request[Any], status: int, headers: Mapping[str, str], known: dict[str, Any]
 ) -> OceanBaseCloudError:
     if status < 200:
-        return request.error(OceanBaseMalformedResponseError, "no response follows an interim one", **known)
+        return request.error(OceanBaseMalformedResponseError, "No response after an interim one", **known)
     if status == 401:
         return _unauthorized(request, headers.get("WWW-Authenticate") or "", known)
     if status == 403:
-        return request.error(OceanBaseAuthenticationError, "the AccessKey may not do this", **known)
+        return request.error(OceanBaseAuthenticationError, "AccessKey may not do this", **known)
     if status == 404:
-        return request.error(OceanBaseNotFoundError, "not found", **known)
+        return request.error(OceanBaseNotFoundError, "Not found", **known)
     if status == 407:
         return refused_by_proxy(request, status, **known)
     known["retry_after"] = retry_after(headers.get("Retry-After"))
     if status == 429:
-        return request.error(OceanBaseThrottledError, "too many requests", **known)
+        return request.error(OceanBaseThrottledError, "Too many requests", **known)
     if status == 408 or status >= 500:
-        return request.error(OceanBaseUnavailableError, "the service failed", **known)
+        return request.error(OceanBaseUnavailableError, "Service failed", **known)
     if 300 <= status < 400:
-        hint = "Redirects are not followed: set host of the connection to the API host itself."
-        return request.error(OceanBaseRefusedError, "the response is a redirect", hint=hint, **known)
-    return request.error(OceanBaseRefusedError, "the request was refused", **known)
+        hint = "Set Host of the connection to the API host itself. Redirects are not followed."
+        return request.error(OceanBaseRefusedError, "Response is a redirect", hint=hint, **known)
+    return request.error(OceanBaseRefusedError, "Request refused", **known)
 
 
 def _unauthorized(request: Request[Any], challenges: str, known: dict[str, Any]) -> OceanBaseCloudError:
     challenge = answerable_challenge(challenges)
     if challenge is None:
         offered = ", ".join(map(_offer, read_challenges(challenges))) or "nothing"
-        what = (
-            f"the server offers no digest authentication that this client knows (offered: {shown(offered)})"
-        )
-        hint = "Check host and proxy of the connection: another server may answer in the API's place."
+        what = f"No digest authentication that is known (offered: {shown(offered)})"
+        hint = "Check Host and Proxy URL of the connection. Another server may answer there."
         return request.error(OceanBaseAuthenticationError, what, hint=hint, **known)
     # The nonce was fresh, so this says nothing about the key.
     if challenge.parameters.get("stale", "").lower() == "true":
-        return request.error(OceanBaseUnavailableError, "the server calls a fresh nonce stale", **known)
-    return request.error(OceanBaseAuthenticationError, "the AccessKey was not accepted", **known)
+        return request.error(OceanBaseUnavailableError, "Fresh nonce called stale", **known)
+    return request.error(OceanBaseAuthenticationError, "AccessKey refused", **known)
 
 
 def _offer(challenge: Challenge) -> str:

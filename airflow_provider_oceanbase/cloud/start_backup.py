@@ -8,12 +8,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oceanbase.cloud.arguments import checked_text, is_list, plain
+from airflow_provider_oceanbase.cloud.arguments import (
+    NATIVE_HINT,
+    PLAIN_HINT,
+    TEMPLATE_HINT,
+    checked_text,
+    is_list,
+    plain,
+    unusable,
+)
 from airflow_provider_oceanbase.cloud.backup_set import is_word
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import (
-    NATIVE_HINT,
-    TEMPLATE_HINT,
     BackupStartUnknownError,
     OceanBaseInputError,
     shown,
@@ -84,7 +90,13 @@ def read_backup_task_id(data: object) -> str:
 def start_unknown(error: OceanBaseCloudError, instance_id: str) -> BackupStartUnknownError:
     """Return the error that says of a failed request that it may have started a backup."""
     return BackupStartUnknownError(
-        error.what, instance_id=instance_id, http_status=error.status_code, request_id=error.request_id
+        error.what,
+        instance_id=instance_id,
+        conn_id=error.conn_id,
+        http_status=error.status_code,
+        error_code=error.error_code,
+        error_message=error.error_message,
+        request_id=error.request_id,
     )
 
 
@@ -131,5 +143,5 @@ def checked_databases(name: str, databases: object) -> list[dict[str, Any]]:
     return entries
 
 
-def _bad(name: str, value: object, problem: str, *, hint: str = "Nothing was sent.") -> OceanBaseInputError:
-    return OceanBaseInputError(f"{name} is {shown(repr(value))}; it {problem}", hint=hint)
+def _bad(name: str, value: object, problem: str, *, hint: str = PLAIN_HINT) -> OceanBaseInputError:
+    return unusable(name, value, f"; it {problem}", hint=hint)

@@ -11,7 +11,7 @@ import sys
 import warnings
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset as Asset
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
     from airflow.sdk.observability.stats import Stats as Stats
     from airflow.sdk.types import Logger as Logger
@@ -45,6 +46,7 @@ _MODULES = {
     "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowNotFoundException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowSensorTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowSkipException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowTaskTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk",),
     "AssetWatcher": ("airflow.sdk",),
@@ -64,6 +66,30 @@ _MODULES = {
     "TriggerEvent": ("airflow.triggers.base",),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
 }
+
+
+class KnowsMapping:
+    """Knows with which arguments a mapped task is made.
+
+    Airflow makes its operator of values: what another task returned is no template then, as it is in a task
+    that is not mapped.
+    """
+
+    #: The names of all arguments of a mapped task; none if the task is not mapped.
+    mapped_arguments: frozenset[str] = frozenset()
+
+    def __new__(cls, *_: object, **arguments: object) -> Self:
+        """Make the task, or a copy of one."""
+        task = super().__new__(cls)
+        if arguments.get("_airflow_from_mapped"):
+            vars(task)["mapped_arguments"] = frozenset(arguments)
+        return task
+
+    def __init__(self, **arguments: Any) -> None:
+        # After Airflow's own attributes: Airflow 2 copies them in order, and cannot set others before them.
+        mapped = vars(self).pop("mapped_arguments", self.mapped_arguments)
+        super().__init__(**arguments)
+        vars(self)["mapped_arguments"] = mapped
 
 
 class _JobMixin:
@@ -170,6 +196,22 @@ def is_shared_state(store: Any) -> bool:
     tells the two apart.
     """
     return getattr(store, "_total", 1) != 1
+
+
+def watched_assets(store: Any) -> list[str]:
+    """Return the names of the assets whose ``asset_state_store`` a trigger has; none before Airflow 3.3.
+
+    Nothing public tells a trigger which assets it is for.
+    """
+    return list(getattr(store, "_by_name", ()))
+
+
+def triggerer_health() -> str:
+    """Return where the web UI shows whether a triggerer runs."""
+    from airflow_provider_oceanbase.compat.sdk import BaseHook
+
+    page = "Home" if BaseHook.__module__.startswith("airflow.sdk") else "Cluster Activity"
+    return f"{page} > Health > Triggerer"
 
 
 def first_reschedule_date(context: Context) -> datetime | None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_oceanbase.compat.sdk import BaseOperator, ResumableJobMixin
+from airflow_provider_oceanbase.compat.sdk import BaseOperator, KnowsMapping, ResumableJobMixin
+from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import check_templates, given
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-class BackupStart(ResumableJobMixin, BaseOperator):
+class BackupStart(KnowsMapping, ResumableJobMixin, BaseOperator):
     """Starts a backup, and in later tries continues with it; subclasses say whether to wait for it.
 
     ``StartBackupOperator`` describes the arguments.
@@ -51,7 +52,7 @@ class BackupStart(ResumableJobMixin, BaseOperator):
         self.backup_object_type = backup_object_type
         self.tenant_id = tenant_id
         self.database_tables = database_tables
-        self._given = given(tenant_id=tenant_id, database_tables=database_tables)
+        self._given = given(self, tenant_id=tenant_id, database_tables=database_tables)
         self.backup_policy = backup_policy
         self.need_pre_check = need_pre_check
         self.oceanbase_conn_id = oceanbase_conn_id
@@ -88,6 +89,9 @@ class BackupStart(ResumableJobMixin, BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Start the backup, or continue with the one that was started; return the ID."""
+        return advised(self.log, lambda: self._start_or_continue(context))
+
+    def _start_or_continue(self, context: Context) -> str:
         check_templates(self, self._given)
         try:
             self.execute_resumable(context)
@@ -150,7 +154,9 @@ class BackupStart(ResumableJobMixin, BaseOperator):
             case Step.UNKNOWN:
                 # Kept until the task is cleared: if it is killed now, it has not been told to anybody.
                 state.set(self.external_id_key, replace(taken_up, reported=True).to_json())
-                raise BackupStartUnknownError(reason, instance_id=self.instance_id)
+                raise BackupStartUnknownError(
+                    reason, instance_id=self.instance_id, conn_id=self.oceanbase_conn_id
+                )
             case Step.FAIL if error is not None:
                 raise error
             case Step.START:

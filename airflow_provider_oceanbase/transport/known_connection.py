@@ -9,12 +9,15 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.cloud.failures import naming
 from airflow_provider_oceanbase.cloud.query import Answer, T
 from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException
 from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
     OceanBaseCloudError,
     OceanBaseInputError,
     OceanBaseUnavailableError,
@@ -28,11 +31,12 @@ if TYPE_CHECKING:
 #: How long a connection must be missing or unusable before that ends a wait. Airflow has one answer for a
 #: connection that was deleted and for a secrets backend that is down: only time tells them apart.
 GONE_SECONDS = 600.0
+_HALF_A_DAY = timedelta(hours=12)
 _MISSING_HINT = (
-    "Nothing was sent. Create it under Admin > Connections, or where connections are defined. If it is "
-    "there, check the secrets backend."
+    "Create the connection under Admin > Connections, or in its store. If it is there, check that the store, "
+    "such as a secrets backend, responds. Nothing was sent."
 )
-_UNREADABLE_HINT = "Nothing was sent. Check what stores it, such as a secrets backend."
+_UNREADABLE_HINT = "Check what stores the connection, such as a secrets backend. Nothing was sent."
 
 
 class Read(NamedTuple):
@@ -54,7 +58,7 @@ class KnownConnection:
     :param conn_id: ID of a connection of type ``oceanbase``
     """
 
-    __slots__ = ("_bad_since", "_problem", "conn_id", "endpoint", "may_be_away", "read_at")
+    __slots__ = ("_accepted", "_bad_since", "_problem", "conn_id", "endpoint", "may_be_away", "read_at")
 
     def __init__(self, conn_id: str) -> None:
         self.conn_id = conn_id
@@ -66,6 +70,8 @@ class KnownConnection:
         self.may_be_away = False
         self._problem: tuple[str, str | None] | None = None
         self._bad_since: float | None = None
+        #: The last endpoint that has answered, and when.
+        self._accepted: tuple[Endpoint, datetime] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -76,13 +82,13 @@ class KnownConnection:
         try:
             yield
         except AirflowNotFoundException:
-            problem = f"Connection {self.conn_id!r} does not exist, or cannot be read now", _MISSING_HINT
+            problem = "Connection missing, or not readable now", _MISSING_HINT
             is_bad = may_be_away = True
         except OceanBaseInputError as error:
             problem, is_bad = (error.what, error.hint), True
         except Exception as error:
             # Not its text, which may hold a secret.
-            problem = f"Connection {self.conn_id!r} cannot be read ({type(error).__name__})", _UNREADABLE_HINT
+            problem = f"Connection not readable ({type(error).__name__})", _UNREADABLE_HINT
             may_be_away = True
         self.read_at = max(self.read_at, began)
         self.may_be_away = may_be_away
@@ -102,7 +108,8 @@ class KnownConnection:
             return None
         what, hint = self._problem
         is_bad = self._bad_since is not None
-        return (OceanBaseInputError if is_bad else OceanBaseUnavailableError)(what, hint=hint)
+        error_class = OceanBaseInputError if is_bad else OceanBaseUnavailableError
+        return error_class(what, conn_id=self.conn_id, hint=hint)
 
     def polling(
         self, *, recent: float, is_final: Callable[[OceanBaseCloudError], bool], confirm: bool = True
@@ -120,7 +127,7 @@ class KnownConnection:
         if used is None:
             raise self._unread(is_final)
         try:
-            answer = yield used
+            answer: Answer[T] = yield from self._asking(used)
         except OceanBaseCloudError as error:
             final = is_final(error)
             if self.endpoint == used:
@@ -134,8 +141,22 @@ class KnownConnection:
                     raise
         else:
             self._bad_since = None
-            return cast("Answer[T]", answer)
-        return cast("Answer[T]", (yield self.endpoint or used))
+            return answer
+        return (yield from self._asking(self.endpoint or used))
+
+    def _asking(self, endpoint: Endpoint) -> Steps[T]:
+        """Send the query; an error says with which connection, and until when a refused key was accepted."""
+        try:
+            with naming(endpoint):
+                answer = yield endpoint
+        except OceanBaseAuthenticationError as error:
+            if self._accepted and self._accepted[0] == endpoint:
+                until = self._accepted[1]
+                form = "%H:%M" if datetime.now(UTC) - until < _HALF_A_DAY else "%Y-%m-%d %H:%M"
+                error.accepted_until = f"{until.strftime(form)} UTC"
+            raise
+        self._accepted = endpoint, datetime.now(UTC)
+        return cast("Answer[T]", answer)
 
     def _unread(self, is_final: Callable[[OceanBaseCloudError], bool]) -> OceanBaseCloudError:
         """Return why the last reading failed; for as long as that may pass, not as an end of the wait."""
@@ -144,7 +165,7 @@ class KnownConnection:
             return error
         if time.monotonic() - self._bad_since >= GONE_SECONDS:
             return error
-        return OceanBaseUnavailableError(error.what, hint=error.hint)
+        return OceanBaseUnavailableError(error.what, conn_id=self.conn_id, hint=error.hint)
 
     def _read_since(self, since: float) -> Iterator[Read]:
         if self.read_at < since:

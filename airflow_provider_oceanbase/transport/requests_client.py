@@ -8,7 +8,7 @@ import sys
 import threading
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import tenacity
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, Request, T
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
+
+R = TypeVar("R")
 
 RETRY_ATTEMPTS = 5
 RETRY_SECONDS = 30.0
@@ -59,12 +61,17 @@ class RequestsClient:
         :param retry: whether to send a request again after a transient failure
         :raises OceanBaseCloudError: the last failure
         """
-        return run_exchange(query, self._send_with_retries if retry else self._send)
+        send = self._send_with_retries if retry else self._send
+        return without_frames(lambda: run_exchange(query, send))
 
     def _send_with_retries(self, request: Request[T]) -> Answer[T]:
         return retrying(_is_repeatable, self._log)(self._send, request)
 
     def _send(self, request: Request[T]) -> Answer[T]:
+        with failures.naming(self.endpoint):
+            return self._send_once(request)
+
+    def _send_once(self, request: Request[T]) -> Answer[T]:
         request_id = new_request_id()
         asked = None if request.body is None else _Body(json.dumps(request.body).encode())
         status: int | None = None
@@ -118,6 +125,16 @@ class RequestsClient:
         return protocol.read_response(request, request_id, status, headers, content, sent=sent)
 
 
+def without_frames(work: Callable[[], R]) -> R:
+    """Do something; raise its error as if it began here, without the thirty lines of the libraries."""
+    try:
+        return work()
+    except OceanBaseCloudError as error:
+        failure = error
+    # Outside of the handler, else it would be shown as the context.
+    raise failure.with_traceback(None) from None
+
+
 def retrying(
     is_repeatable: Callable[[BaseException], bool], log: logging.Logger | AirflowLogger
 ) -> tenacity.Retrying:
@@ -125,8 +142,10 @@ def retrying(
 
     def log_retry(state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
-        text = "Attempt %d of %d failed, the next follows in %.1f s. %s"
-        log.warning(text, state.attempt_number, RETRY_ATTEMPTS, state.upcoming_sleep, error)
+        if isinstance(error, OceanBaseCloudError):
+            number, pause = state.attempt_number, state.upcoming_sleep
+            tries = f"attempt {number} of {RETRY_ATTEMPTS}, the next in {pause:.1f} s"
+            log.warning("%s", error.text(f"{error.verdict}, {tries}"))
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_repeatable),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
 from airflow_provider_oceanbase.cloud.backup_set import VALID, backup_set_request, kind_of, time_or_never
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
-from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseNotFoundError,
@@ -17,61 +16,20 @@ from airflow_provider_oceanbase.exceptions import (
     shown,
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
-from airflow_provider_oceanbase.waiting.lacks import Demands, Notice, status_lack, validity_lack
+from airflow_provider_oceanbase.waiting.lacks import Demands, status_lack, validity_lack
+from airflow_provider_oceanbase.waiting.verdict import Notice, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from dataclasses import Field
+    from collections.abc import Collection
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 
-class Verdict(NamedTuple):
-    """What an answer means for a wait.
-
-    :param status: what is known now, in words; logged when it changes
-    :param backup_set: the set that satisfies the condition, None to keep waiting
-    :param notices: what else to log
-    :param failure: why waiting would not help
-    """
-
-    status: str
-    backup_set: BackupSet | None = None
-    notices: Sequence[Notice] = ()
-    failure: BackupSetFailedError | None = None
-
-
 #: What is known of a backup that was just started.
 NO_STATUS = "no status yet"
-_UNREGISTERED = Verdict("status not registered yet")
-
-
-class Condition(Protocol[T]):
-    """What is waited for: a dataclass that can be made again from its fields."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    @property
-    def subject(self) -> str:
-        """What is waited for, in words."""
-
-    @property
-    def query(self) -> Query[T]:
-        """What to request at each poll.
-
-        :raises OceanBaseInputError: a field is unusable
-        """
-
-    def judge(self, data: T, request_id: str) -> Verdict:
-        """Judge an answer."""
-
-    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
-        """Judge a poll that failed; None if the error says nothing about the condition.
-
-        :param status: the last known status
-        """
+_UNREGISTERED = Verdict("not registered yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +46,7 @@ class BackupSetCondition:
         it never does
     """
 
+    missing: ClassVar[str] = ""
     instance_id: str
     backup_task_id: str
     success_statuses: Collection[str] = SUCCESS_STATUSES
@@ -96,9 +55,14 @@ class BackupSetCondition:
     registered_by: float | None = None
 
     @property
-    def subject(self) -> str:
-        """What is waited for, in words."""
-        return f"Backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+    def name(self) -> str:
+        """The backup task."""
+        return shown(str(self.backup_task_id))
+
+    @property
+    def details(self) -> str:
+        """The instance."""
+        return f"instance {self.instance_id!r}"
 
     @property
     def query(self) -> Query[BackupSet | None]:
@@ -110,21 +74,23 @@ class BackupSetCondition:
         if backup_set is None:
             return _UNREGISTERED if self._may_be_unregistered else self._missing()
         status, validity = backup_set["status"], backup_set.get("validity")
-        known = f"status {shown(status)}"
+        known = shown(status)
         if status in self.failure_statuses:
-            return self._failed(f"ended with {known}", backup_set, request_id)
+            return self._failed(f"ended with status {known}", backup_set, request_id)
         if lack := status_lack(backup_set, self.success_statuses, self.failure_statuses):
             # A status that is known needs no remedy.
-            return Verdict(known, notices=[lack.notice(self._about)] if lack.remedy else ())
+            notices = [lack.notice(self._about)] if lack.remedy else []
+            return Verdict(known, notices=notices, underway=backup_set)
         if self.require_valid and not validity and (lack := validity_lack(backup_set)):
-            return Verdict(f"{known}, but no validity yet", notices=[lack.notice(self._about)])
+            notices = [lack.notice(self._about)]
+            return Verdict(f"{known} without a validity", notices=notices, underway=backup_set)
         # Unlike a set of a list: this one was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
-        problem = f"is {status}, but its validity is {shown(validity)}, not {VALID}"
+        problem = f"is not {VALID}: {known}, validity {shown(validity)}"
         if self.require_valid:
             return self._failed(problem, backup_set, request_id)
-        text = f"{self.subject} {problem}. Set require_valid=True to fail then."
+        text = f"{self.name} {problem} ({self.details}). Set require_valid=True to fail then."
         return Verdict(known, backup_set, [Notice("validity", text)])
 
     def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
@@ -161,7 +127,7 @@ class BackupSetCondition:
 
     def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
         error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
-        return Verdict(f"status {shown(backup_set['status'])}", failure=error)
+        return Verdict(shown(backup_set["status"]), failure=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +147,7 @@ class CheckpointCondition:
     :raises OceanBaseInputError: ``tenants`` or ``backup_mode`` is unusable
     """
 
+    missing: ClassVar[str] = "without a fresh backup"
     instance_id: str
     min_checkpoint: str
     tenants: Collection[str] = ()
@@ -198,9 +165,14 @@ class CheckpointCondition:
             object.__setattr__(self, "backup_mode", mode)
 
     @property
-    def subject(self) -> str:
-        """What is waited for, in words."""
-        return f"A backup of instance {self.instance_id!r} with a checkpoint from {self.min_checkpoint} on"
+    def name(self) -> str:
+        """The instance."""
+        return shown(str(self.instance_id))
+
+    @property
+    def details(self) -> str:
+        """The checkpoint."""
+        return f"wanted: a checkpoint from {self.min_checkpoint} on"
 
     @property
     def query(self) -> Query[list[BackupSet]]:
@@ -217,29 +189,31 @@ class CheckpointCondition:
         demands = self._demands
         if fitting := [one for one in backup_sets if demands.accepts(one)]:
             best = max(fitting, key=lambda one: (time_or_never(one, "checkpoint"), _started(one)))
-            return Verdict(f"accepted {_described(best)}", best)
+            return Verdict(f"accepted {shown(best['backupSetId'])}, {shown(best['status'])}", best)
         misses = demands.near_misses(backup_sets)
-        about = f"instance {self.instance_id!r}, for a checkpoint from {self.min_checkpoint} on"
-        notices = [miss.notice(about) for miss in misses]
+        notices = [miss.notice(f"instance {self.instance_id!r}, {self.details}") for miss in misses]
         closest = "".join(f", but {miss.verdict}" for miss in misses[:1])
         candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
         if not candidates:
             return Verdict(f"no backup set{closest}", notices=notices)
         newest = max(candidates, key=_started)
-        known = f"the newest {_described(newest)}{closest}"
+        known = f"newest backup {_described(newest)}{closest}"
+        final = {*self.success_statuses, *self.failure_statuses}
+        underway = None if newest["status"] in final else newest
         failures = [one for one in candidates if self._has_failed(one)]
         own = [one for one in failures if self._would_have_fitted(one, demands)]
         failed = max(own or failures, key=_started, default=None)
         if failed is None:
-            return Verdict(known, notices=notices)
+            return Verdict(known, notices=notices, underway=underway)
         if failed is not newest:
             known = f"{known}, and {_described(failed)}"
         if self.fail_on_failed_backup and own:
             reason = f"ended with status {shown(failed['status'])}, and no other is recent enough"
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
-        text = f"A backup failed; still waiting: {_described(failed)}."
-        return Verdict(known, notices=[Notice(f"failed {failed['backupSetId']}", text), *notices])
+        text = f"A backup failed; still waiting: {_described(failed)}, instance {self.instance_id!r}."
+        failed_notice = Notice(f"failed {failed['backupSetId']}", text)
+        return Verdict(known, notices=[failed_notice, *notices], underway=underway)
 
     def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Judge no error: it says nothing about the sets."""
@@ -288,9 +262,10 @@ def _failure(
 
 
 def _described(backup_set: BackupSet) -> str:
-    details = ("status", "validity", "checkpoint")
-    known = ", ".join(f"{name} {shown(str(backup_set.get(name)))}" for name in details)
-    return f"backup set {shown(backup_set['backupSetId'])!r} ({known})"
+    known = [backup_set["status"], backup_set.get("validity")]
+    if (checkpoint := backup_set.get("checkpoint")) is not None:
+        known.append(f"checkpoint {checkpoint}")
+    return f"{shown(backup_set['backupSetId'])} ({', '.join(shown(str(one)) for one in known if one)})"
 
 
 def _started(backup_set: BackupSet) -> datetime:

@@ -19,6 +19,7 @@ from airflow_provider_oceanbase.cloud.backup_set import (
 )
 from airflow_provider_oceanbase.exceptions import shown
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, IN_PROGRESS_STATUSES
+from airflow_provider_oceanbase.waiting.verdict import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
 _PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
 #: So many kinds of near misses at most come with one answer.
 _MAX_KINDS = 5
-
-
-class Notice(NamedTuple):
-    """A warning, to be logged once for all of its kind.
-
-    :param kind: tells those of one kind from those of another
-    """
-
-    kind: str
-    text: str
 
 
 class Lack(NamedTuple):

@@ -10,6 +10,8 @@ from typing import Literal
 POLLS_METRIC = "oceanbase.backup_set.polls"
 #: Timer: from the beginning of a wait until the backup set was seen complete.
 WAIT_METRIC = "oceanbase.backup_set.wait_duration"
+#: Gauge: seconds for which a watch has been failing, 0 if it is well; tagged with instance and connection.
+FAILING_METRIC = "oceanbase.backup_set.watch.failing"
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
@@ -28,3 +30,13 @@ def record_wait(began: float) -> None:
     from airflow_provider_oceanbase.compat.sdk import Stats
 
     Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
+
+
+def record_failing(instance_id: str, conn_id: str, seconds: float) -> None:
+    """Record for how long a watch has been failing.
+
+    :param seconds: 0 if it is well
+    """
+    from airflow_provider_oceanbase.compat.sdk import Stats
+
+    Stats.gauge(FAILING_METRIC, seconds, tags={"instance_id": str(instance_id), "conn_id": str(conn_id)})

@@ -6,8 +6,16 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_oceanbase.compat.sdk import BaseSensorOperator, PokeReturnValue, first_reschedule_date
+from airflow_provider_oceanbase.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    KnowsMapping,
+    PokeReturnValue,
+    first_reschedule_date,
+)
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
+from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import (
     POKE_INTERVAL,
     check_templates,
@@ -34,14 +42,17 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
-    from airflow_provider_oceanbase.waiting.conditions import Condition
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
+    from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
+
+#: How the message of the base class for its timeout begins.
+_TIMED_OUT = "Sensor has timed out"
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-class WaitSensor(BaseSensorOperator):
+class WaitSensor(KnowsMapping, BaseSensorOperator):
     """Waits for a backup set; subclasses say for which.
 
     :param instance_id: ID of the OceanBase cluster (templated)
@@ -114,6 +125,9 @@ class WaitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the backup set, and return its summary."""
+        return advised(self.log, lambda: self._begin_to_wait(context))
+
+    def _begin_to_wait(self, context: Context) -> Any:
         check_templates(self, self._given)
         first_date = first_reschedule_date(context) if self.reschedule else None
         self._begin(time.time() if first_date is None else first_date.timestamp())
@@ -132,6 +146,9 @@ class WaitSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of the set."""
+        return advised(self.log, lambda: self._take(event, context))
+
+    def _take(self, event: dict[str, Any], context: Context) -> Any:
         raise_timeout(event, self.timeout, self.execution_timeout)
         if "summary" not in event:
             # It may be deferred again. What was found stays found, whatever templates render to by now.
@@ -150,7 +167,15 @@ class WaitSensor(BaseSensorOperator):
 
     def _poke_until_done(self, context: Context) -> Any:
         # Not execute() itself, nor by super(): Airflow 2 takes it for a task that another task calls.
-        return BaseSensorOperator.execute.__wrapped__(self, context)  # type: ignore[attr-defined]
+        execute = BaseSensorOperator.execute.__wrapped__  # type: ignore[attr-defined]
+        try:
+            return execute(self, context)
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
+            if self._wait is None or not str(error).startswith(_TIMED_OUT):
+                raise
+            # The base class does not know which backup it was, and how it stands.
+            text = self._wait.timed_out(self._schedule, self._began)
+        raise (AirflowSkipException if self.soft_fail else AirflowSensorTimeout)(text)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once; and once more if the wait times out meanwhile, which for the base class is the end."""
@@ -176,7 +201,10 @@ class WaitSensor(BaseSensorOperator):
         from airflow_provider_oceanbase.cloud.backup_set import summary
         from airflow_provider_oceanbase.waiting.wait import Wait
 
-        self._wait = self._wait or Wait(self._condition, self.log, first=not self._continues)
+        if self._wait is None:
+            self._wait = Wait(self._condition, self.log, first=not self._continues)
+            rescheduled = self.reschedule and self._continues
+            self._wait.lasts(self._schedule, self._began, rescheduled=rescheduled)
         backup_set = poll(self._hook, self._wait)
         return None if backup_set is None else summary(backup_set)
 

@@ -6,16 +6,17 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, triggerer_health
+from airflow_provider_oceanbase.waiting.advice import no_triggerer
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, BackupSetSummary
     from airflow_provider_oceanbase.cloud.query import T
     from airflow_provider_oceanbase.compat.sdk import BaseOperator
     from airflow_provider_oceanbase.hooks import OceanBaseHook
-    from airflow_provider_oceanbase.waiting.conditions import Condition
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
+    from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
 _TIMEOUT_MARGIN_SECONDS = 60.0
@@ -49,6 +50,7 @@ def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, b
     :raises BackupSetFailedError: the backup failed
     :raises OceanBaseCloudError: waiting would not help
     """
+    wait.lasts(schedule, began)
     for next_poll in wait.polls(schedule, began, first_share=0.0):
         time.sleep(next_poll.pause)
         if backup_set := poll(hook, wait):
@@ -86,6 +88,8 @@ def defer_wait(
     limit, _ = time_limit(schedule.timeout, task.execution_timeout)
     schedule = replace(schedule, timeout=limit, grace=grace(_connection_timeout(hook)))
     left = max(began + limit - time.time(), 0.0)
+    text = "%s: handed to the triggerer. If silent, see %s (last seen: %s; %s)."
+    task.log.info(text, condition.name, triggerer_health(), status or "nothing yet", condition.details)
     task.defer(
         trigger=trigger_class(
             condition=asdict(condition),
@@ -121,8 +125,8 @@ def resumption(
     if next_method != _FAIL or (next_kwargs or {}).get("error") not in _TIMED_OUT:
         return next_method, next_kwargs
     message = (
-        f"Sensor has timed out: Airflow ended the wait for a backup of instance {instance_id!r} itself, "
-        "because no triggerer did. Check that one is running; the task's log has the last known status."
+        f"No triggerer in time, timed out: Airflow ended the wait for a backup of instance {instance_id!r} "
+        f"itself. {no_triggerer()}"
     )
     return "execute_complete", {"event": {"timeout": message}}
 

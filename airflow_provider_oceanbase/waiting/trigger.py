@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query, T
     from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
-    from airflow_provider_oceanbase.waiting.conditions import Condition
+    from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
 
@@ -89,8 +89,9 @@ class WaitTrigger(BaseTrigger):
         except Exception as error:
             # The task has to receive any error: a trigger that dies leaves no reason behind.
             self.log.error("The wait stopped unexpectedly (%s):\n%s", type(error).__name__, frames(error))
-            hint = "The triggerer's log has the details. A retry of the task begins the wait again."
-            outcome = {"error": unexpected("wait", error, hint=hint).to_dict()}
+            hint = "See the triggerer's log. A retry of the task begins the wait again."
+            known = {"hint": hint, "conn_id": self.oceanbase_conn_id}
+            outcome = {"error": unexpected("Wait", error, **known).to_dict()}
         event = {"began": self.began, "condition": self.condition, **outcome}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 

@@ -5,29 +5,42 @@ Poke, reschedule and deferrable mode all decide here, so they cannot disagree.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from airflow_provider_oceanbase.cloud.query import T
+from airflow_provider_oceanbase.waiting.advice import AWAY, STUCK
 from airflow_provider_oceanbase.waiting.metrics import count_poll
 from airflow_provider_oceanbase.waiting.outage import Outage
+from airflow_provider_oceanbase.waiting.progress import (
+    LogSchedule,
+    amount,
+    described,
+    gigabytes,
+    moment,
+    span,
+)
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-    from airflow_provider_oceanbase.waiting.conditions import Condition, Verdict
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+    from airflow_provider_oceanbase.waiting.verdict import Condition, Notice, Verdict
 
-_HALF_A_DAY = 43200
 #: So many kinds of warnings at most: a status may hold a percentage.
 _MAX_NOTICES = 100
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+#: Seconds of a wait in which even a poll that remembers nothing repeats its warnings; then they come when a
+#: line is due.
+_REPEATED = 3600.0
+#: In reschedule mode polls are further apart than pauses are long, by what the scheduler takes. If the gap is
+#: taken to be too long, two polls log the same time; too short, none does.
+_REAL_GAP = 1.25
 
 
 class NextPoll(NamedTuple):
@@ -62,25 +75,48 @@ class Wait(Generic[T]):
     retry_after: float | None = field(default=None, init=False)
     #: How old the last answer was when this wait received it: it may be another wait's.
     age: float = field(default=0.0, init=False)
+    #: Whether to log that the status is another than before: not if what it was is not known.
+    _logs_changes: bool = field(default=True, init=False)
+    #: What :meth:`lasts` was called with.
+    _schedule: PollSchedule | None = field(default=None, init=False)
+    _began: float = field(default=0.0, init=False)
+    #: When to log again what has not changed, and the size that was logged last, in GB.
+    _lines: LogSchedule | None = field(default=None, init=False)
+    _size: float | None = field(default=None, init=False)
     _outage: Outage = field(init=False)
     #: The kinds of notices that have been logged.
     _noticed: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
-        self._outage = Outage(self.log)
+        self._outage = Outage(self.log, self.condition)
+
+    def lasts(self, schedule: PollSchedule, began: float, *, rescheduled: bool = False) -> None:
+        """From now on, also log at growing intervals how the wait goes, from the time when it began.
+
+        :param began: when the wait began, in seconds since the epoch
+        :param rescheduled: whether polls before this one have left no memory. Then only what is due since the
+            poll before is logged, or every poll would log the status
+        """
+        elapsed = passed(began)
+        gap = schedule.pause(elapsed, seed=began) * _REAL_GAP if rescheduled else 0.0
+        self._logs_changes = not rescheduled
+        self._schedule, self._began = schedule, began
+        self._lines = LogSchedule.after(elapsed - gap)
 
     def resumed(self, schedule: PollSchedule, began: float) -> None:
-        """Log the state of a wait that began elsewhere.
+        """Log the state of a wait that began elsewhere, and from now on how it goes.
 
         :param began: when it began, in seconds since the epoch
         """
+        self.lasts(schedule, began)
         self.log.info(
-            "%s was last seen with %s. Polling every %g s%s, times out %s.",
-            self.condition.subject,
-            self.status,
+            "%s: waiting in the triggerer, last seen: %s. Polling every %g s%s, times out %s (%s).",
+            self.condition.name,
+            self.status or "nothing yet",
             schedule.poke_interval,
             " at first" if schedule.exponential_backoff else "",
-            _moment(max(schedule.timeout - passed(began), 0.0)),
+            self._deadline,
+            self.condition.details,
         )
 
     def answered(self, data: T, request_id: str) -> BackupSet | None:
@@ -94,16 +130,72 @@ class Wait(Generic[T]):
         self._outage.answered()
         self.first = False
         self.retry_after = None
-        if verdict.status != self.status:
-            self.log.info("%s: %s (requestId %s).", self.condition.subject, verdict.status, request_id)
-            self.status = verdict.status
-        for notice in verdict.notices:
-            if notice.kind not in self._noticed and len(self._noticed) < _MAX_NOTICES:
-                self._noticed |= {notice.kind}
-                self.log.warning("%s", notice.text)
+        elapsed = passed(self._began)
+        is_due = self._lines is not None and self._lines.is_due(elapsed)
+        warns = self._logs_changes or is_due or elapsed < _REPEATED
+        if verdict.status != self.status or verdict.backup_set:
+            self._changed(verdict, request_id, is_due=is_due)
+        elif is_due:
+            self._log_progress(verdict)
+        if warns or verdict.backup_set:
+            self._warn(verdict.notices)
         if verdict.failure:
             raise verdict.failure
         return verdict.backup_set
+
+    def _changed(self, verdict: Verdict, request_id: str | None, *, is_due: bool) -> None:
+        self.status, self._size = verdict.status, None
+        is_end = verdict.backup_set is not None or verdict.failure is not None
+        if self._logs_changes or is_end:
+            known = described(verdict.backup_set) if verdict.backup_set else ""
+            text = "%s: %s%s (%s, requestId %s)."
+            condition = self.condition
+            self.log.info(text, condition.name, verdict.status, known, condition.details, request_id)
+        elif is_due:
+            self._log_progress(verdict)
+        self._logs_changes = True
+
+    def _warn(self, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            if notice.kind not in self._noticed and len(self._noticed) < _MAX_NOTICES:
+                self._noticed |= {notice.kind}
+                self.log.warning("%s", notice.text)
+
+    def _outlook(self) -> str:
+        # A task that is about to defer says in its next line how it goes on.
+        return f" The wait times out {self._deadline}." if self._schedule else ""
+
+    def _log_progress(self, verdict: Verdict) -> None:
+        if not self._left:
+            # The message for the timeout follows, and says more.
+            return
+        former, self._size = self._size, gigabytes(verdict.underway)
+        parts = [verdict.status] if self.condition.missing else []
+        if self._size is not None:
+            grown = self._size - former if former is not None else 0.0
+            growth = f" (+{amount(grown)} since the last line)" if grown > 0 else ""
+            parts.append(f"{amount(self._size)} so far{growth}")
+        parts += [f"times out {self._deadline}", self.condition.details]
+        self.log.info("%s after %s: %s.", self._state, span(passed(self._began)), "; ".join(parts))
+
+    @property
+    def _state(self) -> str:
+        """How it stands, in words: as in ``bak-1 still DOING``."""
+        condition = self.condition
+        if not self.status:
+            return f"{condition.name} not seen"
+        return f"{condition.name} still {condition.missing or self.status}"
+
+    @property
+    def _left(self) -> float:
+        """The seconds until the wait times out."""
+        timeout = self._schedule.timeout if self._schedule else math.inf
+        return max(timeout - passed(self._began), 0.0)
+
+    @property
+    def _deadline(self) -> str:
+        """When the wait times out, in words."""
+        return moment(self._left)
 
     def is_final(self, error: OceanBaseCloudError) -> bool:
         """Return whether a poll that failed ends the wait: waiting would not help, or it is the first."""
@@ -122,7 +214,7 @@ class Wait(Generic[T]):
             count_poll("failed")
             raise error
         self.retry_after = error.retry_after
-        self._outage.failed(error)
+        self._outage.failed(error, self._outlook)
 
     def cut_off(self, limit: float) -> None:
         """Take note of a poll without an answer in the time that was left.
@@ -150,16 +242,15 @@ class Wait(Generic[T]):
 
     def timed_out(self, schedule: PollSchedule, began: float) -> str:
         """Return the message for the timeout."""
-        text = (
-            f"Sensor has timed out; run duration of {passed(began):.0f} seconds exceeds the specified "
-            f"timeout of {schedule.timeout:g}. {self.condition.subject} "
-            + (f"was last seen with {self.status}" if self.status else "has not been seen")
-        )
+        condition, lasted = self.condition, span(passed(began))
+        given = f"{condition.details}, timeout {span(schedule.timeout)}"
         if (seconds := self._outage.seconds) is None:
-            return f"{text}."
+            seen = f" The last poll found: {self.status}." if self.status else ""
+            return f"{self._state} after {lasted}: timed out ({given}).{seen} {STUCK}"
+        known = condition.missing or self.status if self.status else "not seen"
         return (
-            f"{text}; OceanBase Cloud has not answered for {seconds:.0f} s. "
-            f"The last poll failed: {self._outage.what}."
+            f"{condition.name} {'last seen ' if self.status else ''}{known}, no answer for {span(seconds)}: "
+            f"timed out after {lasted} ({given}). The last poll failed: {self._outage.what}. {AWAY}"
         )
 
 
@@ -170,15 +261,3 @@ def passed(began: float) -> float:
     """
     # If the clock was set back, the wait begins now.
     return max(time.time() - began, 0.0)
-
-
-def _moment(seconds: float) -> str:
-    """Return when a wait times out, such as ``at 10:03 UTC (in 6 h)``."""
-    try:
-        at = datetime.now(UTC) + timedelta(seconds=seconds)
-    except OverflowError:
-        return "never"
-    clock = f"{at:%H:%M} UTC" if seconds < _HALF_A_DAY else f"{at:%Y-%m-%d %H:%M} UTC"
-    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size or size == 1)
-    number = f"{seconds / size:.1f}".removesuffix(".0")
-    return f"at {clock} (in {number} {unit})"

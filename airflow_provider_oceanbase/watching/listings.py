@@ -14,8 +14,10 @@ from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, frames, unexpected
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL, seconds
+from airflow_provider_oceanbase.waiting.metrics import record_failing
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+from airflow_provider_oceanbase.watching.names import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +54,8 @@ class Listing:
 class BackupSetLister:
     """Lists the backup sets of an instance at an interval, without end; use it with ``async with``.
 
-    Airflow does not retry a watcher. So any failure is logged once, and the next poll comes at the interval.
+    Airflow does not retry a watcher. So any failure is logged, at growing intervals while it lasts, and the
+    next poll comes at the interval.
 
     :param instance_id: ID of the OceanBase cluster
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
@@ -63,7 +66,8 @@ class BackupSetLister:
         self._instance_id = instance_id
         self._connection = TriggerConnection(oceanbase_conn_id, log)
         self._schedule = PollSchedule(_usable(poke_interval), timeout=math.inf)
-        self._outage = Outage(log)
+        self._watch = Watch(instance_id, oceanbase_conn_id)
+        self._outage = Outage(log, self._watch)
         self._query: BackupSetList | None = None
         # Not the last listing itself: with thousands of tenants it takes megabytes.
         self._since = self._wanted = datetime.max.replace(tzinfo=UTC)
@@ -91,11 +95,16 @@ class BackupSetLister:
                 listing = await self._poll()
             except OceanBaseCloudError as error:
                 self._outage.failed(error)
+                self._record()
                 self.due = loop.time() + self._schedule.pause(0.0, retry_after=error.retry_after)
             else:
                 self._outage.answered()
+                self._record()
                 self.due = loop.time() + self._schedule.pause(0.0)
                 return listing
+
+    def _record(self) -> None:
+        record_failing(self._watch.instance_id, self._watch.oceanbase_conn_id, self._outage.seconds or 0.0)
 
     async def _poll(self) -> Listing:
         earliest = datetime.now(UTC) - LOOKBACK
@@ -111,7 +120,7 @@ class BackupSetLister:
             # A bug: the other triggers of this triggerer are not affected.
             log.debug("The poll stopped unexpectedly (%s):\n%s", type(error).__name__, frames(error))
             hint = "The triggerer's log has the details at level DEBUG."
-            raise unexpected("poll", error, hint=hint) from None
+            raise unexpected("Poll", error, hint=hint) from None
         self._since, self._wanted = datetime.fromisoformat(day), earliest
         self._number += 1
         return Listing(self._number, backup_sets, self._since, self._want)

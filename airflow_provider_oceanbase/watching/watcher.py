@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
-from airflow_provider_oceanbase.compat.sdk import is_shared_state
+from airflow_provider_oceanbase.compat.sdk import is_shared_state, watched_assets
 from airflow_provider_oceanbase.exceptions import frames, shown
+from airflow_provider_oceanbase.waiting.metrics import record_failing
+from airflow_provider_oceanbase.waiting.progress import LogSchedule, span
 from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, Criteria, Cursor, is_dated
+from airflow_provider_oceanbase.watching.names import Watch
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Collection, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
@@ -48,7 +53,7 @@ class Watcher:
         store: Any,
         log: logging.Logger | AirflowLogger,
     ) -> None:
-        self._instance_id = instance_id
+        self._watch = Watch(instance_id, oceanbase_conn_id)
         # An asset may watch more than one instance.
         self._key = f"oceanbase_backup_sets/{oceanbase_conn_id}/{instance_id}"
         self._criteria = criteria
@@ -59,10 +64,15 @@ class Watcher:
         self._first: Cursor | None = None
         #: Cursors to save, each with the number of the listing after which it holds.
         self._unsaved: deque[tuple[int, Cursor]] = deque()
-        self._store_failed = False
+        #: Since when the store fails, by the clock that is never set, and when to log that again.
+        self._failing: tuple[float, LogSchedule] | None = None
         self._undated_logged = False
         #: The kinds of sets without an event that have been logged.
         self._doubted: set[str] = set()
+
+    def named(self) -> AbstractContextManager[None]:
+        """Let the log name the assets that this watches, as long as it does: around it."""
+        return self._watch.serving(watched_assets(self._store))
 
     async def take(self, listing: Listing) -> list[BackupSet]:
         """Return the sets of a listing that need an event; they count as reported from now on."""
@@ -102,7 +112,7 @@ class Watcher:
             self._unsaved.appendleft((number, cursor))
             self._log_failure("saved", error)
         else:
-            self._store_failed = False
+            self._log_recovery("saved")
 
     async def _begin(self, listing: Listing) -> Cursor | None:
         """Return the cursor from which to go on, None if it cannot be read now."""
@@ -114,14 +124,14 @@ class Watcher:
             self._first = self._first or self._start(listing)
             self._log_failure("read", error)
             return None
-        self._store_failed = False
+        self._log_recovery("read")
         if known is not None:
-            self._log.info("Resumed watching instance %r.", self._instance_id)
+            self._log.info("Resumed the %s.", self._watch.name)
             return known
         first = self._first or self._start(listing)
         old = [one for one in self._criteria.select(listing.backup_sets) if not first.expects(one)]
-        text = "Started watching instance %r; backup sets already complete: %d."
-        self._log.info(text, self._instance_id, len(old))
+        text = "Started the %s; backup sets already complete: %d."
+        self._log.info(text, self._watch.name, len(old))
         if self._store is not None:
             # At once, since it waits for no event: after a kill, what completes meanwhile must be new.
             self._unsaved.append((0, first))
@@ -152,43 +162,53 @@ class Watcher:
     def _log_lost(self, backup_sets: Collection[BackupSet]) -> None:
         if backup_sets:
             text = (
-                "Backup sets of instance %r that no event will report, since they have been running for more "
-                "than %d days, or too many run at once (more than %d): %d (%s)."
+                "Backup sets that no event will report: %d (%s); %s. They have been running for more than %d "
+                "days, or too many run at once (more than %d)."
             )
             count, ids = len(backup_sets), some_ids(backup_sets)
-            self._log.error(text, self._instance_id, LOOKBACK.days, MAX_PENDING, count, ids)
+            self._log.error(text, count, ids, self._watch.name, LOOKBACK.days, MAX_PENDING)
 
     def _log_doubts(self, backup_sets: Iterable[BackupSet]) -> None:
         # They are listed at each poll.
         for doubt in filter(None, map(self._criteria.doubt, backup_sets)):
             if doubt.kind not in self._doubted and len(self._doubted) < _LOGGED_KINDS:
                 self._doubted.add(doubt.kind)
-                text = "No event reports backup set %r of instance %r as it is: %s. %s"
+                text = "No event reports backup set %r as it is: %s; %s. %s"
                 name = shown(doubt.backup_set["backupSetId"])
-                self._log.warning(text, name, self._instance_id, doubt.what, doubt.remedy)
+                self._log.warning(text, name, doubt.what, self._watch.name, doubt.remedy)
 
     def _log_undated(self, backup_sets: Sequence[BackupSet]) -> None:
         # They are listed at each poll.
         if backup_sets and not self._undated_logged:
             self._undated_logged = True
             text = (
-                "Backup sets of instance %r that no event reports, since their startTime is missing, "
-                "unreadable or in the future: %d (%s). That of the last one: %s."
+                "Backup sets that no event reports: %d (%s); %s. Their startTime is missing, unreadable or "
+                "in the future; that of the last one: %s."
             )
-            count, ids = len(backup_sets), some_ids(backup_sets)
             last = shown(repr(backup_sets[-1].get("startTime")))
-            self._log.error(text, self._instance_id, count, ids, last)
+            self._log.error(text, len(backup_sets), some_ids(backup_sets), self._watch.name, last)
 
     def _log_failure(self, what: str, error: Exception) -> None:
-        if not self._store_failed:
-            self._store_failed = True
+        now = time.monotonic()
+        since, lines = self._failing or (now, LogSchedule(0.0))
+        self._failing = since, lines
+        record_failing(self._watch.instance_id, self._watch.oceanbase_conn_id, now - since)
+        if lines.is_due(now - since):
+            lasts = f" for {span(now - since)}" if now > since else ""
             # Not the error's own text: that of a store may hold its password.
-            self._log_state(f"cannot be {what}; each poll tries again ({type(error).__name__})")
+            self._log_state(f"cannot be {what}{lasts}; each poll tries again ({type(error).__name__})")
             self._log.debug("%s", frames(error))
+
+    def _log_recovery(self, what: str) -> None:
+        if self._failing is not None:
+            since, self._failing = self._failing[0], None
+            text = "The record of reported backup sets is %s again after %s; %s."
+            self._log.info(text, what, span(time.monotonic() - since), self._watch.name)
 
     def _log_state(self, what: str) -> None:
         # Airflow lists the asset's state under the key.
-        self._log.error("The record of reported backup sets, %r, %s.", self._key, what)
+        text = "The record of reported backup sets %s; %s, key %r."
+        self._log.error(text, what, self._watch.name, self._key)
 
 
 def some_ids(backup_sets: Collection[BackupSet]) -> str:

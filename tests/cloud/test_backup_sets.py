@@ -164,7 +164,7 @@ def test_an_endless_list_is_an_error() -> None:
     same = BackupSetPage([{"backupSetId": "a", "status": "DONE"}], None, True)
     for _ in range(21):
         pages.take(same, "r")
-    with pytest.raises(OceanBaseMalformedResponseError, match="the list does not end") as caught:
+    with pytest.raises(OceanBaseMalformedResponseError, match="List does not end") as caught:
         pages.take(same, "r-9")
     assert caught.value.request_id == "r-9"
     assert "the backup sets of instance 'ob-1'" in str(caught.value)

@@ -84,12 +84,12 @@ def test_origin(fields: dict[str, Any], origin: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "extra", "says"),
     [
-        ({"login": None}, {}, "login is missing"),
-        ({"login": "a:b"}, {}, "login has a character"),
-        ({"login": "a\nb"}, {}, "login has a character"),
-        ({"password": None}, {}, "password is missing"),
-        ({"password": "sécret"}, {}, "password has"),
-        ({"password": "secret\n"}, {}, "password has"),
+        ({"login": None}, {}, "login (AccessKey ID) is missing"),
+        ({"login": "a:b"}, {}, "login (AccessKey ID) has a character"),
+        ({"login": "a\nb"}, {}, "login (AccessKey ID) has a character"),
+        ({"password": None}, {}, "password (AccessKey secret) is missing"),
+        ({"password": "sécret"}, {}, "password (AccessKey secret) has"),
+        ({"password": "secret\n"}, {}, "password (AccessKey secret) has"),
         ({"host": "https://api.example/path"}, {}, "host is not"),
         ({"host": "https://user@api.example"}, {}, "host is not"),
         ({"host": "https://api.example?x=1"}, {}, "host is not"),
@@ -134,7 +134,8 @@ def test_origin(fields: dict[str, Any], origin: str) -> None:
 def test_bad_field_is_named(fields: dict[str, Any], extra: dict[str, Any], says: str) -> None:
     with pytest.raises(OceanBaseInputError) as caught:
         endpoint(extra, **fields)
-    assert f"Connection 'ob': {says}" in str(caught.value)
+    assert f"Unusable field: {says}" in str(caught.value)
+    assert ": connection 'ob'. Edit connection 'ob' under" in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
 
@@ -222,7 +223,9 @@ def test_proxy_of_environment(
 @pytest.mark.parametrize("extra", ["text", '"text"', '["a"]', "17", "{"])
 def test_extra_that_is_no_object_is_refused(extra: str) -> None:
     connection = Connection(conn_id="ob", conn_type="oceanbase", login="k", password="s", extra=extra)
-    with pytest.raises(OceanBaseInputError, match="Connection 'ob': extra is not a JSON object"):
+    with pytest.raises(
+        OceanBaseInputError, match=r"^Unusable field: extra is not a JSON object: connection 'ob'"
+    ):
         Endpoint.from_connection(connection, connection.extra_dejson)
 
 
@@ -258,4 +261,4 @@ def test_repr_shows_no_secret() -> None:
 def test_unencrypted_traffic_is_warned_of(host: str, exposes: bool) -> None:
     warning = endpoint(host=host).warning
     assert (warning is not None) is exposes
-    assert not exposes or f"Connection 'ob' uses http: answers from {host}" in str(warning)
+    assert not exposes or (f"Unencrypted: answers from {host}" in str(warning) and "'ob'" in str(warning))

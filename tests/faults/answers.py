@@ -105,7 +105,7 @@ def challenged(odd: Behaviour, *needed: str) -> Behaviour:
 
 CHALLENGE = 'Digest realm="r", nonce="odd", qop="auth"'
 UNAUTHORIZED = f"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {CHALLENGE}\r\n".encode()
-NO_DIGEST = "offers no digest authentication that this client knows"
+NO_DIGEST = "No digest authentication that is known"
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -154,24 +154,24 @@ FAULTS: dict[str, Fault] = {
     "404": Fault(
         answer(ENVELOPE, 404), OceanBaseNotFoundError, "Check the instance ID and the backup task ID"
     ),
-    "405 without body": Fault(answer(b"", 405), OceanBaseRefusedError, "HTTP status 405"),
-    "204": Fault(answer(b"", 204), OceanBaseRefusedError, "HTTP status 204", start=BackupStartUnknownError),
-    "408": Fault(answer(b"", 408), OceanBaseUnavailableError, "HTTP status 408"),
-    "409": Fault(answer(ENVELOPE, 409), OceanBaseRefusedError, "HTTP status 409"),
+    "405 without body": Fault(answer(b"", 405), OceanBaseRefusedError, "HTTP 405"),
+    "204": Fault(answer(b"", 204), OceanBaseRefusedError, "HTTP 204", start=BackupStartUnknownError),
+    "408": Fault(answer(b"", 408), OceanBaseUnavailableError, "HTTP 408"),
+    "409": Fault(answer(ENVELOPE, 409), OceanBaseRefusedError, "HTTP 409"),
     "429": Fault(answer(ENVELOPE, 429), OceanBaseThrottledError, "raise poke_interval"),
-    "429, wait -5": Fault(answer(b"", 429, Retry_After="-5"), OceanBaseThrottledError, "too many requests"),
+    "429, wait -5": Fault(answer(b"", 429, Retry_After="-5"), OceanBaseThrottledError, "Too many requests"),
     "429, wait soon": Fault(
-        answer(b"", 429, Retry_After="soon"), OceanBaseThrottledError, "too many requests"
+        answer(b"", 429, Retry_After="soon"), OceanBaseThrottledError, "Too many requests"
     ),
-    "500": Fault(answer(ENVELOPE, 500), OceanBaseUnavailableError, "HTTP status 500"),
-    "502 with HTML": Fault(answer(HTML, 502), OceanBaseUnavailableError, "HTTP status 502"),
-    "503": Fault(answer(b"", 503), OceanBaseUnavailableError, "the service failed"),
-    "504": Fault(answer(b"", 504), OceanBaseUnavailableError, "HTTP status 504"),
+    "500": Fault(answer(ENVELOPE, 500), OceanBaseUnavailableError, "HTTP 500"),
+    "502 with HTML": Fault(answer(HTML, 502), OceanBaseUnavailableError, "HTTP 502"),
+    "503": Fault(answer(b"", 503), OceanBaseUnavailableError, "Service failed"),
+    "504": Fault(answer(b"", 504), OceanBaseUnavailableError, "HTTP 504"),
     "success: false": Fault(
         answer(ENVELOPE), OceanBaseRefusedError, "quote the requestId to OceanBase support"
     ),
     "success missing": Fault(
-        answer({"data": {"status": "DONE"}}), OceanBaseMalformedResponseError, "no field success"
+        answer({"data": {"status": "DONE"}}), OceanBaseMalformedResponseError, "without the field success"
     ),
     "captive portal": Fault(
         answer(HTML, Content_Type="text/html"), OceanBaseMalformedResponseError, "37 bytes of text/html"
@@ -182,7 +182,9 @@ FAULTS: dict[str, Fault] = {
         "not the documented JSON",
     ),
     "data of a wrong type": Fault(
-        answer({"success": True, "data": ["DONE"]}), OceanBaseMalformedResponseError, "response's data"
+        answer({"success": True, "data": ["DONE"]}),
+        OceanBaseMalformedResponseError,
+        "not as documented (data",
     ),
     "no status": Fault(
         found(status=None), OceanBaseMalformedResponseError, "data have no status", columns=READING
@@ -196,21 +198,21 @@ FAULTS: dict[str, Fault] = {
     "short body": Fault(
         answer(b'{"success": true', length=999),
         OceanBaseUnavailableError,
-        "no complete response from http://127",
+        "No complete response",
     ),
-    "reset": Fault(reset(), OceanBaseUnavailableError, "no complete response from http://127"),
+    "reset": Fault(reset(), OceanBaseUnavailableError, "No complete response"),
     "reset in the body": Fault(
         reset(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
         OceanBaseUnavailableError,
-        "no complete response",
+        "No complete response",
     ),
     "not HTTP": Fault(
-        reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "no complete response"
+        reset(b"220 smtp.example ESMTP\r\n"), OceanBaseUnavailableError, "No complete response"
     ),
     "no answer": Fault(hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3),
     "a byte now and then": Fault(drip, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3),
-    "endless body": Fault(endless, OceanBaseMalformedResponseError, "the response is larger than 1 MiB"),
-    "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedResponseError, "the response is larger than 1 MiB"),
+    "endless body": Fault(endless, OceanBaseMalformedResponseError, "Response larger than 1 MiB"),
+    "gzip bomb": Fault(bomb(2**24), OceanBaseMalformedResponseError, "Response larger than 1 MiB"),
     "no gzip": Fault(
         answer(b"plain", Content_Encoding="gzip"),
         OceanBaseUnavailableError,
@@ -232,7 +234,7 @@ FAULTS: dict[str, Fault] = {
     "redirect to itself": Fault(
         answer(b"", 302, Location="/api"),
         OceanBaseRefusedError,
-        "the response is a redirect",
+        "Response is a redirect",
         start=BackupStartUnknownError,
     ),
     "redirect": Fault(
@@ -241,15 +243,15 @@ FAULTS: dict[str, Fault] = {
     "303": Fault(
         answer(b"", 303, Location="/api"),
         OceanBaseRefusedError,
-        "the response is a redirect",
+        "Response is a redirect",
         start=BackupStartUnknownError,
     ),
     # Challenges.
-    "401 again": Fault(refuse(CHALLENGE), OceanBaseAuthenticationError, "the AccessKey was not accepted"),
+    "401 again": Fault(refuse(CHALLENGE), OceanBaseAuthenticationError, "AccessKey refused"),
     "401, always stale": Fault(
         refuse(f"{CHALLENGE}, stale=true"),
         OceanBaseUnavailableError,
-        "calls a fresh nonce stale",
+        "Fresh nonce called stale",
         start=None,
     ),
     "401 with a byte that is no UTF-8": Fault(
@@ -275,7 +277,7 @@ FAULTS: dict[str, Fault] = {
     "101": Fault(
         framed(lambda body: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
         OceanBaseUnavailableError,
-        "no complete response",
+        "No complete response",
     ),
     "401 that is no gzip": Fault(
         challenged(answer(b"plain", 401, WWW_Authenticate=CHALLENGE, Content_Encoding="gzip"), 'nonce="odd"'),
@@ -364,12 +366,12 @@ FAULTS: dict[str, Fault] = {
     ),
     # Heads that no client reads.
     "a header of 100 kB": Fault(
-        found({"X-Long": "x" * 100_000}), OceanBaseUnavailableError, "no complete response"
+        found({"X-Long": "x" * 100_000}), OceanBaseUnavailableError, "No complete response"
     ),
     # Content-Type and Content-Length are two more.
     "99 headers": Fault(found({f"X-{number}": "1" for number in range(97)})),
     "100 headers": Fault(
-        found({f"X-{number}": "1" for number in range(98)}), OceanBaseUnavailableError, "no complete response"
+        found({f"X-{number}": "1" for number in range(98)}), OceanBaseUnavailableError, "No complete response"
     ),
     **{
         f"{what} that trickles in": Fault(
@@ -382,42 +384,40 @@ FAULTS: dict[str, Fault] = {
         )
     },
     "100 Continue without end": Fault(
-        repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), OceanBaseUnavailableError, "no complete response"
+        repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), OceanBaseUnavailableError, "No complete response"
     ),
     "trailers without end": Fault(
         repeat(b"X-Trailer: 1\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"),
         OceanBaseUnavailableError,
-        "no complete response",
+        "No complete response",
     ),
     "a line that is no header": Fault(
         framed(lambda body: OK + b"no colon\r\n" + sized(body)),
         OceanBaseUnavailableError,
-        "no complete response",
+        "No complete response",
     ),
     "40 interim responses": Fault(
-        interim(found(), count=20), OceanBaseUnavailableError, "no complete response"
+        interim(found(), count=20), OceanBaseUnavailableError, "No complete response"
     ),
     "the response to another request": Fault(
         framed(lambda body: OK + sized(body.replace(b"theirs", new_request_id().encode()))),
         OceanBaseMalformedResponseError,
-        "the response is one to another request",
+        "Response to another request",
     ),
     # Proxies and certificates.
-    "407": Fault(answer(b"", 407), OceanBaseRefusedError, "the proxy wants a password", via="proxy"),
-    "CONNECT 407": Fault(answer(b"", 407), OceanBaseRefusedError, "the proxy wants a password", via="tunnel"),
-    "CONNECT 403": Fault(
-        answer(b"", 403), OceanBaseRefusedError, "the proxy refuses to connect", via="tunnel"
-    ),
+    "407": Fault(answer(b"", 407), OceanBaseRefusedError, "Proxy wants a password", via="proxy"),
+    "CONNECT 407": Fault(answer(b"", 407), OceanBaseRefusedError, "Proxy wants a password", via="tunnel"),
+    "CONNECT 403": Fault(answer(b"", 403), OceanBaseRefusedError, "Proxy refuses to connect", via="tunnel"),
     "CONNECT 502": Fault(
-        answer(b"", 502), OceanBaseUnavailableError, "the proxy cannot reach the API host", via="tunnel"
+        answer(b"", 502), OceanBaseUnavailableError, "Proxy cannot reach the API host", via="tunnel"
     ),
     "CONNECT 407 with a header of 20 kB": Fault(
         answer(b"", 407, X_Long="x" * 20_000),
         OceanBaseRefusedError,
-        "the proxy wants a password",
+        "Proxy wants a password",
         via="tunnel",
     ),
-    "CONNECT reset": Fault(reset(), OceanBaseUnavailableError, "no complete response", via="tunnel"),
+    "CONNECT reset": Fault(reset(), OceanBaseUnavailableError, "No complete response", via="tunnel"),
     "CONNECT, no answer": Fault(
         hang, OceanBaseUnavailableError, "in time (timeout 0.3 s)", timeout=0.3, via="tunnel"
     ),

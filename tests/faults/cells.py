@@ -104,7 +104,7 @@ def problems(name: str, column: str, cell: Cell) -> list[str]:
     if type(cell.error) is not (expected or type(None)):
         wanted = expected.__name__ if expected else "success"
         found_problems.append(f"{wanted} expected, not {cell.error or cell.result!r}")
-    if fault.error is None and ("The poll failed" in cell.text or "Attempt 1" in cell.text):
+    if fault.error is None and ("polling continues" in cell.text or "attempt 1 of" in cell.text):
         found_problems.append(f"a good response failed: {cell.text}")
     if fault.says not in cell.text:
         found_problems.append(f"nothing says {fault.says!r}: {cell.text}")

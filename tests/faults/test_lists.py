@@ -45,7 +45,7 @@ def test_wait(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
             wait(mode, min_checkpoint=MIN_CHECKPOINT)
     assert type(caught.value) is fault.error
     assert fault.says in str(caught.value)
-    assert "Request for the backup sets of instance 'ob-1' failed" in str(caught.value)
+    assert ": the backup sets of instance 'ob-1', connection " in str(caught.value)
     assert len(server.requests) == 2
 
 

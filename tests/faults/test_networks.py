@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import traceback
 from collections.abc import Callable, Iterator
@@ -32,13 +33,13 @@ def assert_unreachable(says: str, logged: Callable[[], str]) -> None:
     with pytest.raises(OceanBaseUnavailableError) as caught:
         OceanBaseHook().get_backup_set("ob-1", "bak-1")
     assert says in str(caught.value)
-    assert "Check host, port, verify and proxy of the connection" in str(caught.value)
+    assert re.search(r"\. Check .* of the connection", str(caught.value))
     for mode in MODES:
-        with pytest.raises(OceanBaseUnavailableError, match="no complete response from"):
+        with pytest.raises(OceanBaseUnavailableError, match="connection 'oceanbase_default', host "):
             wait(mode)
     logged()
     event = asyncio.run(fire(trigger(timeout=0.2)))
-    assert "OceanBase Cloud has not answered for" in event["timeout"]
+    assert "no answer for" in event["timeout"]
     assert says in logged()
 
 
@@ -81,12 +82,12 @@ def test_refused(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     set_connection(monkeypatch, host=f"http://127.0.0.1:{port}")
-    assert_unreachable("ConnectionRefusedError: ", logged)
+    assert_unreachable("Host refuses connections", logged)
 
 
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
     set_connection(monkeypatch, host="http://no-such-host.invalid")
-    assert_unreachable("from http://no-such-host.invalid (gaierror: ", logged)
+    assert_unreachable("Host name not found (gaierror: ", logged)
 
 
 def test_host_that_recovers(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
@@ -99,7 +100,7 @@ def test_host_that_recovers(monkeypatch: pytest.MonkeyPatch, logged: Callable[[]
     async def scenario() -> Any:
         waiting = asyncio.create_task(fire(trigger()))
         async with asyncio.timeout(20):
-            while "The poll failed" not in logged():
+            while "polling continues" not in logged():
                 await asyncio.sleep(0.02)
         with CloudEmulator(port=port) as cloud:
             cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
@@ -116,7 +117,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch, proxy: RawServer, host: str) -> Non
 def test_proxy_requires_a_password(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(answer(b"", 407)) as proxy:
         proxied(monkeypatch, proxy, "http://api.example")
-        with pytest.raises(OceanBaseRefusedError, match="the proxy wants a password"):
+        with pytest.raises(OceanBaseRefusedError, match="Proxy wants a password"):
             wait(mode)
     assert proxy.requests[0][1].startswith("GET http://api.example/api/v2/instances/ob-1/")
 
@@ -124,9 +125,9 @@ def test_proxy_requires_a_password(mode: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("status", "error", "says"),
     [
-        (407, OceanBaseRefusedError, "the proxy wants a password"),
-        (403, OceanBaseRefusedError, "the proxy refuses to connect to the API host"),
-        (502, OceanBaseUnavailableError, "the proxy cannot reach the API host"),
+        (407, OceanBaseRefusedError, "Proxy wants a password"),
+        (403, OceanBaseRefusedError, "Proxy refuses to connect to the API host"),
+        (502, OceanBaseUnavailableError, "Proxy cannot reach the API host"),
     ],
 )
 def test_proxy_opens_no_tunnel(
@@ -140,7 +141,7 @@ def test_proxy_opens_no_tunnel(
         secret = proxy.origin.replace("//", "//user:hush%2Fhush@")
         set_connection(monkeypatch, host="https://api.example", extra={"proxy": secret, "timeout": 2})
         for mode in MODES:
-            with pytest.raises(error, match=f"{says}.*HTTP status {status}") as caught:
+            with pytest.raises(error, match=f"{says}.*HTTP {status}") as caught:
                 wait(mode)
             assert "hush" not in "".join(traceback.format_exception(caught.value))
         event = asyncio.run(fire(trigger(timeout=0.2)))
@@ -154,7 +155,7 @@ def test_proxy_opens_no_tunnel(
 def test_proxy_dies(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
     with serve(reset()) as proxy:
         proxied(monkeypatch, proxy, "https://api.example")
-        assert_unreachable("no complete response from https://api.example", logged)
+        assert_unreachable("No complete response", logged)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -162,7 +163,7 @@ def test_proxy_dies(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) 
 def test_no_redirect_is_followed(status: int, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(DONE) as elsewhere, serve(DOING, answer(b"", status, Location=elsewhere.origin)) as server:
         set_connection(monkeypatch, host=server.origin)
-        with pytest.raises(OceanBaseRefusedError, match="Redirects are not followed"):
+        with pytest.raises(OceanBaseRefusedError, match="redirects are not followed"):
             wait(mode)
     assert elsewhere.requests == []
 
@@ -176,7 +177,7 @@ def test_interim_responses_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> N
 def test_endless_interim_responses(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(interim(DONE, count=50)) as server:
         set_connection(monkeypatch, host=server.origin)
-        with pytest.raises(OceanBaseUnavailableError, match="no complete response"):
+        with pytest.raises(OceanBaseUnavailableError, match="No complete response"):
             wait("poke")
 
 
@@ -217,7 +218,7 @@ def test_digest_is_found(name: str, mode: str, cloud: CloudEmulator, monkeypatch
 @pytest.mark.parametrize("mode", MODES)
 def test_nonce_that_is_always_stale(mode: str, cloud: CloudEmulator) -> None:
     cloud._digest.nonce_uses = 0
-    with pytest.raises(OceanBaseUnavailableError, match="calls a fresh nonce stale"):
+    with pytest.raises(OceanBaseUnavailableError, match="Fresh nonce called stale"):
         wait(mode)
     # Two requests per attempt, and as many attempts as for any other failure.
     assert [request.status for request in cloud.requests] == [401] * 10
@@ -241,6 +242,6 @@ def test_key_that_is_replaced_in_the_connection(
 @pytest.mark.parametrize("mode", MODES)
 def test_key_that_is_disabled(mode: str, cloud: CloudEmulator) -> None:
     cloud._on_request = lambda seen: seen.backup_status and cloud.rotate_key("another", "key")
-    with pytest.raises(OceanBaseAuthenticationError, match="Check login"):
+    with pytest.raises(OceanBaseAuthenticationError, match="Check AccessKey ID"):
         wait(mode)
     assert cloud.polls("ob-1", "bak-1") == 1

@@ -38,6 +38,6 @@ def test_a_fault_is_the_same_whatever_the_caller_handles(monkeypatch: pytest.Mon
         try:
             raise TimeoutError("of the caller")
         except TimeoutError:
-            with pytest.raises(OceanBaseRefusedError, match="the proxy wants a password"):
+            with pytest.raises(OceanBaseRefusedError, match="Proxy wants a password"):
                 OceanBaseHook().get_backup_set("ob-1", "bak-1")
     assert len(proxy.requests) == 1

@@ -60,7 +60,7 @@ def _words(done: str) -> Reality:
         {
             "wait by ID": waits,
             "wait by checkpoint": Outcome("waits", "Only its status keeps backup set"),
-            "read": Outcome("right", f"The backup set is '{done}', not DONE"),
+            "read": Outcome("right", f"Backup is '{done}', not DONE"),
             "start and wait": waits,
             "watch": Outcome("no event", unknown),
         },
@@ -74,13 +74,13 @@ _STARTED = {"start and wait": Outcome("right", "Refused, which may mean not regi
 
 REALITIES = {
     "as documented and inferred": Reality(Profile()),
-    "unknown ID: HTTP 404": _unknown(404, "OceanBaseNotFoundError", "not found"),
+    "unknown ID: HTTP 404": _unknown(404, "OceanBaseNotFoundError", "Not found (HTTP 404)"),
     "unknown ID: HTTP 400": _unknown(400, "OceanBaseRefusedError", _REFUSED, **_STARTED),
     "unknown ID: `success: false`": _unknown(200, "OceanBaseRefusedError", _REFUSED, **_STARTED),
     "unknown ID: null data": _unknown(
         None,
         "OceanBaseNotFoundError",
-        "the response has no data",
+        "No such backup, or not registered yet",
         **{"wait by ID": Outcome("waits", "No data even after registration_timeout")},
     ),
     "`backupSetId` is not the ID of the backup task": Reality(
@@ -100,7 +100,7 @@ REALITIES = {
         Profile(times="(number)"),
         {
             "wait by checkpoint": Outcome("waits", "is no time that this provider can read"),
-            "watch": Outcome("no event", "since their startTime is missing, unreadable or in the future"),
+            "watch": Outcome("no event", "Their startTime is missing, unreadable or in the future"),
         },
     ),
     "digest with SHA-256": Reality(Profile(algorithms=("SHA-256",))),

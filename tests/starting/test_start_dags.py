@@ -59,7 +59,11 @@ def runs(dag_runner: DagRunner) -> Iterator[Runs]:
             for dag_id in STARTS:
                 if dag_id not in skipped:
                     runs.test(FILE, dag_id)
-            runs.test(ROOT / "example_dags" / f"{EXAMPLE}.py", EXAMPLE)
+            runs.test(
+                ROOT / "example_dags" / f"{EXAMPLE}.py",
+                EXAMPLE,
+                {"instance_id": "ob-demo", "tenant_id": "t1002"},
+            )
         finally:
             released.set()
         yield runs
@@ -103,7 +107,7 @@ def test_failure_that_a_retry_cannot_fix_is_not_retried(dag_id: str, runs: Runs)
 
 
 def test_unknown_start_is_logged(runs: Runs) -> None:
-    assert "A backup of instance 'start_unknown' may be running: the service failed (HTTP" in runs.printed
+    assert "A backup may be running: instance 'start_unknown', connection" in runs.printed
 
 
 def test_refusal_is_retried(runs: Runs) -> None:

@@ -41,7 +41,7 @@ def trigger(**options: Any) -> BackupSetTrigger:
     arguments = {
         "oceanbase_conn_id": options.pop("oceanbase_conn_id", "oceanbase_default"),
         "began": options.pop("began", time.time()),
-        "status": options.pop("status", "status DOING"),
+        "status": options.pop("status", "DOING"),
     }
     schedule = {"poke_interval": 0.05, "timeout": 60}
     condition = {"instance_id": "ob-1", "backup_task_id": "bak-1"}

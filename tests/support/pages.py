@@ -12,6 +12,9 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").rglob("[!_]*.md"))
+#: How many characters of a line of a log the documentation shows: as many as Airflow's UI shows after time
+#: and level, in a window of 1,400 pixels. The browser test checks it.
+SEEN_CHARACTERS = 85
 PAGES = [README, *(page for page in DOCS if "_build" not in page.parts)]
 
 _BLOCK = re.compile(r"^```(?P<language>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
@@ -92,3 +95,13 @@ def rows(page: Path, heading: str) -> list[list[str]]:
     section = page.read_text().partition(f"# {heading}\n")[2].partition("\n#")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def write_rows(page: Path, heading: str, cells: list[list[str]]) -> None:
+    """Replace the rows of the table under a heading; its header stays."""
+    before, found, section = page.read_text().partition(f"# {heading}\n")
+    assert found, f"{page} has no {heading!r}"
+    table = re.search(r"(?:^\|.*\n){2}(?P<rows>(?:^\|.*\n)*)", section, re.MULTILINE)
+    assert table, f"there is no table under {heading!r}"
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    page.write_text(f"{before}{found}{section[: table.start('rows')]}{lines}{section[table.end('rows') :]}")

@@ -125,7 +125,7 @@ def test_wrong_secret(connect: Any) -> None:
     with (
         emulator(access_key_secret="another") as cloud,
         connect(emulated(cloud)) as fetch,
-        pytest.raises(OceanBaseAuthenticationError, match="the AccessKey was not accepted") as caught,
+        pytest.raises(OceanBaseAuthenticationError, match="AccessKey refused") as caught,
     ):
         fetch()
     assert caught.value.error_message == "Unauthorized"
@@ -136,7 +136,7 @@ def test_nonce_that_is_always_stale(connect: Any) -> None:
     with (
         emulator(nonce_uses=0) as cloud,
         connect(emulated(cloud)) as fetch,
-        pytest.raises(OceanBaseUnavailableError, match="calls a fresh nonce stale"),
+        pytest.raises(OceanBaseUnavailableError, match="Fresh nonce called stale"),
     ):
         fetch()
     assert statuses(cloud) == [401, 401]
@@ -259,7 +259,7 @@ def test_odd_challenge_does_not_affect_later_requests(name: str, known: bool, co
     assert len(server.requests) == 24 if known else 22
     if name not in CONTROLS:
         assert type(caught.value) is OceanBaseAuthenticationError
-        assert "offers no digest authentication that this client knows" in str(caught.value)
+        assert "No digest authentication that is known" in str(caught.value)
 
 
 def test_answer_that_is_refused_does_not_affect_later_requests(connect: Any) -> None:
@@ -267,7 +267,7 @@ def test_answer_that_is_refused_does_not_affect_later_requests(connect: Any) -> 
     right = guard(Digest(), PLAIN)
     with serve(right, right, router, router, right) as server, connect(endpoint(server.origin)) as fetch:
         fetch()
-        with pytest.raises(OceanBaseAuthenticationError, match="not accepted"):
+        with pytest.raises(OceanBaseAuthenticationError, match="AccessKey refused"):
             fetch()
         assert {fetch()["status"] for _ in range(20)} == {"DONE"}
     assert len(server.requests) == 4 + 21
@@ -497,6 +497,6 @@ def test_foreign_server(foreign_server: str, connect: Any) -> None:
             assert len(backup_set["storageClass"]) == 36
     with (
         connect(endpoint(foreign_server, secret="wrong")) as fetch,
-        pytest.raises(OceanBaseAuthenticationError, match="the AccessKey was not accepted"),
+        pytest.raises(OceanBaseAuthenticationError, match="AccessKey refused"),
     ):
         fetch()

@@ -315,10 +315,10 @@ def test_a_request_that_was_never_sent_says_so(
 
     with serve(drip) as server:
         error = asyncio.run(scenario(server.origin))
-        expected = f"waited 0.2 s for one of 2 requests in flight to {server.origin} to end; nothing was sent"
+        expected = "Nothing sent: waited 0.2 s for one of 2 requests in flight to end"
     assert len(server.requests) == 2
     assert type(error) is OceanBaseUnavailableError
     assert error.what == expected
     assert error.transient
     assert not error.may_have_acted
-    assert "no complete response" not in str(error)
+    assert "No complete response" not in str(error)

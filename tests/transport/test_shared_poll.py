@@ -26,7 +26,7 @@ def trigger(backup_task_id: str = "bak-1", *, timeout: float = 60, poke_interval
         schedule={"poke_interval": poke_interval, "timeout": timeout},
         oceanbase_conn_id="oceanbase_default",
         began=time.time(),
-        status="status DOING",
+        status="DOING",
     )
 
 

@@ -192,7 +192,7 @@ def test_reading_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     async def unread() -> None:
         async with TriggerConnection(CONN_ID) as connection:
             for _ in range(2):
-                with pytest.raises(OceanBaseUnavailableError, match=r"cannot be read \(TimeoutError\)"):
+                with pytest.raises(OceanBaseUnavailableError, match=r"not readable \(TimeoutError\)"):
                     await connection.fetch(QUERY)
             # It goes on, and is not begun a second time.
             assert len(readings) == 1

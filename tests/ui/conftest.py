@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +80,10 @@ class Camera:
         if self.folder is None:
             return
         path = self.folder / f"{name}.png"
-        self.page.set_viewport_size({**VIEWPORT, "height": height})
+        window = self.page.viewport_size or VIEWPORT
+        self.page.set_viewport_size({**window, "height": height})
         (part or self.page).screenshot(path=path, animations="disabled", caret="hide")
-        self.page.set_viewport_size(VIEWPORT)
+        self.page.set_viewport_size(window)
         with Image.open(path) as picture:
             # A palette reduces the size to a third.
             small = picture.convert("RGB").quantize(dither=Image.Dither.NONE)
@@ -146,10 +148,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
-    """One page for all tests, as a user has it."""
-    context = browser.new_context(base_url=airflow.url, viewport=VIEWPORT, reduced_motion="reduce")
+@contextmanager
+def new_page(browser: Browser, airflow: Airflow, window: ViewportSize) -> Iterator[Page]:
+    context = browser.new_context(base_url=airflow.url, viewport=window, reduced_motion="reduce")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(BROWSER_SECONDS * 1000)
     expect.set_options(timeout=BROWSER_SECONDS * 1000)
@@ -158,5 +159,19 @@ def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
+def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
+    """One page for all tests, as a user has it."""
+    with new_page(browser, airflow, VIEWPORT) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
 def camera(page: Page, request: pytest.FixtureRequest) -> Camera:
     return Camera(page, request.config.getoption("screenshots"))
+
+
+@pytest.fixture
+def wide_camera(browser: Browser, airflow: Airflow, request: pytest.FixtureRequest) -> Iterator[Camera]:
+    """A page of its own, 1,400 pixels wide, as nobody has changed it yet."""
+    with new_page(browser, airflow, {**VIEWPORT, "width": 1400}) as page:
+        yield Camera(page, request.config.getoption("screenshots"))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Airflow, Camera
 from harness.settings import DAG_ID
+from pages import SEEN_CHARACTERS
 from playwright.sync_api import Locator, Page, expect
 
 from airflow_provider_oceanbase import get_provider_info
@@ -24,6 +25,11 @@ STANDARD_FIELDS = {"description": "Description", "host": "Host", "port": "Port",
 EXTRA_FIELDS = CONNECTION_TYPE["conn-fields"]
 #: Half a minute on an idle machine.
 RUN_SECONDS = 240
+#: What the log advises for an error.
+ADVICE = {
+    "BackupSetFailedError": "Do not rely on this backup",
+    "OceanBaseAuthenticationError": "Check AccessKey ID (login) and secret (password)",
+}
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +44,7 @@ def connection(page: Page, cloud: CloudEmulator, camera: Camera) -> None:
         field(form, name).fill(str(cloud.connection[name]))
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     for name, value in {
-        "project_id": "p-1",
+        "project_id": "project-1",
         "timeout": "10",
         "verify": "true",
         "console_url": "https://console.example/{project_id}/{instance_id}",
@@ -105,13 +111,11 @@ def test_connection_test_says_what_to_fix(page: Page, connection: None, cloud: C
         row.get_by_role("button", name="Test Connection").click()
         return page.get_by_role("status", name=title)
 
-    expect(result_of_test("Test Connection Successful")).to_contain_text(
-        "OceanBase Cloud accepts the AccessKey"
-    )
-    assert cloud.requests[-1].headers["x-ob-project-id"] == "p-1"
+    expect(result_of_test("Test Connection Successful")).to_contain_text("in project 'project-1'")
+    assert cloud.requests[-1].headers["x-ob-project-id"] == "project-1"
     change_secret("not-the-secret")
     expect(result_of_test("Test Connection Failed")).to_contain_text(
-        "The AccessKey is wrong or disabled: check login and password."
+        "Check AccessKey ID and AccessKey secret, that the key is enabled"
     )
     change_secret(secret)
     expect(result_of_test("Test Connection Successful")).to_be_visible()
@@ -129,7 +133,7 @@ def test_secret_never_reaches_the_browser(page: Page, connection: None, cloud: C
     expect(field(form, "password")).to_have_attribute("type", "text")
     expect(field(form, "password")).to_have_value("***")
     form.get_by_role("button", name="Extra Fields JSON").click()
-    expect(form.locator(".view-lines")).to_contain_text("p-1")
+    expect(form.locator(".view-lines")).to_contain_text("project-1")
     assert secret not in form.inner_text()
 
 
@@ -139,6 +143,12 @@ def test_example_dag(
     cloud.add_backup_set("ob-demo", BACKUP_TASK_ID, polls_per_status=2, tenants=TENANTS)
     airflow.wait_for("the example DAG is read", f"dags/{DAG_ID}", bool)
     page.goto(f"/dags/{DAG_ID}")
+    page.get_by_role("button", name="Dag Docs").click()
+    explanation = page.get_by_role("dialog")
+    expect(explanation.get_by_role("listitem")).to_contain_text(["It runs", "It needs", "Replace"])
+    expect(explanation.get_by_role("code").last).to_contain_text(f"airflow dags trigger {DAG_ID} --conf")
+    page.keyboard.press("Escape")
+    expect(explanation).to_be_hidden()
     trigger(page)
     run = page.url
     ended = page.get_by_role("row").get_by_text("Success", exact=True)
@@ -151,7 +161,7 @@ def test_example_dag(
     page.goto(run)
     open_task(page, "wait_for_backup", "Details")
     link = page.get_by_role("link", name="OceanBase Cloud")
-    expect(link).to_have_attribute("href", "https://console.example/p-1/ob-demo")
+    expect(link).to_have_attribute("href", "https://console.example/project-1/ob-demo")
 
     page.goto(run)
     open_task(page, "get_backup_set", "Storage")
@@ -172,11 +182,13 @@ def test_example_dag(
 
 
 def trigger(page: Page) -> None:
-    """Trigger the DAG with the form of its parameters, then show the run."""
+    """Trigger the DAG with the form of its parameters, none of which has a default, then show the run."""
     page.get_by_role("button", name="Trigger Dag").click()
     form = page.get_by_role("dialog")
-    expect(form.locator("[name=element_instance_id]")).to_have_value("ob-demo")
-    form.locator("[name=element_backup_task_id]").fill(BACKUP_TASK_ID)
+    for name, value in {"instance_id": "ob-demo", "backup_task_id": BACKUP_TASK_ID}.items():
+        expect(form.locator(f"[name=element_{name}]")).to_have_value("")
+        form.locator(f"[name=element_{name}]").fill(value)
+    expect(form.get_by_text("The backup to wait for")).to_be_visible()
     form.get_by_role("button", name="Trigger", exact=True).click()
     expect(page).to_have_url(re.compile("/runs/manual"))
 
@@ -205,3 +217,63 @@ def copied(result: Locator) -> list[dict[str, Any]]:
     result.get_by_role("button", name="Copy").click()
     tenants: list[dict[str, Any]] = json.loads(result.page.evaluate("navigator.clipboard.readText()"))
     return tenants
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses", "error"),
+    [
+        ("failed-backup", ("DOING", "DOING", "FAILED"), "BackupSetFailedError"),
+        ("rotated-key", ("DOING",), "OceanBaseAuthenticationError"),
+    ],
+)
+def test_the_log_says_what_to_do(
+    name: str,
+    statuses: tuple[str, ...],
+    error: str,
+    connection: None,
+    airflow: Airflow,
+    cloud: CloudEmulator,
+    wide_camera: Camera,
+) -> None:
+    """The beginning of each line, as far as the documentation shows it, is seen without scrolling."""
+    page = wide_camera.page
+    cloud.add_backup_set("ob-demo", f"bak-{name}", statuses=statuses)
+    airflow.wait_for("the example DAG is read", f"dags/{DAG_ID}", bool)
+    run(page, name, {"instance_id": "ob-demo", "backup_task_id": f"bak-{name}"})
+    key = cloud.connection["login"], cloud.connection["password"]
+    try:
+        if error == "OceanBaseAuthenticationError":
+            airflow.processes.wait_for(
+                "the backup is polled", RUN_SECONDS, lambda: cloud.polls("ob-demo", f"bak-{name}") > 1
+            )
+            cloud.rotate_key("another-key", "another-secret")
+        airflow.wait_for(
+            "the run has failed",
+            f"dags/{DAG_ID}/dagRuns/{name}",
+            lambda answer: json.loads(answer)["state"] == "failed",
+        )
+    finally:
+        cloud.rotate_key(*key)
+
+    page.goto(f"/dags/{DAG_ID}/runs/{name}/tasks/wait_for_backup?try_number=1")
+    verdict = page.get_by_test_id(f"summary-{error}")
+    advice = page.locator(".event").filter(has_text=ADVICE[error]).first
+    log = page.get_by_test_id("virtual-scroll-container").bounding_box()
+    for line in (advice, verdict):
+        expect(line).to_be_visible()
+        box = line.bounding_box()
+        assert log
+        assert box
+        seen = (log["x"] + log["width"] - box["x"]) / (box["width"] / len(line.inner_text()))
+        assert seen > SEEN_CHARACTERS
+    # The lines of code have paths of this machine.
+    verdict.click()
+    wide_camera.take(f"log-of-{name}")
+
+
+def run(page: Page, run_id: str, parameters: dict[str, str]) -> None:
+    """Run the example DAG."""
+    address = f"/api/v2/dags/{DAG_ID}"
+    started = {"dag_run_id": run_id, "logical_date": None, "conf": parameters}
+    expect(page.request.patch(address, data={"is_paused": False})).to_be_ok()
+    expect(page.request.post(f"{address}/dagRuns", data=started)).to_be_ok()

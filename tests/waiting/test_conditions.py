@@ -70,7 +70,7 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 
 def test_no_set_keeps_waiting() -> None:
-    assert condition().judge([], "r") == ("no backup set", None, [], None)
+    assert condition().judge([], "r") == ("no backup set", None, [], None, None)
 
 
 def test_checkpoints_are_compared_as_times() -> None:
@@ -139,14 +139,14 @@ def test_a_failed_backup_is_reported_once(caplog: pytest.LogCaptureFixture) -> N
     wait = Wait(condition(), LOG)
     for _ in range(3):
         assert wait.answered([FAILED], "r") is None
-    assert caplog.text.count("A backup failed; still waiting: backup set 'bad' (status FAILED") == 1
+    assert caplog.text.count("A backup failed; still waiting: bad (FAILED") == 1
     assert wait.answered([FAILED, one("good", 3)], "r") == one("good", 3)
 
 
 def test_a_failed_backup_may_fail_the_wait() -> None:
     failure = condition(fail_on_failed_backup=True).judge([FAILED], "r-3").failure
     assert isinstance(failure, BackupSetFailedError)
-    assert "'bad' of instance 'ob-1' ended with status FAILED, and no other is recent enough" in str(failure)
+    assert "ended with status FAILED, and no other is recent enough: backup task 'bad' of" in str(failure)
     assert "r-3" in str(failure)
 
 
@@ -262,3 +262,8 @@ def test_success_is_never_guessed(sets: list[Any]) -> None:
     found = condition().judge(sets, "r").backup_set
     if found is not None:
         assert (found["status"], found["validity"], found["checkpoint"]) == ("DONE", "VALID", at(1))
+
+
+def test_what_is_not_known_is_not_named() -> None:
+    running = backup_set(status="DOING", validity=None, checkpoint=None)
+    assert condition().judge([running], "r").status.endswith("(status DOING)")

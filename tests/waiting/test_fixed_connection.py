@@ -70,8 +70,8 @@ class World:
         self.connect(self.new if proxied else self.old, **extra)
         failed = Outage.failed
 
-        def count(outage: Outage, error: Any) -> None:
-            failed(outage, error)
+        def count(outage: Outage, *arguments: Any) -> None:
+            failed(outage, *arguments)
             self.failures += 1
             if self.failures == 2:
                 self.fix()
@@ -221,8 +221,8 @@ def gone_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("world", "says"),
     [
-        ("missing", f"Connection '{CONN_ID}' does not exist"),
-        ("field", f"Connection '{CONN_ID}': password is missing"),
+        ("missing", f"^Connection missing, or not readable now: connection '{CONN_ID}'"),
+        ("field", rf"^Unusable field: password \(AccessKey secret\) is missing: connection '{CONN_ID}'"),
     ],
     indirect=["world"],
 )
@@ -250,7 +250,7 @@ def test_connection_that_cannot_be_read_until_the_timeout(
         with pytest.raises(AirflowSensorTimeout):
             modes.wait("reschedule", poke_interval=0.02, timeout=0.5)
         said = logged()
-    assert f"Connection '{CONN_ID}' " in said
+    assert "Connection missing" in said or "Connection not readable" in said
     assert FOREIGN not in said
 
 
@@ -271,7 +271,7 @@ def test_nothing_ends_a_watch(
     monkeypatch.setattr(world, "fix", late)
     assert watched(world)["status"] == "DONE"
     said = logged()
-    assert said.count("The poll failed; polling continues") == 1
+    assert said.count("; polling continues") == 1
     assert said.count("OceanBase Cloud answers again") == 1
 
 
@@ -309,13 +309,13 @@ def test_task_whose_connection_does_not_exist(
     begin: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(VARIABLE)
-    with pytest.raises(OceanBaseInputError, match=f"^Connection '{CONN_ID}' does not exist"):
+    with pytest.raises(OceanBaseInputError, match=f"^Connection missing, .*: connection '{CONN_ID}'"):
         begin()
 
 
 def test_form_tells_at_once_that_there_is_no_connection() -> None:
     works, says = OceanBaseHook("no_such_one").test_connection()
-    assert (works, says.startswith("Connection 'no_such_one' does not exist")) == (False, True)
+    assert (works, "connection 'no_such_one'" in says) == (False, True)
 
 
 def test_airflow_does_not_tell_a_store_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:

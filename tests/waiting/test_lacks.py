@@ -81,9 +81,10 @@ def test_words_that_the_arguments_give_are_known() -> None:
     assert by_id(backup_set(status="DONE"), success_statuses=("COMPLETED",))[0].startswith("'DONE' is no")
     condition = BackupSetCondition("ob-1", "bak-1", success_statuses=("done",))
     assert condition.judge(backup_set(status="done"), "r") == (
-        "status done",
+        "done",
         backup_set(status="done"),
         (),
+        None,
         None,
     )
 
@@ -112,13 +113,13 @@ def refused(**details: Any) -> OceanBaseCloudError:
     [
         (refused(), None, True),
         (refused(), "no status yet", True),
-        (refused(), "status not registered yet", True),
+        (refused(), "not registered yet", True),
         (refused(status_code=200), None, True),
         (refused(status_code=409), None, False),
         # A proxy's, or a gateway's.
         (refused(error_code=None), None, False),
         # It is registered.
-        (refused(), "status DOING", False),
+        (refused(), "DOING", False),
     ],
 )
 def test_a_refusal_may_mean_not_registered_yet(
@@ -164,7 +165,7 @@ NO_TENANTS = "Only its list of tenants keeps backup set 'bak-1' from being accep
             {},
             "Only its status keeps backup set 'bak-1' from being accepted: 'SUCCESS' is no status that this "
             "provider knows, and the backup has ended (endTime 2026-01-20T02:00:00Z). Still waiting: "
-            "instance 'ob-1', for a checkpoint from 2026-01-20T00:00:00+00:00 on. If it means",
+            "instance 'ob-1', wanted: a checkpoint from 2026-01-20T00:00:00+00:00 on. If it means",
         ),
         (one(validity=None), {}, "Only its validity keeps backup set 'bak-1' from being accepted: it has no"),
         (one(validity="OK"), {}, "Only its validity keeps backup set 'bak-1' from being accepted: its valid"),
@@ -237,7 +238,7 @@ def test_the_timeout_names_what_a_set_lacks() -> None:
 def test_a_failed_set_and_a_near_miss_are_both_named() -> None:
     failed = one("bak-2", status="FAILED")
     first, second = by_checkpoint(failed, one(status="SUCCESS"))
-    assert first.startswith("A backup failed; still waiting: backup set 'bak-2'")
+    assert first.startswith("A backup failed; still waiting: bak-2 (FAILED")
     assert second.startswith("Only its status keeps backup set 'bak-1'")
 
 

@@ -45,8 +45,9 @@ def test_no_data_keeps_waiting() -> None:
 def test_failed(status: str) -> None:
     with pytest.raises(BackupSetFailedError) as caught:
         wait().answered(backup_set(status=status), "r-7")
-    assert f"Backup task 'bak-1' of instance 'ob-1' ended with status {status} (requestId r-7)" in str(
-        caught.value
+    assert (
+        f"Backup ended with status {status}: backup task 'bak-1' of instance 'ob-1'; requestId r-7."
+        in str(caught.value)
     )
     assert caught.value.status == status
 
@@ -62,7 +63,7 @@ def test_statuses_are_parameters() -> None:
 
 def test_invalid_set_warns(caplog: pytest.LogCaptureFixture) -> None:
     assert wait().answered(backup_set(validity="INVALID"), "r") is not None
-    assert "is DONE, but its validity is INVALID, not VALID" in caplog.text
+    assert "bak-1 is not VALID: DONE, validity INVALID (instance 'ob-1')" in caplog.text
 
 
 def test_invalid_set_fails_if_validity_is_required() -> None:
@@ -73,10 +74,10 @@ def test_invalid_set_fails_if_validity_is_required() -> None:
     missing = backup_set()
     del missing["validity"]
     assert strict.answered(missing, "r") is None
-    assert strict.status == "status DONE, but no validity yet"
-    assert "was last seen with status DONE, but no validity yet" in strict.timed_out(schedule(), time.time())
+    assert strict.status == "DONE without a validity"
+    assert strict.timed_out(schedule(), time.time()).startswith("bak-1 still DONE without a validity after 0")
     assert strict.answered(backup_set(), "r") is not None
-    with pytest.raises(BackupSetFailedError, match="its validity is INVALID") as caught:
+    with pytest.raises(BackupSetFailedError, match="validity INVALID") as caught:
         strict.answered(backup_set(validity="INVALID"), "r")
     assert caught.value.validity == "INVALID"
 
@@ -134,16 +135,18 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO)
     waiting = wait()
     for status in ("DOING", "DOING", "odd\nstatus", "odd\nstatus", "DONE"):
-        waiting.answered(backup_set(status=status, endTime=None), "r")
-    subject = "Backup task 'bak-1' of instance 'ob-1': status "
-    assert [record.getMessage().removeprefix(subject) for record in caplog.records] == [
-        "DOING (requestId r).",
-        "odd\N{REPLACEMENT CHARACTER}status (requestId r).",
+        waiting.answered(
+            backup_set(status=status, endTime="2026-01-19T10:32:49Z" if status == "DONE" else None), "r"
+        )
+    assert [record.getMessage() for record in caplog.records] == [
+        "bak-1: DOING (instance 'ob-1', requestId r).",
+        "bak-1: odd\N{REPLACEMENT CHARACTER}status (instance 'ob-1', requestId r).",
         "'odd\N{REPLACEMENT CHARACTER}status' is no status that this provider knows: backup task 'bak-1' of "
         "instance 'ob-1' keeps waiting. If it means done, set success_statuses=('DONE', "
         "'odd\N{REPLACEMENT CHARACTER}status'); if it means failed, set failure_statuses=('FAILED', "
         "'CANCELED', 'OVERDUE', 'odd\N{REPLACEMENT CHARACTER}status').",
-        "DONE (requestId r).",
+        "bak-1: DONE; the backup took 1 min 56 s; 0.06 GB; VALID; checkpoint 2026-01-19T10:32:28Z; "
+        "1 tenant (test1) (instance 'ob-1', requestId r).",
     ]
 
 
@@ -162,7 +165,7 @@ def test_not_found_may_be_not_registered_yet(
     started.failed(error)
     started.answered(None, "r-8")
     assert [record.getMessage() for record in caplog.records] == [
-        "Backup task 'bak-1' of instance 'ob-1': status not registered yet (requestId r-7)."
+        "bak-1: not registered yet (instance 'ob-1', requestId r-7)."
     ]
     # No other failure is ignored; after an answer, an outage does not end the wait.
     with pytest.raises(OceanBaseAuthenticationError):

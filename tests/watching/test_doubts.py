@@ -66,7 +66,9 @@ def test_a_set_that_is_not_reported_is_named_once(
     odd = one(**fields)
     assert watch([], [odd], [odd, one("bak-2", **fields)]) == []
     (line,) = logged(caplog)
-    assert line.startswith(f"No event reports backup set 'bak-1' of instance 'ob-1' as it is: {says}")
+    what, _, remedy = says.partition(". ")
+    source = "watch of instance 'ob-1', connection 'ob'"
+    assert line.startswith(f"No event reports backup set 'bak-1' as it is: {what}; {source}. {remedy}")
 
 
 def test_a_new_watch_names_what_is_there_already(caplog: pytest.LogCaptureFixture) -> None:
@@ -106,6 +108,5 @@ def test_a_time_that_cannot_be_read_is_quoted(begin: Any, caplog: pytest.LogCapt
     assert watch([], [odd], [odd]) == []
     (line,) = logged(caplog)
     assert (
-        f"startTime is missing, unreadable or in the future: 1 (bak-1). That of the last one: {begin!r}"
-        in line
+        f"Their startTime is missing, unreadable or in the future; that of the last one: {begin!r}." in line
     )

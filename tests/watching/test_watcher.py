@@ -66,7 +66,10 @@ def known() -> Store:
 
 def failures(text: str) -> list[str]:
     """Return the log lines about the store."""
-    return [line for line in text.splitlines() if f"The record of reported backup sets, {KEY!r}, " in line]
+    lines = [line for line in text.splitlines() if "The record of reported backup sets " in line]
+    names = "watch of instance 'ob-1', connection 'oceanbase_default'"
+    assert all(names in line for line in lines)
+    return lines
 
 
 @errors
@@ -88,10 +91,12 @@ def test_store_that_cannot_be_read_is_read_again(
             assert fired == [["bak-1"]]
 
     asyncio.run(watch())
-    (line,) = failures(logged())
+    text = logged()
+    line, over = failures(text)
+    assert "sets is read again after " in over
     # The text of the error may hold the password of the store.
     assert f"cannot be read; each poll tries again ({type(error).__name__})" in line
-    assert not str(error) or str(error) not in logged()
+    assert not str(error) or str(error) not in text
 
 
 def test_set_that_completes_while_the_first_start_cannot_read_is_reported(cloud: CloudEmulator) -> None:
@@ -152,8 +157,10 @@ def test_store_that_cannot_be_written_is_written_again(
             assert fired == [["bak-1"]]
 
     asyncio.run(watch())
-    (line,) = failures(logged())
+    line, over = failures(logged())
     assert "cannot be saved; each poll tries again" in line
+    assert f"key {KEY!r}." in line
+    assert "sets is saved again after " in over
 
 
 def test_store_that_hangs_is_used_again(cloud: CloudEmulator, store_times_out: None) -> None:
@@ -293,7 +300,9 @@ def test_complete_sets_without_times_are_logged_once(cloud: CloudEmulator, logge
             assert fired == []
 
     asyncio.run(watch())
-    assert logged().count("since their startTime is missing, unreadable or in the future: 2 (bak-") == 1
+    text = logged()
+    assert text.count("Backup sets that no event reports: 2 (bak-") == 1
+    assert text.count("Their startTime is missing, unreadable or in the future; that of the last one: ") == 1
 
 
 def test_state_is_written_only_when_it_changes(cloud: CloudEmulator) -> None:

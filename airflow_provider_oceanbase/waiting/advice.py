@@ -1,0 +1,55 @@
+"""How a task fails: with the advice on a line of its own, and without the lines of libraries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, triggerer_health
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
+
+T = TypeVar("T")
+#: What to do when a wait has timed out: the end of the error's text, which is all that a trigger hands over.
+STUCK = (
+    "Look the backup up in the console: if it still runs, clear the task to wait again. Raise timeout, if "
+    "backups take so long."
+)
+AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
+
+
+def no_triggerer() -> str:
+    """Return what to do when no triggerer has ended a wait."""
+    return f"Check that a triggerer runs, under {triggerer_health()}. The log has the last known status."
+
+
+def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
+    """Do the work of a task; if it fails, log what to do next, and raise the error as if it began here.
+
+    The error's own text says it too, but far to the right of what a browser shows of a line.
+    """
+    # Inside the function: a DAG file is parsed far more often than its tasks run.
+    from airflow_provider_oceanbase.exceptions import (
+        BackupSetFailedError,
+        BackupStartUnknownError,
+        OceanBaseCloudError,
+    )
+
+    failure: BaseException
+    try:
+        return work()
+    except (OceanBaseCloudError, BackupSetFailedError, BackupStartUnknownError) as error:
+        failure, advice = error, error.advice
+    except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
+        hints = [hint for hint in (STUCK, AWAY, no_triggerer()) if str(error).endswith(hint)]
+        if not hints:
+            # Airflow's own: its lines say where the task was.
+            raise
+        failure, advice = error, hints[0].partition(". ")[0] + "."
+    if advice:
+        log.error("%s", advice)
+    # Outside of the handler: the thirty lines of tenacity and others say nothing that the text does not.
+    raise failure.with_traceback(None) from None
