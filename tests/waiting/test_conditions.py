@@ -266,4 +266,4 @@ def test_success_is_never_guessed(sets: list[Any]) -> None:
 
 def test_what_is_not_known_is_not_named() -> None:
     running = backup_set(status="DOING", validity=None, checkpoint=None)
-    assert condition().judge([running], "r").status.endswith("(status DOING)")
+    assert condition().judge([running], "r").status.endswith(" (DOING)")
