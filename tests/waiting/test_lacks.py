@@ -147,6 +147,18 @@ def test_each_kind_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [text[:3] for text in warnings(caplog)] == ["'A'", "'B'", "'A'"]
 
 
+@pytest.mark.parametrize(("minutes", "lines"), [(0, 1), (30, 1), (90, 0), (121, 1)])
+def test_reschedule_mode_repeats_a_warning_now_and_then(
+    minutes: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It remembers nothing: a minute passes between two polls."""
+    wait = Wait(BackupSetCondition("ob-1", "bak-1"), LOG, first=False)
+    schedule = PollSchedule(poke_interval=60, timeout=86400)
+    wait.lasts(schedule, time.time() - 60 * minutes, rescheduled=minutes > 0)
+    wait.answered(backup_set(status="SUCCESS"), "r")
+    assert len(warnings(caplog)) == lines
+
+
 def test_warnings_end_somewhere(caplog: pytest.LogCaptureFixture) -> None:
     wait = Wait(BackupSetCondition("ob-1", "bak-1"), LOG, first=False)
     for percent in range(300):
