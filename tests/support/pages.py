@@ -12,8 +12,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").rglob("[!_]*.md"))
-#: How many characters of a line of a log the documentation shows: as many as Airflow's UI shows after time and
-#: level, in a window of 1,400 pixels. The browser test checks it.
+#: How many characters of a line of a log the documentation shows: as many as Airflow's UI shows after time
+#: and level, in a window of 1,400 pixels. The browser test checks it.
 SEEN_CHARACTERS = 85
 PAGES = [README, *(page for page in DOCS if "_build" not in page.parts)]
 
