@@ -47,9 +47,11 @@ def backup_set_asset(
     :param success_statuses: statuses of a complete set; default DONE, the only one that the vendor documents
     :param require_valid: whether its ``validity`` must be VALID; default True
     :raises TypeError: ``success_statuses`` is no list of statuses
-    :raises ValueError: an ID or ``success_statuses`` is empty, or ``poke_interval`` is not above zero
+    :raises ValueError: an ID is unusable, ``success_statuses`` is empty, or ``poke_interval`` is not above
+        zero
     :raises RuntimeError: this is Airflow 2
     """
+    from airflow_provider_oceanbase.cloud.arguments import checked_text
     from airflow_provider_oceanbase.compat.sdk import Asset, AssetWatcher
 
     if AssetWatcher is None:
@@ -61,6 +63,8 @@ def backup_set_asset(
     statuses = sorted(checked_statuses("success_statuses", success_statuses))
     if not statuses:
         raise ValueError("success_statuses is empty: no backup set would ever count")
+    instance_id = checked_text("instance_id", instance_id)
+    oceanbase_conn_id = checked_text("oceanbase_conn_id", oceanbase_conn_id)
     uri = _uri(instance_id, oceanbase_conn_id, statuses, require_valid=require_valid)
     trigger = BackupSetEventTrigger(
         instance_id,
@@ -86,14 +90,14 @@ def backup_sets_of(events: Iterable[Any] | Mapping[Any, Iterable[Any]] | None) -
         if no event names a backup set, as in a run that was triggered by hand
     """
     # Here, since DAG files import this module when parsed.
-    from airflow_provider_oceanbase.cloud.backup_set import is_word, summary
+    from airflow_provider_oceanbase.cloud.backup_set import summary
 
     unknown = dict(summary({}))
     of_assets = events.values() if isinstance(events, Mapping) else [events or ()]
     found: dict[tuple[str, str], BackupSetSummary] = {}
     skipped = 0
     for instance_id, entry in chain.from_iterable(map(_entries, chain.from_iterable(of_assets))):
-        if isinstance(entry, dict) and is_word(entry.get("backupSetId")):
+        if isinstance(entry, dict) and _is_id(entry.get("backupSetId")):
             found[instance_id, entry["backupSetId"]] = cast("BackupSetSummary", unknown | entry)
         else:
             skipped += 1
@@ -111,11 +115,20 @@ def _entries(event: object) -> list[tuple[str, object]]:
     return [("", None)]
 
 
+def _is_id(value: object) -> bool:
+    """Return whether a value can be the ID of a backup set: a person may have typed it."""
+    from airflow_provider_oceanbase.cloud.arguments import checked_text
+    from airflow_provider_oceanbase.cloud.backup_set import is_word
+    from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+
+    try:
+        return is_word(value) and bool(checked_text("backupSetId", value))
+    except OceanBaseInputError:
+        return False
+
+
 def _uri(instance_id: str, conn_id: str, statuses: list[str], *, require_valid: bool) -> str:
     """Return a URI in Airflow's normal form, so that it can be the name too."""
-    for name, value in (("instance_id", instance_id), ("oceanbase_conn_id", conn_id)):
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{name} is {value!r}, which is no ID")
     uri = f"oceanbase-cloud://{quote(conn_id, safe='')}/{quote(instance_id, safe='')}/backup-sets"
     query = []
     if not require_valid:

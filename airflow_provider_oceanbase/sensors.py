@@ -174,7 +174,7 @@ class BackupCheckpointSensor(WaitSensor):
         self.min_checkpoint = min_checkpoint
         self.tenants = tenants
         self.backup_mode = backup_mode
-        self._given = given(tenants=tenants, backup_mode=backup_mode)
+        self._given = given(self, tenants=tenants, backup_mode=backup_mode)
         self.require_valid = require_valid
         self.fail_on_failed_backup = fail_on_failed_backup
 

@@ -1,13 +1,20 @@
-"""Back up a tenant every night, wait until the backup completes, and verify each tenant in it.
+"""Back up a tenant of OceanBase Cloud: start the backup, wait until it completes, verify each tenant in it.
 
-To use another instance or tenant, trigger it by hand:
+- **It runs**, and **starts a backup**, when it is triggered with the IDs of an instance and of a tenant. It
+  has no schedule: to unpause it starts nothing.
+- **It needs** the connection `oceanbase_default` and a running triggerer.
+- **Replace** `verify` with your own checks.
+
+Trigger it with the button, or with this command:
 
     airflow dags trigger oceanbase_backup_and_verify --conf '{"instance_id": "ob1", "tenant_id": "t1"}'
+
+To back up every night, give it a `schedule`, a `start_date` of tomorrow, and a default for both parameters.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 try:
@@ -20,16 +27,25 @@ from airflow_provider_oceanbase.operators import GetBackupSetOperator, StartBack
 
 
 @dag(
-    schedule="0 1 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
+    schedule=None,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID"),
-        "tenant_id": Param("t1002", type="string", minLength=1, title="Tenant ID"),
+        "instance_id": Param(
+            type="string",
+            minLength=1,
+            title="Instance ID",
+            description="The instance (OceanBase cluster) of the tenant.",
+        ),
+        "tenant_id": Param(
+            type="string",
+            minLength=1,
+            title="Tenant ID",
+            description="The tenant to back up, such as t******.",
+        ),
     },
+    doc_md=__doc__,
     tags=["oceanbase"],
 )
 def oceanbase_backup_and_verify() -> None:
@@ -44,7 +60,9 @@ def oceanbase_backup_and_verify() -> None:
         poke_interval=timedelta(minutes=1),
         timeout=timedelta(hours=6),
         require_valid=True,
-        # Before Airflow 3.3, each try starts a backup: set retries=0 there.
+        # Before Airflow 3.3, each try starts another backup. From 3.3 on, remove this line: a later try
+        # continues with the same backup.
+        retries=0,
     )
     get = GetBackupSetOperator(
         task_id="get_backup_set",

@@ -1,13 +1,18 @@
-"""Start an ETL when a backup of OceanBase Cloud completes: wait, read the tenants, map a task over them.
+"""Start an ETL when one backup of OceanBase Cloud completes: wait, read its tenants, run a task for each.
 
-Trigger it with the IDs, by hand or from the system that starts the backup:
+- **It runs** when it is triggered with the IDs of an instance and of a backup task, by hand or by what starts
+  the backup. It has no schedule: each backup has a new ID. Every night, use `oceanbase_nightly_etl`.
+- **It needs** the connection `oceanbase_default` and a running triggerer.
+- **Replace** `process` with the work on one tenant.
+
+Trigger it with the button, or with this command:
 
     airflow dags trigger oceanbase_backup_etl --conf '{"instance_id": "ob1", "backup_task_id": "bak-1"}'
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 try:
@@ -21,17 +26,25 @@ from airflow_provider_oceanbase.sensors import BackupSetSensor
 
 
 @dag(
-    schedule="0 4 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
+    schedule=None,
     dagrun_timeout=timedelta(hours=12),
     # Do not set execution_timeout here: it would limit the wait too.
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID"),
-        "backup_task_id": Param("bak-demo", type="string", minLength=1, title="Backup task ID"),
+        "instance_id": Param(
+            type="string",
+            minLength=1,
+            title="Instance ID",
+            description="The instance (OceanBase cluster) that is backed up.",
+        ),
+        "backup_task_id": Param(
+            type="string",
+            minLength=1,
+            title="Backup task ID",
+            description="The backup to wait for, such as bak-********.",
+        ),
     },
+    doc_md=__doc__,
     tags=["oceanbase"],
 )
 def oceanbase_backup_etl() -> None:

@@ -1,4 +1,16 @@
-"""Start a nightly ETL when the instance has any fresh backup; needs no backup task ID."""
+"""Start a nightly ETL when the instance has a fresh backup: wait, read its tenants, run a task for each.
+
+- **It runs** every night at 04:00 UTC once it is unpaused, and waits up to six hours for any complete backup
+  of the instance that contains all data up to 01:00. So it needs no backup task ID.
+- **It needs** the connection `oceanbase_default`, a running triggerer, and your instance ID as `INSTANCE_ID`
+  in its file: scheduled runs use it.
+- **Replace** `process` with the work on one tenant.
+
+For another instance, trigger it with the button, or with this command. The backup must then contain all data
+up to three hours before:
+
+    airflow dags trigger oceanbase_nightly_etl --conf '{"instance_id": "ob1"}'
+"""
 
 from __future__ import annotations
 
@@ -14,6 +26,9 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
 from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
 
+# Replace this with the ID of your instance.
+INSTANCE_ID = "ob-demo"
+
 
 @dag(
     schedule="0 4 * * *",
@@ -22,7 +37,16 @@ from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    params={"instance_id": Param("ob-demo", type="string", minLength=1, title="Instance ID")},
+    params={
+        "instance_id": Param(
+            INSTANCE_ID,
+            type="string",
+            minLength=1,
+            title="Instance ID",
+            description="The instance (OceanBase cluster) that is backed up.",
+        )
+    },
+    doc_md=__doc__,
     tags=["oceanbase"],
 )
 def oceanbase_nightly_etl() -> None:

@@ -1,11 +1,18 @@
-"""Run whenever any backup of an OceanBase Cloud instance completes: read its tenants and process them.
+"""Run whenever a backup of an OceanBase Cloud instance completes: read its tenants and process them.
 
-Needs Airflow 3 and a triggerer. Unpause the DAG and back up: no manual trigger is needed.
+- **It runs** on each backup that completes after it is unpaused. The triggerer watches the instance, polling
+  it once a minute.
+- **It needs** Airflow 3, the connection `oceanbase_default`, a running triggerer, and your instance ID as
+  `INSTANCE_ID` in its file.
+- **Replace** `process` with the work on one backup.
+
+While no backup completes, it does not run, and nobody is told: the documentation has a page "Alert when no
+backup came".
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
@@ -13,16 +20,17 @@ from airflow.sdk import dag, task
 from airflow_provider_oceanbase.assets import backup_set_asset, backup_sets_of
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
 
+# Replace this with the ID of your instance.
 INSTANCE_ID = "ob-demo"
 BACKUP_SETS = backup_set_asset(INSTANCE_ID, poke_interval=timedelta(minutes=1))
 
 
 @dag(
     schedule=[BACKUP_SETS],
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    doc_md=__doc__,
     tags=["oceanbase"],
 )
 def oceanbase_on_backup() -> None:

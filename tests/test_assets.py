@@ -110,7 +110,9 @@ def test_trigger_is_the_same_from_the_database() -> None:
     [
         ({"instance_id": " "}, "instance_id is ' '"),
         ({"instance_id": None}, "instance_id is None"),
+        ({"instance_id": "ob-1\n"}, r"instance_id is 'ob-1\\n'; it must have no blanks"),
         ({"oceanbase_conn_id": ""}, "oceanbase_conn_id is ''"),
+        ({"oceanbase_conn_id": "None"}, "oceanbase_conn_id is 'None'"),
         ({"poke_interval": 0}, "poke_interval is 0"),
         ({"poke_interval": timedelta(seconds=-1)}, "poke_interval is"),
         ({"poke_interval": float("nan")}, "poke_interval is nan"),
@@ -188,13 +190,17 @@ def test_no_events(events: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text == ""
 
 
+#: The last ones are what a person may type.
+_NO_IDS = (None, 1, "", "x" * 999, " ", "None", "bak-1 ", "bak-1\n")
+
+
 @pytest.mark.parametrize(
     "odd",
     [
         *(event(extra) for extra in ({}, None, "text", BY_HAND, {"payload": None}, {"payload": []})),
         *(event({"payload": payload}) for payload in ({}, {"backup_sets": None}, {"backup_sets": []})),
         *(event({"payload": {"backup_sets": [one]}}) for one in (None, 1, "bak-1", [], {})),
-        *(event({"payload": {"backup_sets": [{"backupSetId": one}]}}) for one in (None, 1, "", "x" * 999)),
+        *(event({"payload": {"backup_sets": [{"backupSetId": one}]}}) for one in _NO_IDS),
         *(None, 7, "text", object()),
     ],
 )

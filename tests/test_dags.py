@@ -27,7 +27,11 @@ STATUSES: dict[str, tuple[str | int, ...]] = {
     "timeout": ("DOING",),
 }
 
-EXAMPLES = ("oceanbase_backup_etl", "oceanbase_nightly_etl")
+#: With the parameters that a person gives when triggering it.
+EXAMPLES = {
+    "oceanbase_backup_etl": {"instance_id": "ob-demo", "backup_task_id": "bak-demo"},
+    "oceanbase_nightly_etl": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +44,8 @@ def runs(dag_runner: DagRunner) -> Iterator[Runs]:
         cloud.add_backup_set("ob-demo", "bak-demo", statuses=("DONE",), tenants=("orders", "billing"))
         for dag_id in SENSORS:
             runs.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
-        for dag_id in EXAMPLES:
-            runs.test(ROOT / "example_dags" / f"{dag_id}.py", dag_id)
+        for dag_id, conf in EXAMPLES.items():
+            runs.test(ROOT / "example_dags" / f"{dag_id}.py", dag_id, conf)
         yield runs
 
 

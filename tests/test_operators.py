@@ -56,7 +56,9 @@ def test_download_check_is_requested() -> None:
 @pytest.mark.parametrize(("status", "warns"), [("DONE", False), ("DOING", True), ("FAILED", True)])
 def test_set_that_is_not_done_warns(status: str, warns: bool, logged: Callable[[], str]) -> None:
     execute(answer(status=status))
-    assert ("may be incomplete" in logged()) is warns
+    said = logged()
+    assert ("may be incomplete" in said) is warns
+    assert " kB for XCom: backup task " in said
 
 
 def test_missing_backup_set_fails() -> None:

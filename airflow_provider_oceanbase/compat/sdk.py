@@ -11,7 +11,7 @@ import sys
 import warnings
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset as Asset
@@ -66,6 +66,30 @@ _MODULES = {
     "TriggerEvent": ("airflow.triggers.base",),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
 }
+
+
+class KnowsMapping:
+    """Knows with which arguments a mapped task is made.
+
+    Airflow makes its operator of values: what another task returned is no template then, as it is in a task
+    that is not mapped.
+    """
+
+    #: The names of all arguments of a mapped task; none if the task is not mapped.
+    mapped_arguments: frozenset[str] = frozenset()
+
+    def __new__(cls, *_: object, **arguments: object) -> Self:
+        """Make the task, or a copy of one."""
+        task = super().__new__(cls)
+        if arguments.get("_airflow_from_mapped"):
+            vars(task)["mapped_arguments"] = frozenset(arguments)
+        return task
+
+    def __init__(self, **arguments: Any) -> None:
+        # After Airflow's own attributes: Airflow 2 copies them in order, and cannot set others before them.
+        mapped = vars(self).pop("mapped_arguments", self.mapped_arguments)
+        super().__init__(**arguments)
+        vars(self)["mapped_arguments"] = mapped
 
 
 class _JobMixin:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_oceanbase.compat.sdk import BaseOperator, ResumableJobMixin
+from airflow_provider_oceanbase.compat.sdk import BaseOperator, KnowsMapping, ResumableJobMixin
 from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import check_templates, given
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-class BackupStart(ResumableJobMixin, BaseOperator):
+class BackupStart(KnowsMapping, ResumableJobMixin, BaseOperator):
     """Starts a backup, and in later tries continues with it; subclasses say whether to wait for it.
 
     ``StartBackupOperator`` describes the arguments.
@@ -52,7 +52,7 @@ class BackupStart(ResumableJobMixin, BaseOperator):
         self.backup_object_type = backup_object_type
         self.tenant_id = tenant_id
         self.database_tables = database_tables
-        self._given = given(tenant_id=tenant_id, database_tables=database_tables)
+        self._given = given(self, tenant_id=tenant_id, database_tables=database_tables)
         self.backup_policy = backup_policy
         self.need_pre_check = need_pre_check
         self.oceanbase_conn_id = oceanbase_conn_id

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import select
 import shlex
 import signal
 import sys
@@ -85,9 +86,20 @@ def main() -> int:
         signal.signal(number, lambda *_: stopped.set())
     with cloud:
         show(*_usage(cloud, options.seconds))
+        # None where the output is closed from the start, as with ">&-".
+        if sys.stdout:
+            threading.Thread(target=_when_unread, args=(stopped.set,), daemon=True).start()
         stopped.wait()
     show("Stopped.")
     return 0
+
+
+def _when_unread(stop: Callable[[], None]) -> None:
+    """Stop when the reader of the output has ended; without a request, nothing is written that would fail."""
+    unread = select.poll()
+    unread.register(sys.stdout.fileno(), 0)
+    unread.poll()
+    stop()
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:

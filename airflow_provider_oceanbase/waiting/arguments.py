@@ -13,7 +13,7 @@ from airflow_provider_oceanbase.compat.sdk import conf
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_oceanbase.compat.sdk import BaseOperator
+    from airflow_provider_oceanbase.compat.sdk import BaseOperator, KnowsMapping
 
 #: Whether a task waits in the triggerer if its DAG does not say.
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
@@ -89,9 +89,14 @@ def is_left_out(value: object) -> bool:
     return value is None or (isinstance(value, Collection) and not isinstance(value, str) and len(value) == 0)
 
 
-def given(**optional: object) -> frozenset[str]:
-    """Return the names of the optional arguments that a DAG gives, before its templates are rendered."""
-    return frozenset(name for name, value in optional.items() if not is_left_out(value))
+def given(task: KnowsMapping, **optional: object) -> frozenset[str]:
+    """Return the names of the optional arguments that a DAG gives, before its templates are rendered.
+
+    Whatever a mapped task is made with counts as given: it may be all that another task has found.
+    """
+    return frozenset(
+        name for name, value in optional.items() if name in task.mapped_arguments or not is_left_out(value)
+    )
 
 
 def check_templates(task: BaseOperator, given: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from airflow_provider_oceanbase.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
+    KnowsMapping,
     PokeReturnValue,
     first_reschedule_date,
 )
@@ -51,7 +52,7 @@ _TIMED_OUT = "Sensor has timed out"
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-class WaitSensor(BaseSensorOperator):
+class WaitSensor(KnowsMapping, BaseSensorOperator):
     """Waits for a backup set; subclasses say for which.
 
     :param instance_id: ID of the OceanBase cluster (templated)

@@ -82,7 +82,7 @@ def test_success() -> None:
         (400, FAILURE, {}, OceanBaseRefusedError, "Request refused"),
         (200, FAILURE, {}, OceanBaseRefusedError, "Request refused"),
         (204, b"", {}, OceanBaseRefusedError, "Request refused"),
-        (302, b"", {"Location": "/x"}, OceanBaseRefusedError, "redirects are not followed"),
+        (302, b"", {"Location": "/x"}, OceanBaseRefusedError, "Redirects are not followed"),
         (
             200,
             b"<html>",

@@ -36,6 +36,16 @@ def name_of(number: int) -> str:
 
 
 @task
+def lists() -> list[Any]:
+    return [[], None]
+
+
+@task
+def nones() -> list[None]:
+    return [None]
+
+
+@task
 def database_of(number: int) -> dict[str, Any]:
     return {"databaseName": f"shop{number}", "tables": ["orders"]}
 
@@ -50,6 +60,7 @@ for kind in ("text", "native"):
     ) as dag:
         found_nothing = nothing()
         names = name_of.expand(number=[0, 1])
+        no_tenants = lists()
         databases = database_of.expand(number=[0, 1])
         pulled = "{{ ti.xcom_pull(task_ids='nothing') }}"
         for mode, options in MODES.items():
@@ -63,6 +74,11 @@ for kind in ("text", "native"):
             refused = {**CHECKPOINT, **REFUSED, **options}
             BackupCheckpointSensor(task_id=f"no_tenants_{mode}", tenants=found_nothing, **refused)
             BackupCheckpointSensor(task_id=f"no_mode_{mode}", backup_mode=pulled, **refused) << found_nothing
+            # A mapped task is made of what was found: there is no template any more.
+            mapped = BackupCheckpointSensor.partial(task_id=f"no_tenants_mapped_{mode}", **refused)
+            mapped.expand(tenants=no_tenants)
+            mapped = BackupCheckpointSensor.partial(task_id=f"tenants_mapped_{mode}", **CHECKPOINT, **options)
+            mapped.expand(tenants=[["orders"], ["billing"]])
         (
             GetBackupSetOperator(
                 task_id="no_id_get",
@@ -81,6 +97,9 @@ for kind in ("text", "native"):
             )
             << found_nothing
         )
+        StartBackupOperator.partial(
+            task_id="no_tenant_start_mapped", backup_object_type="tenant", **{**SENSOR, **REFUSED}
+        ).expand(tenant_id=nones())
         for deferrable in (False, True):
             StartBackupOperator(
                 task_id=f"databases_{deferrable}",

@@ -33,7 +33,7 @@ def assert_unreachable(says: str, logged: Callable[[], str]) -> None:
     with pytest.raises(OceanBaseUnavailableError) as caught:
         OceanBaseHook().get_backup_set("ob-1", "bak-1")
     assert says in str(caught.value)
-    assert re.search(r"\. Check .* of the connection", str(caught.value))
+    assert re.search(r"\. Check .*connection", str(caught.value))
     for mode in MODES:
         with pytest.raises(OceanBaseUnavailableError, match="connection 'oceanbase_default', host "):
             wait(mode)
@@ -163,7 +163,7 @@ def test_proxy_dies(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) 
 def test_no_redirect_is_followed(status: int, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(DONE) as elsewhere, serve(DOING, answer(b"", status, Location=elsewhere.origin)) as server:
         set_connection(monkeypatch, host=server.origin)
-        with pytest.raises(OceanBaseRefusedError, match="redirects are not followed"):
+        with pytest.raises(OceanBaseRefusedError, match="Redirects are not followed"):
             wait(mode)
     assert elsewhere.requests == []
 

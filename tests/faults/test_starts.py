@@ -129,7 +129,7 @@ def test_request_without_credentials_has_started_nothing(
     with serve(behaviour, CHALLENGE, STARTED) as server:
         connect(monkeypatch, server)
         if name in ("302", "303"):
-            with pytest.raises(OceanBaseRefusedError, match="redirects are not followed"):
+            with pytest.raises(OceanBaseRefusedError, match="Redirects are not followed"):
                 start(hook)
         elif name in SUCCESSES:
             # Nobody knows what such a server has done.

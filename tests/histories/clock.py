@@ -13,13 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import airflow_provider_oceanbase
 
 #: When every history begins, in seconds since the epoch.
 BEGINNING = datetime(2026, 3, 2, 9, 30, tzinfo=UTC).timestamp()
+
+
+#: The most turns of a loop within a second.
+_MOST_TURNS = 10_000
 
 
 class Killed(BaseException):
@@ -72,11 +76,15 @@ class Clock:
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop by the clock of a history. It waits for nothing real."""
+    """An event loop by the clock of a history. It waits for nothing real.
 
-    def __init__(self, clock: Clock) -> None:
+    :param spins: called if it turns and turns, and hardly any time passes
+    """
+
+    def __init__(self, clock: Clock, spins: Callable[[], object]) -> None:
         super().__init__()
         self._clock = clock
+        self._spins, self._turns, self._second = spins, 0, -1
         self._selector.select = self._skip  # type: ignore[attr-defined]
         self.stop_at = 0.0
         self.set_exception_handler(lambda *_: None)
@@ -92,6 +100,7 @@ class Loop(asyncio.SelectorEventLoop):
     def _skip(self, timeout: float | None) -> list[Any]:
         if timeout == 0:
             if self._clock.loop is self:
+                self._count_turns()
                 # Code takes time: else what waits for the rest of a microsecond would wait forever.
                 self._clock.now += 1e-6
                 if self._clock.now > self.stop_at:
@@ -103,6 +112,13 @@ class Loop(asyncio.SelectorEventLoop):
         self._clock.now = max(self._clock.now, min(wake, self.stop_at))
         return []
 
+    def _count_turns(self) -> None:
+        second = int(self._clock.now)
+        self._turns = self._turns + 1 if second == self._second else 0
+        self._second = second
+        if self._turns == _MOST_TURNS:
+            self._spins()
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
         """Call a function at once: threads would take real time."""
         future = self.create_future()
@@ -113,23 +129,35 @@ class Loop(asyncio.SelectorEventLoop):
         return future
 
 
+class Kill(NamedTuple):
+    """When a process is killed.
+
+    :param number: before which of its effects, from 0 on
+    :param kind: of which kind of effects, empty for any
+    """
+
+    number: int
+    kind: str = ""
+
+
 class Process:
     """What can be killed between two effects."""
 
     def __init__(
-        self, name: str, *, effects: int | None = None, died: Callable[[], object] = lambda: None
+        self, name: str, *, kill: Kill | None = None, died: Callable[[], object] = lambda: None
     ) -> None:
         self.name = name
-        #: How many effects it may have yet, None for any number.
-        self.effects = effects
+        #: When it is killed, None for never.
+        self.killed_at = kill
         self.dead = False
         self._died = died
 
-    def effect(self) -> None:
+    def effect(self, kind: str = "") -> None:
         """Count an effect of this process; a dead one has none."""
-        if self.effects is not None:
-            self.effects -= 1
-            if self.effects < 0:
+        if self.killed_at is not None and self.killed_at.kind in ("", kind):
+            number = self.killed_at.number - 1
+            self.killed_at = self.killed_at._replace(number=number)
+            if number < 0:
                 self.kill()
         if self.dead:
             raise Killed(self.name)
@@ -143,8 +171,8 @@ class Process:
 class Worker(Process):
     """A process that runs a function, and may sleep: a thread, of which one at a time runs."""
 
-    def __init__(self, name: str, clock: Clock, run: Callable[[], object], effects: int | None) -> None:
-        super().__init__(name, effects=effects)
+    def __init__(self, name: str, clock: Clock, run: Callable[[], object], kill: Kill | None) -> None:
+        super().__init__(name, kill=kill)
         self._clock = clock
         self._run = run
         self._turn, self._over = threading.Semaphore(0), threading.Semaphore(0)

@@ -93,13 +93,13 @@ class Fault:
 class Cloud:
     """The server at :data:`ADDRESS`.
 
-    :param effect: called before and after whatever a client makes the server do
+    :param effect: called before and after whatever a client makes the server do, with its kind
     :param started: called with each backup that a client starts
     :param trouble: called whenever a client meets trouble: a ``fault``, or one with its ``connection``
     """
 
     clock: Clock
-    effect: Callable[[], None]
+    effect: Callable[[str], None]
     started: Callable[[Backup, dict[str, Any]], None]
     trouble: Callable[[str], None]
     #: What the API says of a backup that is not registered, or was deleted: 404, or no data.
@@ -127,7 +127,7 @@ class Cloud:
         return backup
 
     def connect(self, address: tuple[str, int]) -> None:
-        self.effect()
+        self.effect("request")
         if address != ADDRESS:
             self.trouble("connection")
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
@@ -139,7 +139,7 @@ class Cloud:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
     def answer(self, request: bytes) -> Reply:
-        self.effect()
+        self.effect("request")
         head, _, body = request.partition(b"\r\n\r\n")
         line, *lines = head.decode().split("\r\n")
         method, target, _ = line.split(" ")
@@ -154,7 +154,7 @@ class Cloud:
         if fault is not None and fault.kind not in _SERVED:
             return self._broken(fault.kind)
         served = self._serve(method, target, headers, body)
-        self.effect()
+        self.effect("start" if method == "POST" else "answer")
         if fault is None:
             return served
         if fault.kind == "interim":

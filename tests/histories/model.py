@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from histories.clock import current_worker
-from histories.cloud import Backup
+from histories.cloud import ADDRESS, Backup
 from histories.tasks import Task
-from histories.world import Store, World
+from histories.world import World
 
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
-from airflow_provider_oceanbase.exceptions import BackupSetFailedError, BackupStartUnknownError
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    BackupStartUnknownError,
+    OceanBaseNotFoundError,
+)
 
 #: Seconds that a request, its retries and its pages may take, with room to spare.
 _REQUEST = 300.0
@@ -74,6 +78,12 @@ class Model:
     claims: dict[str, list[Claim]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
 
+    def renew(self, task: Task) -> None:
+        """Forget what a task was asked for, since it is another task instance from now on."""
+        task.renew()
+        self.claims.pop(task.name, None)
+        self.tries.pop(task.name, None)
+
     def begin(self, task: Task, options: dict[str, Any], **what: Any) -> None:
         former = self.tries.get(task.name)
         if former is not None and former.wants != what.get("wants"):
@@ -82,6 +92,10 @@ class Model:
                 claim.settled = True
         self.tasks[task.name] = task
         self.tries[task.name] = Try(options, **what)
+
+    def started_by(self, task: Task) -> list[Backup]:
+        """Return the backups that a task has started."""
+        return [claim.backup for claim in self.claims.get(task.name, ())]
 
     # Never two backups where one was asked for.
 
@@ -108,11 +122,16 @@ class Model:
     def _is_lost(self, backup: Backup, name: str) -> bool:
         now = self.world.clock.now
         invalid = self.tries[name].options.get("require_valid") and backup.validity != "VALID"
-        return backup.is_deleted(now) or backup.has_failed(now) or bool(invalid and now >= backup.done_at)
+        # By a clock that was set forward, it must have been registered.
+        missing = backup.status(now) is None and self.world.troubled_since(backup.began, "clock")
+        lost = missing or backup.is_deleted(now) or backup.has_failed(now)
+        return lost or bool(invalid and now >= backup.done_at)
 
     def ended(self, task: Task, xcom: Any, error: BaseException | None) -> None:
         """Judge the end of a try."""
         attempt, now = self.tries[task.name], self.world.clock.now
+        if (xcom is None and error is None) or self.world.troubled_since(task.began, "store"):
+            self._settle_elsewhere(task)
         if isinstance(error, BackupStartUnknownError):
             for claim in self.claims.get(task.name, ()):
                 claim.told = task.cleared
@@ -128,6 +147,13 @@ class Model:
             self._succeeded_to_wait(task, attempt, xcom)
         self.judge.must(now <= self.limit(task), f"{task.name} ended too late")
 
+    def _settle_elsewhere(self, task: Task) -> None:
+        """Settle what was started before: a try could not take note that it started nothing elsewhere."""
+        endpoints = self.world.endpoints_since(task.began)
+        for claim in self.claims.get(task.name, ()):
+            if claim.backup.began < task.began and endpoints != {(ADDRESS[1], claim.backup.project)}:
+                claim.settled = True
+
     # Never success for another's or an unfinished backup.
 
     def _succeeded_to_start(self, task: Task, attempt: Try, name: str) -> None:
@@ -140,13 +166,20 @@ class Model:
         self.judge.must(claim.wants == attempt.wants, f"{task.name} succeeds with {name}, which is another's")
         projects = self.world.projects_since(task.began)
         self.judge.must(backup.project in projects, f"{task.name} succeeds with {name} of another project")
-        lost = backup.has_failed(task.began) or (
-            self.world.cloud.absent == "404"
-            and backup.is_deleted(task.began - attempt.options["registration_timeout"])
-        )
+        failed = backup.has_failed(task.began) and not backup.is_deleted(task.began)
+        lost = failed or self._had_gone(task, attempt, backup)
         self.judge.must(not lost, f"{task.name} succeeds with {name}, which had failed or gone before")
         if attempt.options["wait_for_completion"]:
             self._check_complete(task, backup, attempt)
+
+    def _had_gone(self, task: Task, attempt: Try, backup: Backup) -> bool:
+        """Return whether a try could know at once that what was started before had been deleted."""
+        return (
+            self.world.cloud.absent == "404"
+            and backup.is_deleted(task.began - attempt.options["registration_timeout"])
+            # By a clock that was set back, it may not be registered yet.
+            and not self.world.troubled_since(backup.began, "clock")
+        )
 
     def _succeeded_to_wait(self, task: Task, attempt: Try, xcom: Any) -> None:
         found = [one for one in self.world.cloud.backups if one.name == xcom["backupSetId"]]
@@ -175,6 +208,8 @@ class Model:
         now = self.world.clock.now
         failed = backup.has_failed(now) or (now >= backup.done_at and backup.validity != "VALID")
         self.judge.must(failed, f"{task.name} says that {backup.name} failed, and it has not")
+        goes_on = attempt.wants is not None and backup.has_failed(task.began)
+        self.judge.must(not goes_on, f"{task.name} goes on with {backup.name}, which had failed before")
 
     # Every history ends within its time limit, and not before.
 
@@ -210,6 +245,9 @@ class Model:
 
     def _broke_off(self, task: Task, attempt: Try, error: BaseException) -> None:
         world, backup = self.world, attempt.backup
+        if attempt.wants is not None:
+            self._broke_off_a_start(task, attempt, error)
+            return
         # One that is not registered yet is waited for.
         if backup is None or backup.is_deleted(world.clock.now):
             return
@@ -217,7 +255,17 @@ class Model:
         excused = world.troubled_since(task.began, "connection", "clock") or (
             world.troubled_since(task.began) and world.clock.now <= first_poll
         )
-        excused = excused or world.project != "p1" or "p2" in world.projects_since(task.began)
+        excused = excused or world.projects_since(task.began) != {"p1"}
+        self.judge.must(excused, f"{task.name} broke off: {error!r}")
+
+    def _broke_off_a_start(self, task: Task, attempt: Try, error: BaseException) -> None:
+        backups = self.started_by(task)
+        right = self.world.endpoints_since(task.began) == {(ADDRESS[1], "p1")}
+        if right and backups and isinstance(error, OceanBaseNotFoundError):
+            gone = self._had_gone(task, attempt, backups[-1])
+            self.judge.must(not gone, f"{task.name} goes on with {backups[-1].name}, which had gone before")
+        deleted = any(one.deleted is not None for one in backups)
+        excused = deleted or not right or self.world.troubled_since(task.began)
         self.judge.must(excused, f"{task.name} broke off: {error!r}")
 
     def check_limits(self) -> None:
@@ -225,50 +273,3 @@ class Model:
         for task in self.tasks.values():
             if task.running:
                 self.judge.must(self.world.clock.now <= self.limit(task), f"{task.name} does not end")
-
-
-@dataclass(eq=False)
-class Watched:
-    """What a watch must report: each backup of its instance that completes.
-
-    :param interval: seconds between its polls
-    """
-
-    world: World
-    judge: Judge
-    store: Store
-    instance: str
-    interval: float
-    reported: set[str] = field(default_factory=set)
-    _in_this_life: set[str] = field(default_factory=set)
-
-    def fired(self, payload: dict[str, Any]) -> None:
-        """Judge an event of the watch."""
-        for summary in payload["backup_sets"]:
-            name = summary["backupSetId"]
-            (backup,) = (one for one in self.world.cloud.backups if one.name == name)
-            self.judge.must(backup.instance == self.instance, f"the watch reports {name} of another instance")
-            self.judge.must(
-                backup.is_good(self.world.clock.now), f"the watch reports {name}, which is not complete"
-            )
-            self.judge.must(name not in self._in_this_life, f"the watch reports {name} twice")
-            self._in_this_life.add(name)
-            self.reported.add(name)
-
-    def triggerer_starts(self) -> None:
-        self._in_this_life.clear()
-
-    def check(self) -> None:
-        """Check that no completed set is unreported, after some quiet intervals."""
-        if self.store.stored is None:
-            return
-        missing = [
-            one.name
-            for one in self.world.cloud.backups
-            if (one.instance, one.project) == (self.instance, "p1")
-            and one.deleted is None
-            and one.is_good(self.world.clock.now - 3 * self.interval)
-            and one.done_at >= self.store.stored
-            and one.name not in self.reported
-        ]
-        self.judge.must(not missing, f"the watch has not reported {missing}")

@@ -9,25 +9,31 @@ import logging
 import os
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.internal.conjecture import engine
 from hypothesis.stateful import run_state_machine_as_test
 
 #: How many histories, and which: ``make histories`` runs more of them, and others.
-EXAMPLES = int(os.environ.get("HISTORIES", "40"))
+EXAMPLES = int(os.environ.get("HISTORIES", "60"))
 SEED = os.environ.get("SEED")
+#: How long a history that fails is made shorter: Hypothesis itself takes minutes.
+SHRINKING_SECONDS = 60.0
 
 
 def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     from histories.machine import Histories
 
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", SHRINKING_SECONDS)
     limits = settings(
         max_examples=EXAMPLES,
-        stateful_step_count=25,
+        stateful_step_count=20,
         deadline=None,
         database=None,
         derandomize=SEED is None,
         print_blob=False,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     machine = seed(int(SEED))(Histories) if SEED else Histories

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.sdk.exceptions import TaskDeferred
-from histories.clock import Killed, Worker
+from histories.clock import Kill, Killed, Worker
 from histories.triggerer import Stored, Triggerer
 from histories.world import Store, World
 
@@ -64,10 +64,15 @@ class Task:
         #: When the try began, in seconds of the history.
         self.began = 0.0
 
-    def run(self, options: dict[str, Any], effects: int | None = None) -> None:
+    def renew(self) -> None:
+        """Be another task instance from now on, of the next DAG run."""
+        self.store.wipe()
+        self.cleared = 0
+
+    def run(self, options: dict[str, Any], kill: Kill | None = None) -> None:
         """Begin a try.
 
-        :param effects: the number of effects after which the worker is killed
+        :param kill: when the worker is killed
         """
         assert not self.running
         self._try += 1
@@ -75,18 +80,28 @@ class Task:
         self._ti = TaskInstance(self._world, max_tries=self.cleared)
         self.running, self.began = True, self._world.clock.now
         self.backstopped = False
-        self._work(lambda task: task.execute(self._context), effects)
+        self._work(lambda task: task.execute(self._context), kill)
 
     def kill(self) -> None:
         """Kill the worker, if there is one."""
         if self._worker is not None and not self._worker.done:
             self._worker.kill()
 
+    def stop(self) -> None:
+        """End the try, like somebody who clears a task that runs."""
+        self.kill()
+        if self._trigger is not None:
+            self.triggerer.remove(self._trigger)
+            self._trigger = None
+        if self.running:
+            self.running = False
+            self._ended(self, None, None)
+
     @property
     def _context(self) -> Any:
         return {"ti": self._ti, "task_instance": self._ti, "task_state_store": self.store}
 
-    def _work(self, use: Callable[[Any], Any], effects: int | None = None) -> None:
+    def _work(self, use: Callable[[Any], Any], kill: Kill | None = None) -> None:
         def work() -> None:
             xcom, failure = None, None
             try:
@@ -105,16 +120,18 @@ class Task:
             self.running = False
             self._ended(self, xcom, failure)
 
-        self._worker = Worker(self.name, self._world.clock, work, effects)
+        self._worker = Worker(self.name, self._world.clock, work, kill)
 
     def _reschedule(self, reschedule: AirflowRescheduleException) -> None:
-        now = datetime.fromtimestamp(self._world.clock.time(), UTC)
+        now, number = datetime.fromtimestamp(self._world.clock.time(), UTC), self._try
+
+        def poll() -> None:
+            if self.running and self._try == number:
+                self._work(lambda task: task.execute(self._context))
+
         self._ti.first_reschedule = self._ti.first_reschedule or now
         # The scheduler takes time, too: what is due exactly at the timeout would otherwise be due forever.
-        self._world.clock.later(
-            max((reschedule.reschedule_date - now).total_seconds(), 0.0) + 0.001,
-            lambda: self._work(lambda task: task.execute(self._context)),
-        )
+        self._world.clock.later(max((reschedule.reschedule_date - now).total_seconds(), 0.0) + 0.001, poll)
 
     def _defer(self, deferral: TaskDeferred) -> None:
         number = self._try

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow.triggers.shared_stream import SharedStreamManager
-from histories.clock import Killed, Loop, Process
+from histories.clock import Kill, Killed, Loop, Process
 from histories.world import Store, World
 
 from airflow_provider_oceanbase.triggers import (
@@ -81,13 +81,14 @@ class Triggerer:
         if (task := self._tasks.pop(stored, None)) is not None:
             task.cancel()
 
-    def start(self, effects: int | None = None) -> None:
-        """Start it; it dies at an effect, if that is given."""
+    def start(self, kill: Kill | None = None) -> None:
+        """Start it; it is killed, if that is given."""
         self.changed = self._world.clock.now
-        self._world.triggerer = Process(
-            "triggerer", effects=effects, died=lambda: self._world.clock.later(0.0, self._clean_up)
+        process = self._world.triggerer = Process(
+            "triggerer", kill=kill, died=lambda: self._world.clock.later(0.0, self._clean_up)
         )
-        self._loop = self._world.clock.loop = Loop(self._world.clock)
+        self._loop = Loop(self._world.clock, spins=lambda: self._world.floods(process))
+        self._world.clock.loop = self._loop
         self._manager = SharedStreamManager(_now=self._world.clock.monotonic)
         for stored in list(self._stored):
             self._tasks[stored] = self._loop.create_task(self._run(stored))
@@ -148,7 +149,7 @@ class Triggerer:
         def store() -> None:
             # The triggerer sends it; one that is dead does not, or is killed just before.
             try:
-                process.effect()
+                process.effect("event")
             except Killed:
                 return
             if stored not in self._stored:

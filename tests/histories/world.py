@@ -15,8 +15,8 @@ from histories.wire import connected
 from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 CONN_ID = "oceanbase_default"
-#: The most effects that a process may have within a second.
-_MOST_EFFECTS = 200
+#: The most effects that a process may have within a minute.
+_MOST_EFFECTS = 600
 #: States of the connection: right, or wrong in one way.
 CONNECTIONS = ("right", "wrong host", "wrong key", "wrong project", "other project", "missing", "unreadable")
 #: What a store, or the place where connections are kept, may raise while it is away.
@@ -37,16 +37,16 @@ class World:
         self.connection = "right"
         #: When the connection was last changed.
         self.connection_changed = 0.0
-        #: The projects that the connection has shown, and until when.
-        self._projects: dict[str, float] = {}
+        #: Where the connection has led, each a port and a project, and until when.
+        self._endpoints: dict[tuple[int, str], float] = {}
         #: When something was last in trouble, by what.
         self.troubles: dict[str, float] = {}
         self.error = ERRORS[0]
         #: The process of the triggerer, None while there is none.
         self.triggerer: Process | None = None
-        #: The process that had too many effects within a second.
+        #: The process that had too many effects within a minute.
         self.flooding: str | None = None
-        self._second = 0
+        self._minute = 0
         self._effects: dict[Process, int] = {}
         #: Seconds that the connection gives a server to answer.
         self.timeout = 30.0
@@ -70,27 +70,28 @@ class World:
         ):
             yield
 
-    def effect(self) -> None:
+    def effect(self, kind: str = "") -> None:
         """Count an effect of the process that runs; it may be killed here."""
         process: Process | None = current_worker() or self.triggerer
         if process is not None:
             self._count_effects(process)
-            process.effect()
+            process.effect(kind)
 
     def _count_effects(self, process: Process) -> None:
-        second = int(self.clock.now)
-        self._effects = (
-            {**self._effects, process: self._effects.get(process, 0) + 1}
-            if (second == self._second)
-            else {process: 1}
-        )
-        self._second = second
+        minute = int(self.clock.now // 60)
+        if minute != self._minute:
+            self._minute, self._effects = minute, {}
+        self._effects[process] = self._effects.get(process, 0) + 1
         if self._effects[process] > _MOST_EFFECTS:
-            self.flooding = process.name
-            process.kill()
+            self.floods(process)
+
+    def floods(self, process: Process) -> None:
+        """Take note of a process that does too much, and end it."""
+        self.flooding = process.name
+        process.kill()
 
     def change_connection(self, state: str) -> None:
-        self._projects[self.project] = self.clock.now
+        self._endpoints[self.endpoint] = self.clock.now
         self.connection = state
         self.connection_changed = self.clock.now
 
@@ -109,13 +110,19 @@ class World:
         return any(at >= moment for kind, at in self.troubles.items() if not kinds or kind in kinds)
 
     @property
-    def project(self) -> str:
-        """The project whose instances the connection shows."""
-        return "p2" if self.connection == "other project" else "p1"
+    def endpoint(self) -> tuple[int, str]:
+        """Port and project of the connection."""
+        _, port = ADDRESS
+        project = {"wrong project": "no-such", "other project": "p2"}.get(self.connection, "p1")
+        return port + 1 if self.connection == "wrong host" else port, project
+
+    def endpoints_since(self, moment: float) -> set[tuple[int, str]]:
+        """Return where the connection has led since a time."""
+        return {self.endpoint} | {one for one, until in self._endpoints.items() if until >= moment}
 
     def projects_since(self, moment: float) -> set[str]:
-        """Return the projects that the connection has shown since a time."""
-        return {self.project} | {project for project, until in self._projects.items() if until >= moment}
+        """Return the projects that the connection has named since a time."""
+        return {project for _, project in self.endpoints_since(moment)}
 
     def _sleep(self, seconds: float) -> None:
         worker = current_worker()
@@ -131,14 +138,14 @@ class World:
         if state == "missing":
             self.trouble("connection")
             raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
-        host, port = ADDRESS
-        projects = {"wrong project": "no-such", "other project": "p2"}
-        extra = {"project_id": projects.get(state, "p1"), "timeout": self.timeout, "verify": False}
+        host, _ = ADDRESS
+        port, project = self.endpoint
+        extra = {"project_id": project, "timeout": self.timeout, "verify": False}
         return Connection(
             conn_id=conn_id,
             conn_type="oceanbase",
             host=f"http://{host}",
-            port=port + 1 if state == "wrong host" else port,
+            port=port,
             login="key-0" if state == "wrong key" else self.cloud.key,
             password="the-secret",
             extra=json.dumps(extra),
@@ -157,8 +164,12 @@ class Store:
         self.read: float | None = None
         self.stored: float | None = None
 
+    def wipe(self) -> None:
+        """Be the store of another task instance."""
+        self._values.clear()
+
     def _use(self) -> None:
-        self._world.effect()
+        self._world.effect("store")
         if self.failures:
             self.failures -= 1
             self._world.trouble("store")

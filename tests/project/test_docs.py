@@ -14,14 +14,18 @@ from typing import Any
 
 import airflow
 import pytest
+import requests
 import yaml
 from certificates import make_certificate
 from conftest import set_connection
 from packaging.version import Version
 from pages import BLOCKS, PAGES, PROJECTS, ROOT, Block, anchors, links, prose, rows
+from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase import exceptions, get_provider_info
+from airflow_provider_oceanbase.cloud.endpoint import DEFAULT_HOST
 from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, _parser
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
 
@@ -74,6 +78,18 @@ def _clone(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"Source, {words[2]}" in urls
 
 
+def _curl(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[:5] == ["curl", "--digest", "-u", "AK", "-H"]
+    origin, path = re.fullmatch(r"(https://[^/]+)(/.*)", words[6]).groups()  # type: ignore[union-attr]
+    assert origin == f"https://{DEFAULT_HOST}"
+    with CloudEmulator(access_key_id="AK", projects={"p-1"}) as cloud, requests.Session() as session:
+        cloud.add_backup_set("ob-demo", "bak-demo")
+        session.trust_env = False
+        session.auth = HTTPDigestAuth("AK", cloud.connection["password"])
+        response = session.get(cloud.url + path, headers=dict([words[5].split(": ")]))
+        assert (response.status_code, response.json()["success"]) == (200, True)
+
+
 def _cd(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert words[1:] == ["airflow-provider-oceanbase"]
 
@@ -91,6 +107,7 @@ COMMANDS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
     "pytest": _pytest,
     "git": _clone,
     "cd": _cd,
+    "curl": _curl,
 }
 #: Commands of platforms, which cannot run here; the page says so.
 OF_PLATFORMS = {"astro", "aws", "gcloud", "helm"}
@@ -234,4 +251,5 @@ def test_messages_match_the_code(page: Path, heading: str) -> None:
     assert len(quotes) > 6
     for quote in quotes:
         # The longest part without values.
-        assert max(re.split(r"…|'.*?'|\[\]|\(\w+rror: |FAILED", quote), key=len) in source, quote
+        parts = re.split(r"…|'.*?'|\[\]|\(\w+rror: |FAILED|^instance_id|ID$", quote)
+        assert max(parts, key=len) in source, quote

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import re
 import shlex
@@ -16,6 +18,7 @@ import pytest
 from airflow.exceptions import AirflowException
 from conftest import run
 from dag_runs import DagRunner, Result
+from packaging.version import Version
 from pages import BLOCKS, PROJECTS, Block
 
 from airflow_provider_oceanbase import exceptions
@@ -37,8 +40,12 @@ OUTCOMES: dict[str, dict[str, str]] = {
     "etl_with_alert_task": {**FAILED, "alert": "success"},
     "etl_with_http_sensor": {"wait": "success", "load": "success"},
     "etl_with_backup_set_sensor": {"wait": "success", "load": "success"},
+    "backup_by_six": {"wait": "success"},
+    "etl_with_deadline": {"wait": "success", "load": "success"},
     "nightly_backup": {"back_up": "success", "load": "success"},
 }
+#: For DAGs whose parameters have no default.
+CONF = {"instance_id": INSTANCE_ID, "backup_task_id": "bak-demo"}
 PYTHON = [block for block in BLOCKS if block.language == "python" and not block.file]
 DAGS = {block.dag_id: block for block in PYTHON if block.dag_id}
 SNIPPETS = [block for block in PYTHON if not block.dag_id]
@@ -52,8 +59,12 @@ MISSING = {
     if not find_spec(module)
 }
 
+AIRFLOW_HAS_DEADLINES = Version(airflow.__version__) >= Version("3.2")
+
 
 def missing(block: Block) -> str | None:
+    if "DeadlineAlert" in block.text and not AIRFLOW_HAS_DEADLINES:
+        return "its imports are those of Airflow 3.2 and newer"
     return next((reason for module, reason in MISSING.items() if f"from {module}" in block.text), None)
 
 
@@ -76,10 +87,12 @@ def results(
         if missing(block) is None:
             # A folder for each: Airflow parses every file in the folder of a DAG.
             file = tmp_path_factory.mktemp("dags") / f"{dag_id}.py"
-            file.write_text(block.text)
+            # dag.test() of Airflow 3.3 fails with a deadline; an Airflow with a scheduler does not.
+            file.write_text(block.text.replace("    deadline=LATE,\n", ""))
             results[dag_id] = dag_runner.test(
                 file,
                 dag_id,
+                CONF if "Param(" in block.text else None,
                 AIRFLOW_CONN_OCEANBASE_DEFAULT=cloud.connection_uri,
                 AIRFLOW_CONN_OCEANBASE_HTTP=cloud.url,
                 NO_PROXY="127.0.0.1",
@@ -105,6 +118,30 @@ def test_failed_backups_are_reported(results: dict[str, Result]) -> None:
     # There, dag.test() does not pass the exception to the callback; a worker does.
     if not airflow.__version__.startswith(("3.0.", "3.1.", "3.2.")):
         assert "To the database team: Backup bak-failed is FAILED." in printed
+
+
+def test_a_missing_backup_alerts(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    exec(DAGS["backup_by_six"].text, names)
+    dag = names["backup_by_six"]()
+    wait = dag.get_task("wait")
+    assert (wait.timeout, wait.retries) == (2 * 60 * 60, 0)
+    alert = wait.on_failure_callback
+    (alert[0] if isinstance(alert, (list, tuple)) else alert)(
+        {"exception": AirflowSensorTimeout("not complete")}
+    )
+    assert "no backup of last night by 06:00. not complete" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not AIRFLOW_HAS_DEADLINES, reason="its imports are those of Airflow 3.2 and newer")
+def test_the_deadline_calls_the_function_of_its_page() -> None:
+    names: dict[str, Any] = {}
+    exec(DAGS["etl_with_deadline"].text, names)
+    (deadline,) = names["etl_with_deadline"]().deadline
+    (snippet,) = (one for one in SNIPPETS if one.page == DAGS["etl_with_deadline"].page)
+    exec(snippet.text, names)
+    _, _, function = deadline.callback.path.rpartition(".")
+    inspect.signature(names[function]).bind({}, **deadline.callback.kwargs)
 
 
 def test_failures_are_distinguished(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,11 +212,15 @@ def test_snippet(
     tests = [value for name, value in names.items() if name.startswith("test_")]
     for test in tests:
         test(monkeypatch)
+    for callback in filter(inspect.iscoroutinefunction, names.values()):
+        asyncio.run(callback({"dag_run": {"dag_id": "etl"}}, to="database team"))
     if "hook" in names:
         names["hook"].close()
     # A snippet prints something, or tests it.
     shown = re.search(
-        r"^(True |DONE \['orders', |\['ob-demo'\]|bak-demo DONE )", capsys.readouterr().out, re.MULTILINE
+        r"^(True |DONE \['orders', |\['ob-demo'\]|bak-demo DONE |To the database team: etl is late)",
+        capsys.readouterr().out,
+        re.MULTILINE,
     )
     assert tests or shown
 

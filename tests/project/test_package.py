@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, run
 from packaging.requirements import Requirement
 from packaging.version import Version
-from pages import BLOCKS
+from pages import BLOCKS, PAGES
 
 from airflow_provider_oceanbase import __version__
 
@@ -51,7 +51,9 @@ def test_what_is_packed(dist: Path, wheel: Path) -> None:
     assert re.findall(r"\]\((?!https?:|#).*?\)", metadata) == []
     with tarfile.open(dist / f"{STEM}.tar.gz") as archive:
         packed = set(archive.getnames())
-    assert {f"{STEM}/{name}" for name in ("README.md", "LICENSE", "pyproject.toml", "CHANGELOG.md")} <= packed
+    wanted = {"LICENSE", "pyproject.toml", "CHANGELOG.md"}
+    wanted |= {str(page.relative_to(ROOT)) for page in (*PAGES, *(ROOT / "example_dags").glob("*.py"))}
+    assert {f"{STEM}/{name}" for name in wanted} <= packed
 
 
 @pytest.mark.parametrize("constraints", CONSTRAINTS, ids=lambda path: path.stem)

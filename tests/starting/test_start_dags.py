@@ -59,7 +59,11 @@ def runs(dag_runner: DagRunner) -> Iterator[Runs]:
             for dag_id in STARTS:
                 if dag_id not in skipped:
                     runs.test(FILE, dag_id)
-            runs.test(ROOT / "example_dags" / f"{EXAMPLE}.py", EXAMPLE)
+            runs.test(
+                ROOT / "example_dags" / f"{EXAMPLE}.py",
+                EXAMPLE,
+                {"instance_id": "ob-demo", "tenant_id": "t1002"},
+            )
         finally:
             released.set()
         yield runs

@@ -53,7 +53,7 @@ def keep_api_server() -> None:
             supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
-def handle(action: str, environ: dict[str, str], **arguments: str) -> dict[str, Any]:
+def handle(action: str, environ: dict[str, str], **arguments: Any) -> dict[str, Any]:
     set_environment(environ)
     outcome = ACTIONS[action](**arguments)
     if (shared := sys.modules.get("airflow_provider_oceanbase.transport.shared_poll")) and shared._clients:
@@ -67,9 +67,9 @@ def migrate() -> dict[str, Any]:
     return {}
 
 
-def test(file: str, dag_id: str) -> dict[str, Any]:
+def test(file: str, dag_id: str, conf: dict[str, Any] | None) -> dict[str, Any]:
     """Run a whole DAG."""
-    return result(load(file, dag_id).test())
+    return result(load(file, dag_id).test(run_conf=conf))
 
 
 def retry(file: str, dag_id: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +52,9 @@ class DagRunner:
         self._environ = {"AIRFLOW_HOME": str(home), "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", **environ}
         self._process: subprocess.Popen[str] | None = None
 
-    def test(self, file: Path, dag_id: str, **environ: str) -> Result:
-        """Run a DAG with ``dag.test()`` and more environment variables."""
-        return self._result("test", environ, file=str(file), dag_id=dag_id)
+    def test(self, file: Path, dag_id: str, conf: Mapping[str, str] | None = None, **environ: str) -> Result:
+        """Run a DAG with ``dag.test()``, its parameters in ``conf`` and more environment variables."""
+        return self._result("test", environ, file=str(file), dag_id=dag_id, conf=conf)
 
     def retry(self, file: Path, dag_id: str, **environ: str) -> Result:
         """Retry the only task of a DAG, whose process was killed."""
@@ -88,7 +88,7 @@ class DagRunner:
             self._forget()
             process.wait()
 
-    def _result(self, action: str, environ: dict[str, str], **arguments: str) -> Result:
+    def _result(self, action: str, environ: dict[str, str], **arguments: Any) -> Result:
         self._start_once()
         result, printed = self._send(action, environ, **arguments)
         return Result(**result, printed=printed)
@@ -126,7 +126,7 @@ class DagRunner:
         self._results.close()
         self._printed.close()
 
-    def _send(self, action: str, environ: dict[str, str], **arguments: str) -> tuple[dict[str, Any], str]:
+    def _send(self, action: str, environ: dict[str, str], **arguments: Any) -> tuple[dict[str, Any], str]:
         process = self._process
         assert process
         assert process.stdin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class Runs:
             "NO_PROXY": "127.0.0.1",
         }
 
-    def test(self, file: Path, dag_id: str) -> None:
-        self.results[dag_id] = self.runner.test(file, dag_id, **self.environ)
+    def test(self, file: Path, dag_id: str, conf: Mapping[str, str] | None = None) -> None:
+        self.results[dag_id] = self.runner.test(file, dag_id, conf, **self.environ)
 
     @property
     def printed(self) -> str:

@@ -143,6 +143,12 @@ def test_example_dag(
     cloud.add_backup_set("ob-demo", BACKUP_TASK_ID, polls_per_status=2, tenants=TENANTS)
     airflow.wait_for("the example DAG is read", f"dags/{DAG_ID}", bool)
     page.goto(f"/dags/{DAG_ID}")
+    page.get_by_role("button", name="Dag Docs").click()
+    explanation = page.get_by_role("dialog")
+    expect(explanation.get_by_role("listitem")).to_contain_text(["It runs", "It needs", "Replace"])
+    expect(explanation.get_by_role("code").last).to_contain_text(f"airflow dags trigger {DAG_ID} --conf")
+    page.keyboard.press("Escape")
+    expect(explanation).to_be_hidden()
     trigger(page)
     run = page.url
     ended = page.get_by_role("row").get_by_text("Success", exact=True)
@@ -176,11 +182,13 @@ def test_example_dag(
 
 
 def trigger(page: Page) -> None:
-    """Trigger the DAG with the form of its parameters, then show the run."""
+    """Trigger the DAG with the form of its parameters, none of which has a default, then show the run."""
     page.get_by_role("button", name="Trigger Dag").click()
     form = page.get_by_role("dialog")
-    expect(form.locator("[name=element_instance_id]")).to_have_value("ob-demo")
-    form.locator("[name=element_backup_task_id]").fill(BACKUP_TASK_ID)
+    for name, value in {"instance_id": "ob-demo", "backup_task_id": BACKUP_TASK_ID}.items():
+        expect(form.locator(f"[name=element_{name}]")).to_have_value("")
+        form.locator(f"[name=element_{name}]").fill(value)
+    expect(form.get_by_text("The backup to wait for")).to_be_visible()
     form.get_by_role("button", name="Trigger", exact=True).click()
     expect(page).to_have_url(re.compile("/runs/manual"))
 

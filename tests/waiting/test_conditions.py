@@ -262,3 +262,8 @@ def test_success_is_never_guessed(sets: list[Any]) -> None:
     found = condition().judge(sets, "r").backup_set
     if found is not None:
         assert (found["status"], found["validity"], found["checkpoint"]) == ("DONE", "VALID", at(1))
+
+
+def test_what_is_not_known_is_not_named() -> None:
+    running = backup_set(status="DOING", validity=None, checkpoint=None)
+    assert condition().judge([running], "r").status.endswith(" (DOING)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import copy, deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 from airflow_provider_oceanbase.operators import GetBackupSetOperator, StartBackupOperator
 from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.waiting.arguments import checked_statuses, given
+from airflow_provider_oceanbase.waiting.arguments import check_templates, checked_statuses, given
 
 #: Whether a DAG renders templates to text only, or to any object.
 TEXT, NATIVE = False, True
@@ -213,8 +214,21 @@ def stop(seconds: float) -> None:
 
 
 def test_left_out() -> None:
-    assert given(a=None, b=(), c=[], d=set(), e={}.keys()) == frozenset()
-    assert given(a="", b="None", c="{{ x }}", d=["t1"], e=object()) == frozenset("abcde")
+    task = wait_for_checkpoint()
+    assert given(task, a=None, b=(), c=[], d=set(), e={}.keys()) == frozenset()
+    assert given(task, a="", b="None", c="{{ x }}", d=["t1"], e=object()) == frozenset("abcde")
+
+
+@pytest.mark.parametrize("made_by", [wait_for_checkpoint, start])
+def test_what_a_mapped_task_is_made_with_is_not_left_out(made_by: Any) -> None:
+    optional = {wait_for_checkpoint: "backup_mode", start: "tenant_id"}[made_by]
+    # As Airflow makes it, for each entry of a list.
+    task = made_by(**{optional: None, "_airflow_from_mapped": True})
+    for mapped in (task, copy(task), deepcopy(task)):
+        with pytest.raises(OceanBaseInputError, match=f"^Unusable argument: {optional} is None, which is no "):
+            check_templates(mapped, mapped._given)
+    other = made_by(_airflow_from_mapped=True)
+    check_templates(other, other._given)
 
 
 @pytest.mark.parametrize("tenants", [None, (), [], set()])
