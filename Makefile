@@ -68,6 +68,13 @@ faults: setup  ## Print what comes of each fault of server, network and data, fo
 realities: setup  ## Run each job on each way in which the service may really answer; update the table of the documentation
 	@PYTHONPATH=.:tests:tests/support:scripts $(BIN)/python -m realities
 
+.PHONY: tables
+tables: setup  ## Write the tables of the docs that come from runs: what a log shows, what tasks ride out
+	@for table in situations outages; do \
+	  PYTHONPATH=$(CURDIR):$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR)/scripts \
+	    $(BIN)/python -m $$table write > /dev/null || exit 1; \
+	done
+
 .PHONY: histories
 histories: setup  ## Run random histories of a start, waits and a watch against a model (HISTORIES=2000 SEED=1: how many, which)
 	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/pytest -q -n 0 tests/histories/run.py

@@ -24,6 +24,7 @@ nitpick_ignore = [
     ("py:class", "Context"),
     ("py:class", "RetryDecision"),
     ("py:class", "airflow.sdk.exceptions.AirflowFailException"),
+    ("py:class", "airflow_provider_oceanbase.exceptions._FinalError"),
     ("py:class", "PageField"),
     ("py:class", "Statuses"),
     ("py:class", "Tenants"),

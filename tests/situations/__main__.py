@@ -1,4 +1,4 @@
-"""python -m situations: write the table of situations into the documentation."""
+"""python -m situations write: write the table of situations into the documentation."""
 
 from __future__ import annotations
 

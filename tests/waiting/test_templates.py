@@ -225,9 +225,7 @@ def test_what_a_mapped_task_is_made_with_is_not_left_out(made_by: Any) -> None:
     # As Airflow makes it, for each entry of a list.
     task = made_by(**{optional: None, "_airflow_from_mapped": True})
     for mapped in (task, copy(task), deepcopy(task)):
-        with pytest.raises(
-            OceanBaseInputError, match=f"^Unusable argument: {optional} is None, which is no "
-        ):
+        with pytest.raises(OceanBaseInputError, match=f": {optional} is None, which is no "):
             check_templates(mapped, mapped._given)
     other = made_by(_airflow_from_mapped=True)
     check_templates(other, other._given)
