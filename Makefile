@@ -64,6 +64,10 @@ quick: lint  ## Run make lint and the fast tests within a minute: nothing thorou
 faults: setup  ## Print what comes of each fault of server, network and data, for each sensor, operator and trigger
 	@PYTHONPATH=.:tests:tests/support:scripts $(BIN)/python -m faults
 
+.PHONY: realities
+realities: setup  ## Run each job on each way in which the service may really answer; update the table of the documentation
+	@PYTHONPATH=.:tests:tests/support:scripts $(BIN)/python -m realities
+
 .PHONY: tables
 tables: setup  ## Write the tables of the docs that come from runs: what a log shows, what tasks ride out
 	@for table in situations outages; do \

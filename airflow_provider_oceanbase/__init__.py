@@ -33,6 +33,8 @@ def get_provider_info() -> dict[str, object]:
         "sensors": modules("sensors"),
         "triggers": modules("triggers"),
         "extra-links": ["airflow_provider_oceanbase.links.OceanBaseCloudLink"],
+        # Airflow before 3.2 does not read it: there the commands are python -m airflow_provider_oceanbase.
+        "cli": ["airflow_provider_oceanbase.cli.definition.get_commands"],
         "asset-uris": [{"schemes": ["oceanbase-cloud"], "handler": None}],
         "connection-types": [
             {

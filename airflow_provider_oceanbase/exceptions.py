@@ -184,7 +184,7 @@ class OceanBaseNotFoundError(OceanBaseCloudError):
 
     default_hint = (
         "Check the instance ID and the backup task ID. Check that Host and Project ID of the connection are "
-        "those of the instance."
+        "those of the instance. The backupSetId of a list may be no backup task ID."
     )
 
 

@@ -170,8 +170,8 @@ class StartBackupOperator(BackupStart):
         default FAILED, CANCELED and OVERDUE
     :param require_valid: require the ``validity`` VALID: fail, rather than warn, when a complete set has
         another, and keep waiting while it has none; default False
-    :param registration_timeout: seconds from the start of the backup, or a timedelta, in which HTTP 404 means
-        "not registered yet"; default 10 minutes
+    :param registration_timeout: seconds from the start of the backup, or a timedelta, in which HTTP 404, and
+        HTTP 400 and ``success: false`` of the API, mean "not registered yet"; default 10 minutes
     """
 
     template_fields: Sequence[str] = (
@@ -258,12 +258,13 @@ class StartBackupOperator(BackupStart):
 
     def _wait(self, began: float) -> BackupSet:
         from airflow_provider_oceanbase.triggers import BackupSetTrigger
+        from airflow_provider_oceanbase.waiting.conditions import NO_STATUS
         from airflow_provider_oceanbase.waiting.schedule import PollSchedule
         from airflow_provider_oceanbase.waiting.wait import Wait
 
         condition = self._condition(self._kept)
         # A request has just succeeded: failures from here on are waited out.
-        wait = Wait(condition, self.log, first=False, status="no status yet")
+        wait = Wait(condition, self.log, first=False, status=NO_STATUS)
         schedule = PollSchedule(poke_interval=self.poke_interval, timeout=self.timeout)
         if not self.deferrable:
             return wait_in_worker(self._hook, wait, schedule, began)

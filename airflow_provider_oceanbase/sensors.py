@@ -27,10 +27,12 @@ class BackupSetSensor(WaitSensor):
 
     - A status in ``failure_statuses`` fails the task at once and without a retry
       (:class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError`). With any other status, known or
-      not, and for a backup that is not registered yet, the task keeps waiting.
+      not, and for a backup that is not registered yet, the task keeps waiting. A status that is in no list of
+      known words is logged as a warning.
     - If the first poll of the task fails, after retries within about 30 seconds, so does the task: a wrong
-      key or an unknown host shows at once. Only HTTP 404 means "not registered yet" for
-      ``registration_timeout``: a backup that has just been started may be unknown for a moment.
+      key or an unknown host shows at once. Only HTTP 404, and HTTP 400 and ``success: false`` of the API,
+      mean "not registered yet" for ``registration_timeout``: a backup that has just been started may be
+      unknown for a moment.
     - Later, an outage (network, timeout, HTTP 408, 429 or 5xx, a response that is not the documented JSON) is
       waited out. A response that will not change (404, ``success: false``, or HTTP 401 or 403 after the
       connection was read again) fails the task with an
@@ -49,8 +51,9 @@ class BackupSetSensor(WaitSensor):
     :param failure_statuses: statuses of a failed set; default FAILED, CANCELED and OVERDUE
     :param require_valid: require the ``validity`` VALID: fail, rather than warn, when a complete set has
         another, and keep waiting while it has none; default False
-    :param registration_timeout: seconds from the beginning of the wait, or a timedelta, in which HTTP 404
-        means "not registered yet"; default 2 minutes. After it, and with 0 at once, it fails the task
+    :param registration_timeout: seconds from the beginning of the wait, or a timedelta, in which HTTP 404,
+        and HTTP 400 and ``success: false`` of the API, mean "not registered yet"; default 2 minutes. After
+        it, and with 0 at once, they fail the task
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
     """
@@ -119,7 +122,8 @@ class BackupCheckpointSensor(WaitSensor):
     - A failed backup that ended after ``min_checkpoint`` is passed over, and logged once. With
       ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``), if
       it would certainly have been accepted had it succeeded.
-    - Otherwise the task keeps waiting. For the first poll, outages and refusals see
+    - Otherwise the task keeps waiting. A set that lacks little, such as a known status or a ``validity``, is
+      named in a warning, once for each kind of lack. For the first poll, outages and refusals see
       :class:`BackupSetSensor`.
 
     :param instance_id: ID of the OceanBase cluster (templated)

@@ -10,7 +10,6 @@ from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from datetime import tzinfo
 
 #: The one value of ``validity`` that is known to be good.
@@ -20,6 +19,8 @@ _SUMMARY_VALUE_BYTES = 160
 _MAX_WORD_CHARACTERS = 200
 #: The documented data have three levels.
 _MAX_DEPTH = 16
+#: OceanBase is younger.
+_FIRST_YEAR = 1970
 _WITH_CHECK, _WITHOUT_CHECK = (f"checkBackupSetDownloadEnable={value}" for value in ("true", "false"))
 
 
@@ -181,13 +182,15 @@ def _bounded(value: object) -> object:
     return value[: _SUMMARY_VALUE_BYTES // 12] if isinstance(value, str) else None
 
 
-def is_complete(
-    backup_set: TenantBackupSet, success_statuses: Collection[str], *, require_valid: bool
-) -> bool:
-    """Return whether a set, or a tenant's part of one, is complete and, where required, VALID."""
-    return backup_set.get("status") in success_statuses and (
-        not require_valid or backup_set.get("validity") == VALID
-    )
+def kind_of(backup_set: TenantBackupSet) -> str:
+    """Return the object of a backup in capitals, an empty text if it is not known."""
+    kind = backup_set.get("backupObjectType")
+    return kind.strip().upper() if isinstance(kind, str) else ""
+
+
+def names_of(tenant: TenantBackupSet) -> set[str]:
+    """Return the name and the ID of a tenant."""
+    return {name for name in (tenant.get("tenantName"), tenant.get("tenantId")) if isinstance(name, str)}
 
 
 def time_of(
@@ -197,13 +200,25 @@ def time_of(
     return parsed_time(backup_set.get(name))
 
 
+def time_or_never(
+    backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]
+) -> datetime:
+    """Return a time of a set; one before all others if it is missing or unreadable."""
+    return time_of(backup_set, name) or datetime.min.replace(tzinfo=UTC)
+
+
 def parsed_time(text: object, zone: tzinfo | None = UTC) -> datetime | None:
     """Return a time that is written in ISO 8601, None if it is not.
+
+    Letters may be quoted, as a sister API of the vendor writes them: ``2024-01-01'T'12:10:10.000'Z'``.
 
     :param zone: time zone of a time that names none
     """
     try:
-        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+        time = datetime.fromisoformat(text.replace("'", "")) if isinstance(text, str) else None
     except ValueError:
         return None
-    return time if time is None or time.tzinfo else time.replace(tzinfo=zone)
+    # No backup is older. The digits of a Unix time in milliseconds can also be read as a date before.
+    if time is None or time.year < _FIRST_YEAR:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=zone)

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from airflow_provider_oceanbase.cloud.arguments import PLAIN_HINT, checked_text, unusable
 from airflow_provider_oceanbase.cloud.backup_set import is_word, parsed_time, read_backup_set
-from airflow_provider_oceanbase.cloud.query import Answer, Request, path_segment
+from airflow_provider_oceanbase.cloud.query import Answer, Request, T, path_segment
 from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Exchange
@@ -174,8 +174,17 @@ def read_backup_set_page(data: object) -> BackupSetPage:
 
     :raises ValueError: the data are not of the documented shape
     """
+    return BackupSetPage(*read_page(data, _read_listed))
+
+
+def read_page(data: object, read_item: Callable[[object], T]) -> tuple[list[T], int | None, bool | None]:
+    """Return the items of a page, of any list of the API, its ``total`` and its ``hasMore``.
+
+    :param read_item: makes an item of its data; a ``ValueError`` says what is wrong with them
+    :raises ValueError: the data are not of the documented shape
+    """
     if data is None or data == {}:
-        return BackupSetPage([], None, None)
+        return [], None, None
     if not isinstance(data, dict):
         raise ValueError("data are no object")
     if "dataList" not in data:
@@ -184,8 +193,8 @@ def read_backup_set_page(data: object) -> BackupSetPage:
     if not isinstance(items, list | None):
         raise ValueError("dataList is no list")
     total, has_more = data.get("total"), data.get("hasMore")
-    return BackupSetPage(
-        [_read_listed(item) for item in items or ()],
+    return (
+        [read_item(item) for item in items or ()],
         total if isinstance(total, int) and not isinstance(total, bool) else None,
         has_more if isinstance(has_more, bool) else None,
     )

@@ -13,10 +13,11 @@ the statuses of the next backup. :class:`CloudEmulator` documents its responses.
 
 ``python -m airflow_provider_oceanbase.testing`` runs it until Ctrl-C.
 
-It imports nothing of the package, and no other module imports it.
+It imports nothing of the package but the form of reports, and no other module imports it.
 """
 
 from airflow_provider_oceanbase.testing._emulator import CloudEmulator
 from airflow_provider_oceanbase.testing._envelope import SeenRequest
+from airflow_provider_oceanbase.testing._profile import Profile
 
-__all__ = ["CloudEmulator", "SeenRequest"]
+__all__ = ["CloudEmulator", "Profile", "SeenRequest"]

@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_oceanbase.testing import CloudEmulator, SeenRequest
+from airflow_provider_oceanbase.testing import CloudEmulator, Profile, SeenRequest
 from airflow_provider_oceanbase.testing._script import check_seconds
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def main() -> int:
             options.port,
             access_key_id=options.access_key_id,
             access_key_secret=options.access_key_secret,
-            algorithms=options.algorithm or ("MD5",),
+            profile=options.profile,
+            algorithms=options.algorithm,
             seconds_per_status=options.seconds,
             on_request=lambda seen: show(_log_line(seen)),
         )
@@ -139,7 +141,13 @@ def _parser() -> argparse.ArgumentParser:
         "--algorithm",
         action="append",
         choices=("MD5", "SHA-256"),
-        help="digest algorithm to offer; may be repeated (default: MD5)",
+        help="digest algorithm to offer; may be repeated (default: that of the profile, MD5)",
+    )
+    parser.add_argument(
+        "--profile",
+        type=_profile,
+        metavar="FILE",
+        help="answer as the service of which check --report has written this report",
     )
     parser.add_argument(
         "--fail",
@@ -159,6 +167,14 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
 
     return parse
+
+
+def _profile(path: str) -> Profile:
+    try:
+        return Profile.from_report(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise argparse.ArgumentTypeError(f"{path!r} cannot be used: {reason}") from None
 
 
 def _seconds(text: str) -> float:

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from airflow_provider_oceanbase.testing._envelope import Failure
@@ -17,7 +17,8 @@ from airflow_provider_oceanbase.testing._script import TIME_FORMAT, BackupSetScr
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-PageField = Literal["total", "hasMore"]
+    from airflow_provider_oceanbase.testing._profile import Profile
+
 _FIRST_TIME = "1970-01-01T00:00:00Z"
 _LAST_TIME = "9999-12-31T23:59:59Z"
 _REQUIRED = ("backupObjectType", "backupPolicy")
@@ -33,15 +34,13 @@ class Cloud:
 
     :param clock: the time in seconds
     :param seconds_per_status: duration of each status of a backup that was not planned
-    :param max_page_size: largest page, whatever ``pageSize`` says; None for no limit
-    :param page_fields: which of ``total`` and ``hasMore`` a page of backup sets includes
+    :param profile: how it answers where the documentation leaves that open
     :param projects: accepted values of ``X-Ob-Project-Id``; None: it is not checked
     """
 
     clock: Callable[[], float]
     seconds_per_status: float
-    max_page_size: int | None
-    page_fields: Collection[PageField]
+    profile: Profile
     projects: Collection[str] | None
     sets: dict[tuple[str, str], BackupSetScript] = field(default_factory=dict)
     #: The next backups to start, by instance.
@@ -82,6 +81,8 @@ class Cloud:
             return Failure(405, error_message="Method not allowed")
         if not query.get("requestId"):
             return Failure(400, error_message="requestId is required")
+        if self.profile.project_required and not project:
+            return Failure(400, error_message="X-Ob-Project-Id is required")
         if self.projects is not None and project not in self.projects:
             return Failure(403, error_message="No permission for this project")
         try:
@@ -100,12 +101,13 @@ class Cloud:
         check_download = _check_download(query)
         script = self.sets.get((instance_id, backup_task_id))
         if script is None:
-            return Failure(404, error_message="No such backup set")
-        return script.poll(self.clock(), check_download=check_download)
+            return self.profile.unknown_backup_task()
+        found = script.poll(self.clock(), check_download=check_download)
+        return self.profile.as_read(found) if isinstance(found, dict) else found
 
     def _list_sets(self, instance_id: str, query: Mapping[str, str]) -> dict[str, Any]:
         number, size = _positive(query, "pageNumber", 1), _positive(query, "pageSize", 10)
-        size = min(size, self.max_page_size or size)
+        size = min(size, self.profile.max_page_size or size)
         first, last = _time(query, "startTime", _FIRST_TIME), _time(query, "endTime", _LAST_TIME)
         check_download = _check_download(query)
         scripts = [script for (owner, _), script in reversed(self.sets.items()) if owner == instance_id]
@@ -120,10 +122,15 @@ class Cloud:
             for script in scripts
             if first <= script.started_at <= last
         )
-        listed = [item for item in items if item is not None]
+        listed = [self.profile.as_read(self.profile.as_listed(item)) for item in items if item is not None]
+        if not self.profile.newest_first:
+            listed.reverse()
         end = number * size
         counts = {"total": len(listed), "hasMore": end < len(listed)}
-        return {"dataList": listed[end - size : end], **{name: counts[name] for name in self.page_fields}}
+        return {
+            "dataList": listed[end - size : end],
+            **{name: counts[name] for name in self.profile.page_fields},
+        }
 
     def _start(self, instance_id: str, body: Any) -> dict[str, str]:
         if not isinstance(body, dict):

@@ -1,4 +1,4 @@
-"""The server side of HTTP digest authentication (RFC 7616, qop=auth), without I/O."""
+"""The server side of HTTP digest authentication (RFC 7616, with qop=auth or none), without I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.request import parse_http_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from airflow_provider_oceanbase.testing._profile import Profile
 
 REALM = "OceanBase Cloud emulator"
 _HASHES: dict[str, Callable[[bytes], str]] = {
@@ -44,17 +46,16 @@ class DigestServer:
 
     :param access_key_id: accepted user name
     :param access_key_secret: accepted password
-    :param algorithms: ``MD5`` or ``SHA-256`` or both, in the order of the challenges
+    :param profile: which algorithms it offers, whether with ``qop="auth"``, which counts requests, and how
+        often a nonce may be used
     :param nonce_seconds: how long a nonce is valid
-    :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param clock: the time in seconds
     """
 
     access_key_id: str
     access_key_secret: str
-    algorithms: Sequence[str]
+    profile: Profile
     nonce_seconds: float
-    nonce_uses: int | None
     clock: Callable[[], float]
     #: The ``response`` values that clients sent: tests check that no log contains them.
     seen_responses: set[str] = field(default_factory=set)
@@ -65,10 +66,11 @@ class DigestServer:
     def challenges(self, *, stale: bool) -> list[str]:
         """Return a ``WWW-Authenticate`` value for each algorithm, each with a new nonce."""
         suffix = ", stale=true" if stale else ""
+        qop = 'qop="auth", ' if self.profile.qop else ""
         return [
-            f'Digest realm="{REALM}", qop="auth", algorithm={algorithm}, nonce="{self._new_nonce()}", '
+            f'Digest realm="{REALM}", {qop}algorithm={algorithm}, nonce="{self._new_nonce()}", '
             f'opaque="{self._opaque}"{suffix}'
-            for algorithm in self.algorithms
+            for algorithm in self.profile.algorithms
         ]
 
     def check(self, method: str, target: str, authorization: str | None) -> AuthResult:
@@ -89,40 +91,41 @@ class DigestServer:
             self.seen_responses.add(given.get("response", ""))
             if not self._is_proof(method, target, given):
                 return AuthResult.REFUSED
-            return self._use(given["nonce"], given["nc"])
+            return self._use(given["nonce"], given["nc"] if self.profile.qop else None)
 
     def _is_proof(self, method: str, target: str, given: dict[str, str]) -> bool:
         """Whether the client proves for this request that it knows the secret."""
         algorithm = given.get("algorithm", "MD5").upper()
         expected = {"username": self.access_key_id, "realm": REALM, "uri": target, "opaque": self._opaque}
-        names = ("nonce", "nc", "cnonce", "response")
+        names = ("nonce", "response", *(("nc", "cnonce") if self.profile.qop else ()))
         if (
-            algorithm not in self.algorithms
-            or given.get("qop") != "auth"
+            algorithm not in self.profile.algorithms
+            or given.get("qop") != ("auth" if self.profile.qop else None)
             or any(given.get(name) != value for name, value in expected.items())
             or any(not given.get(name) for name in names)
         ):
             return False
         digest = _HASHES[algorithm]
-        nonce, count, cnonce, response = (given[name] for name in names)
         secret = digest(f"{self.access_key_id}:{REALM}:{self.access_key_secret}".encode())
         request = digest(f"{method}:{target}".encode())
-        expected_response = digest(f"{secret}:{nonce}:{count}:{cnonce}:auth:{request}".encode())
-        return hmac.compare_digest(expected_response.encode(), response.encode())
+        counted = f"{given['nc']}:{given['cnonce']}:auth:" if self.profile.qop else ""
+        expected_response = digest(f"{secret}:{given['nonce']}:{counted}{request}".encode())
+        return hmac.compare_digest(expected_response.encode(), given["response"].encode())
 
-    def _use(self, nonce: str, count: str) -> AuthResult:
-        known = self._nonces.get(nonce)
-        is_used_up = known is not None and self.nonce_uses is not None and known.used >= self.nonce_uses
+    def _use(self, nonce: str, count: str | None) -> AuthResult:
+        known, uses = self._nonces.get(nonce), self.profile.nonce_uses
+        is_used_up = known is not None and uses is not None and known.used >= uses
         if known is None or is_used_up or known.expires_at <= self.clock():
             return AuthResult.STALE
-        try:
-            number = int(count, 16)
-        except ValueError:
-            return AuthResult.REFUSED
-        if number <= known.last_count:
-            return AuthResult.REFUSED
+        if count is not None:
+            try:
+                number = int(count, 16)
+            except ValueError:
+                return AuthResult.REFUSED
+            if number <= known.last_count:
+                return AuthResult.REFUSED
+            known.last_count = number
         known.used += 1
-        known.last_count = number
         return AuthResult.ACCEPTED
 
     def _new_nonce(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -11,7 +10,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from airflow_provider_oceanbase.testing._cloud import Cloud
 from airflow_provider_oceanbase.testing._digest import AuthResult, DigestServer
-from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, response_of
+from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, json_of, response_of
+from airflow_provider_oceanbase.testing._profile import Profile
 from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, check_seconds, utc
 from airflow_provider_oceanbase.testing._server import Response, Server
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from airflow_provider_oceanbase.testing._cloud import PageField
+    from airflow_provider_oceanbase.testing._profile import PageField
     from airflow_provider_oceanbase.testing._script import Statuses, Tenants
 
 
@@ -43,12 +43,11 @@ class CloudEmulator:
     :param port: port to listen on, 0 for a free one
     :param access_key_id: accepted AccessKey ID
     :param access_key_secret: accepted AccessKey secret
-    :param algorithms: digest algorithms, ``MD5`` or ``SHA-256`` or both, in the order of the challenges
     :param nonce_seconds: how long a nonce is valid; after that, the response is ``stale=true``
-    :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param projects: accepted values of ``X-Ob-Project-Id``; None: it is not checked
-    :param max_page_size: largest page of backup sets, whatever ``pageSize`` says; None for no limit
-    :param page_fields: which of ``total`` and ``hasMore`` a page of backup sets includes
+    :param profile: how it answers where the documentation leaves that open; default: :class:`Profile`
+    :param algorithms: replaces those of the profile; likewise ``nonce_uses``, ``max_page_size`` and
+        ``page_fields``
     :param seconds_per_status: duration of each status of a started backup, unless :meth:`next_backup` sets it
     :param ssl_context: enables https
     :param on_request: called with each request, just before the response is sent
@@ -62,22 +61,29 @@ class CloudEmulator:
         *,
         access_key_id: str = "emulator-key",
         access_key_secret: str = "emulator-secret",
-        algorithms: Sequence[str] = ("MD5",),
         nonce_seconds: float = 300.0,
         nonce_uses: int | None = None,
         projects: Collection[str] | None = None,
+        profile: Profile | None = None,
+        algorithms: Sequence[str] | None = None,
         max_page_size: int | None = None,
-        page_fields: Collection[PageField] = ("total", "hasMore"),
+        page_fields: Collection[PageField] | None = None,
         seconds_per_status: float = 1.0,
         ssl_context: ssl.SSLContext | None = None,
         on_request: Callable[[SeenRequest], None] | None = None,
     ) -> None:
         check_seconds(seconds_per_status)
         self._clock: Callable[[], float] = time.monotonic
-        self._digest = DigestServer(
-            access_key_id, access_key_secret, algorithms, nonce_seconds, nonce_uses, lambda: self._clock()
+        profile = (profile or Profile()).replaced(
+            algorithms=algorithms,
+            nonce_uses=nonce_uses,
+            max_page_size=max_page_size,
+            page_fields=page_fields,
         )
-        self._cloud = Cloud(lambda: self._clock(), seconds_per_status, max_page_size, page_fields, projects)
+        self._digest = DigestServer(
+            access_key_id, access_key_secret, profile, nonce_seconds, lambda: self._clock()
+        )
+        self._cloud = Cloud(lambda: self._clock(), seconds_per_status, profile, projects)
         self._on_request = on_request
         self._failures: deque[Failure] = deque()
         self._requests: list[SeenRequest] = []
@@ -259,7 +265,7 @@ class CloudEmulator:
     ) -> Response | None:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        body = _json(content)
+        body = json_of(content)
         auth = self._digest.check(method, target, headers.get("authorization"))
         result: Any = Failure(401, error_message="Unauthorized")
         if auth is AuthResult.ACCEPTED:
@@ -290,10 +296,3 @@ class CloudEmulator:
         if self._on_request:
             self._on_request(seen)
         return None if dropped else response
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

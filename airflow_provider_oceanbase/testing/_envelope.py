@@ -77,3 +77,11 @@ def response_of(result: Any, request_id: str) -> Response:
     }
     headers = {"Content-Type": "application/json", **result.headers}
     return Response(result.status, list(headers.items()), json.dumps(envelope).encode())
+
+
+def json_of(content: bytes) -> Any:
+    """Return the parsed JSON of a body, None if it is not JSON."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

@@ -107,10 +107,21 @@ class RequestsClient:
                 status=status,
                 sent=_is_sent(asked),
             ) from None
+        return self._read(request, request_id, response, content, sent=_is_sent(asked))
+
+    def _read(
+        self,
+        request: Request[T],
+        request_id: str,
+        response: requests.Response,
+        content: bytes,
+        *,
+        sent: bool,
+    ) -> Answer[T]:
         headers = {
             name: _received(value) for name in protocol.HEADERS_READ if (value := response.headers.get(name))
         }
-        sent = _is_sent(asked)
+        status = response.status_code
         return protocol.read_response(request, request_id, status, headers, content, sent=sent)
 
 

@@ -26,6 +26,8 @@ LONGEST_SECONDS = 5 * 365 * 86400.0
 SUCCESS_STATUSES = ("DONE",)
 #: Final failures in the vendor's sister APIs; that this endpoint uses the same words is inferred.
 FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
+#: A backup in progress, in the vendor's sister APIs: likewise.
+IN_PROGRESS_STATUSES = ("BEGINNING", "INITIALIZING", "DOING", "RUNNING", "CANCELING", "UNKNOWN")
 #: Templated arguments that a DAG may leave out.
 _OPTIONAL = frozenset({"tenants", "backup_mode", "tenant_id", "database_tables"})
 

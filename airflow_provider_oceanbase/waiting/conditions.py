@@ -4,84 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
-from airflow_provider_oceanbase.cloud.backup_set import (
-    VALID,
-    backup_set_request,
-    is_complete,
-    tenants_of,
-    time_of,
-)
+from airflow_provider_oceanbase.cloud.backup_set import VALID, backup_set_request, kind_of, time_or_never
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
-from airflow_provider_oceanbase.cloud.query import T
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
     OceanBaseNotFoundError,
+    OceanBaseRefusedError,
     shown,
 )
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
+from airflow_provider_oceanbase.waiting.lacks import Demands, status_lack, validity_lack
+from airflow_provider_oceanbase.waiting.verdict import Notice, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from dataclasses import Field
+    from collections.abc import Collection
 
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSet, TenantBackupSet
+    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
-#: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
-_PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
 
-
-class Verdict(NamedTuple):
-    """What an answer means for a wait.
-
-    :param status: what is known now, in words; logged when it changes
-    :param backup_set: the set that satisfies the condition, None to keep waiting
-    :param warning: what else to log then
-    :param failure: why waiting would not help
-    :param underway: the set that is being made, None if none is
-    """
-
-    status: str
-    backup_set: BackupSet | None = None
-    warning: str | None = None
-    failure: BackupSetFailedError | None = None
-    underway: BackupSet | None = None
-
-
+#: What is known of a backup that was just started.
+NO_STATUS = "no status yet"
 _UNREGISTERED = Verdict("not registered yet")
-
-
-class Condition(Protocol[T]):
-    """What is waited for: a dataclass that can be made again from its fields."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    #: What the wait is still without, a phrase; empty: the status alone says it.
-    missing: ClassVar[str]
-
-    @property
-    def name(self) -> str:
-        """What the lines of the log begin with."""
-
-    @property
-    def details(self) -> str:
-        """What else is given of what is waited for, in words."""
-
-    @property
-    def query(self) -> Query[T]:
-        """What to request at each poll.
-
-        :raises OceanBaseInputError: a field is unusable
-        """
-
-    def judge(self, data: T, request_id: str) -> Verdict:
-        """Judge an answer."""
-
-    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
-        """Judge a poll that failed; None if the error says nothing about the condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +72,58 @@ class BackupSetCondition:
     def judge(self, backup_set: BackupSet | None, request_id: str) -> Verdict:
         """Judge the set as it is now; it is None if it is not registered yet."""
         if backup_set is None:
-            return _UNREGISTERED
+            return _UNREGISTERED if self._may_be_unregistered else self._missing()
         status, validity = backup_set["status"], backup_set.get("validity")
         known = shown(status)
         if status in self.failure_statuses:
             return self._failed(f"ended with status {known}", backup_set, request_id)
-        if status not in self.success_statuses:
-            return Verdict(known, underway=backup_set)
-        if self.require_valid and not validity:
-            return Verdict(f"{known} without a validity", underway=backup_set)
-        # Unlike is_complete(): this set was asked for by its ID, and the API may leave validity out.
+        if lack := status_lack(backup_set, self.success_statuses, self.failure_statuses):
+            # A status that is known needs no remedy.
+            notices = [lack.notice(self._about)] if lack.remedy else []
+            return Verdict(known, notices=notices, underway=backup_set)
+        if self.require_valid and not validity and (lack := validity_lack(backup_set)):
+            notices = [lack.notice(self._about)]
+            return Verdict(f"{known} without a validity", notices=notices, underway=backup_set)
+        # Unlike a set of a list: this one was asked for by its ID, and the API may leave validity out.
         if validity in (None, VALID):
             return Verdict(known, backup_set)
         problem = f"is not {VALID}: {known}, validity {shown(validity)}"
         if self.require_valid:
             return self._failed(problem, backup_set, request_id)
-        warning = f"{self.name} {problem} ({self.details}). Set require_valid=True to fail then."
-        return Verdict(known, backup_set, warning)
+        text = f"{self.name} {problem} ({self.details}). Set require_valid=True to fail then."
+        return Verdict(known, backup_set, [Notice("validity", text)])
 
-    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
-        """Take "not found" for a set that is not registered yet, as long as that is possible."""
-        if self.registered_by is None or not isinstance(error, OceanBaseNotFoundError):
+    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
+        """Take "not found" for a set that is not registered yet, as long as that is possible.
+
+        What an unknown ID gets is not documented: a refusal may mean the same, until the set was seen.
+        """
+        if not self._may_be_unregistered:
             return None
-        return _UNREGISTERED if datetime.now(UTC).timestamp() < self.registered_by else None
+        if isinstance(error, OceanBaseNotFoundError):
+            return _UNREGISTERED
+        if not isinstance(error, OceanBaseRefusedError) or error.status_code not in (200, 400):
+            return None
+        # Without an errorCode it is not the API's own, but a proxy's.
+        if not error.error_code or status not in (None, NO_STATUS, _UNREGISTERED.status):
+            return None
+        text = f"Refused, which may mean not registered yet: {self._about} keeps waiting for now. {error}"
+        return _UNREGISTERED._replace(notices=[Notice("refused", text)])
+
+    @property
+    def _about(self) -> str:
+        return f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+
+    @property
+    def _may_be_unregistered(self) -> bool:
+        return self.registered_by is not None and datetime.now(UTC).timestamp() < self.registered_by
+
+    def _missing(self) -> Verdict:
+        text = (
+            f"No data even after registration_timeout: {self._about} keeps waiting. OceanBase Cloud "
+            "may answer so for a wrong ID: check the backup task ID and the instance ID."
+        )
+        return _UNREGISTERED._replace(notices=[Notice("missing", text)])
 
     def _failed(self, reason: str, backup_set: BackupSet, request_id: str) -> Verdict:
         error = _failure(reason, self.instance_id, self.backup_task_id, backup_set, request_id)
@@ -209,31 +186,36 @@ class CheckpointCondition:
 
     def judge(self, backup_sets: list[BackupSet], request_id: str) -> Verdict:
         """Judge the sets that the instance has."""
-        candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
-        if fitting := [one for one in candidates if self._fits(one)]:
-            best = max(fitting, key=lambda one: (_time(one, "checkpoint"), _time(one, "startTime")))
+        demands = self._demands
+        if fitting := [one for one in backup_sets if demands.accepts(one)]:
+            best = max(fitting, key=lambda one: (time_or_never(one, "checkpoint"), _started(one)))
             return Verdict(f"accepted {shown(best['backupSetId'])}, {shown(best['status'])}", best)
+        misses = demands.near_misses(backup_sets)
+        notices = [miss.notice(f"instance {self.instance_id!r}, {self.details}") for miss in misses]
+        closest = "".join(f", but {miss.verdict}" for miss in misses[:1])
+        candidates = [one for one in backup_sets if self.backup_mode in (None, one.get("backupMode"))]
         if not candidates:
-            return Verdict("no backup set")
+            return Verdict(f"no backup set{closest}", notices=notices)
         newest = max(candidates, key=_started)
-        known = f"newest backup {_described(newest)}"
+        known = f"newest backup {_described(newest)}{closest}"
         final = {*self.success_statuses, *self.failure_statuses}
         underway = None if newest["status"] in final else newest
         failures = [one for one in candidates if self._has_failed(one)]
-        own = [one for one in failures if self._would_have_fitted(one)]
+        own = [one for one in failures if self._would_have_fitted(one, demands)]
         failed = max(own or failures, key=_started, default=None)
         if failed is None:
-            return Verdict(known, underway=underway)
+            return Verdict(known, notices=notices, underway=underway)
         if failed is not newest:
             known = f"{known}, and {_described(failed)}"
         if self.fail_on_failed_backup and own:
             reason = f"ended with status {shown(failed['status'])}, and no other is recent enough"
             name = shown(failed["backupSetId"])
             return Verdict(known, failure=_failure(reason, self.instance_id, name, failed, request_id))
-        warning = f"A backup failed; still waiting: {_described(failed)}, instance {self.instance_id!r}."
-        return Verdict(known, warning=warning, underway=underway)
+        text = f"A backup failed; still waiting: {_described(failed)}, instance {self.instance_id!r}."
+        failed_notice = Notice(f"failed {failed['backupSetId']}", text)
+        return Verdict(known, notices=[failed_notice, *notices], underway=underway)
 
-    def judge_error(self, error: OceanBaseCloudError) -> Verdict | None:
+    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Judge no error: it says nothing about the sets."""
         return None
 
@@ -241,35 +223,28 @@ class CheckpointCondition:
     def _earliest(self) -> datetime:
         return checked_time("min_checkpoint", self.min_checkpoint)
 
-    def _fits(self, backup_set: BackupSet) -> bool:
-        return self._is_recent_enough(backup_set) and self._holds(backup_set, self._is_recent_enough)
+    @property
+    def _demands(self) -> Demands:
+        return Demands(
+            self._earliest,
+            self.tenants,
+            self.backup_mode,
+            self.success_statuses,
+            self.failure_statuses,
+            self.require_valid,
+        )
 
-    def _would_have_fitted(self, backup_set: BackupSet) -> bool:
+    def _would_have_fitted(self, backup_set: BackupSet, demands: Demands) -> bool:
         """Return whether a failed set would have satisfied the condition: False also if that is not known.
 
         A set is known to reach the checkpoint if it began after it, or says so.
         """
-        reached = max(_time(backup_set, "checkpoint"), _time(backup_set, "startTime"))
-        known = bool(_kind(backup_set)) and reached >= self._earliest
-        return known and self._holds(backup_set, lambda _: True)
-
-    def _holds(self, backup_set: BackupSet, accepts: Callable[[TenantBackupSet], bool]) -> bool:
-        """Return whether a set holds what is wanted: the whole instance, or tenants, each accepted."""
-        if not self.tenants:
-            return _kind(backup_set) not in _PARTS
-        # A set of a single tenant has no list.
-        inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
-        if _kind(backup_set) == "TENANT":
-            inside.append(backup_set)
-        covered = set[str]().union(*(_names(tenant) for tenant in inside if accepts(tenant)))
-        return _kind(backup_set) not in _PARTS - {"TENANT"} and covered.issuperset(self.tenants)
-
-    def _is_recent_enough(self, backup_set: TenantBackupSet) -> bool:
-        complete = is_complete(backup_set, self.success_statuses, require_valid=self.require_valid)
-        return complete and _time(backup_set, "checkpoint") >= self._earliest
+        reached = max(time_or_never(backup_set, "checkpoint"), _started(backup_set))
+        known = bool(kind_of(backup_set)) and reached >= demands.earliest
+        return known and not demands.lacks_of_scope(backup_set)
 
     def _has_failed(self, backup_set: BackupSet) -> bool:
-        ended = max(_time(backup_set, "endTime"), _time(backup_set, "startTime"))
+        ended = max(time_or_never(backup_set, "endTime"), _started(backup_set))
         return backup_set["status"] in self.failure_statuses and ended >= self._earliest
 
 
@@ -286,16 +261,6 @@ def _failure(
     )
 
 
-def _kind(backup_set: TenantBackupSet) -> str:
-    """Return the object of a backup in capitals, an empty text if it is not known."""
-    kind = backup_set.get("backupObjectType")
-    return kind.strip().upper() if isinstance(kind, str) else ""
-
-
-def _names(tenant: TenantBackupSet) -> set[str]:
-    return {name for name in (tenant.get("tenantName"), tenant.get("tenantId")) if isinstance(name, str)}
-
-
 def _described(backup_set: BackupSet) -> str:
     known = [backup_set["status"], backup_set.get("validity")]
     if (checkpoint := backup_set.get("checkpoint")) is not None:
@@ -304,9 +269,4 @@ def _described(backup_set: BackupSet) -> str:
 
 
 def _started(backup_set: BackupSet) -> datetime:
-    return _time(backup_set, "startTime")
-
-
-def _time(backup_set: TenantBackupSet, name: Literal["checkpoint", "startTime", "endTime"]) -> datetime:
-    """Return a time of a set; one before all others if it is missing or unreadable."""
-    return time_of(backup_set, name) or datetime.min.replace(tzinfo=UTC)
+    return time_or_never(backup_set, "startTime")

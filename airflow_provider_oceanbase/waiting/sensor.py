@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
-    from airflow_provider_oceanbase.waiting.conditions import Condition
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
+    from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
 #: How the message of the base class for its timeout begins.

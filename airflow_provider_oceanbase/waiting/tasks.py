@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.query import T
     from airflow_provider_oceanbase.compat.sdk import BaseOperator
     from airflow_provider_oceanbase.hooks import OceanBaseHook
-    from airflow_provider_oceanbase.waiting.conditions import Condition
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
     from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
+    from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
 _TIMEOUT_MARGIN_SECONDS = 60.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query, T
     from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
-    from airflow_provider_oceanbase.waiting.conditions import Condition
+    from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
 

@@ -25,14 +25,19 @@ from airflow_provider_oceanbase.waiting.progress import (
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-    from airflow_provider_oceanbase.waiting.conditions import Condition, Verdict
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
+    from airflow_provider_oceanbase.waiting.verdict import Condition, Notice, Verdict
 
+#: So many kinds of warnings at most: a status may hold a percentage.
+_MAX_NOTICES = 100
+#: Seconds of a wait in which even a poll that remembers nothing repeats its warnings; then they come when a
+#: line is due.
+_REPEATED = 3600.0
 #: In reschedule mode polls are further apart than pauses are long, by what the scheduler takes. If the gap is
 #: taken to be too long, two polls log the same time; too short, none does.
 _REAL_GAP = 1.25
@@ -79,6 +84,8 @@ class Wait(Generic[T]):
     _lines: LogSchedule | None = field(default=None, init=False)
     _size: float | None = field(default=None, init=False)
     _outage: Outage = field(init=False)
+    #: The kinds of notices that have been logged.
+    _noticed: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         self._outage = Outage(self.log, self.condition)
@@ -123,11 +130,15 @@ class Wait(Generic[T]):
         self._outage.answered()
         self.first = False
         self.retry_after = None
-        is_due = self._lines is not None and self._lines.is_due(passed(self._began))
+        elapsed = passed(self._began)
+        is_due = self._lines is not None and self._lines.is_due(elapsed)
+        warns = self._logs_changes or is_due or elapsed < _REPEATED
         if verdict.status != self.status or verdict.backup_set:
             self._changed(verdict, request_id, is_due=is_due)
         elif is_due:
             self._log_progress(verdict)
+        if warns or verdict.backup_set:
+            self._warn(verdict.notices)
         if verdict.failure:
             raise verdict.failure
         return verdict.backup_set
@@ -142,9 +153,13 @@ class Wait(Generic[T]):
             self.log.info(text, condition.name, verdict.status, known, condition.details, request_id)
         elif is_due:
             self._log_progress(verdict)
-        if verdict.warning:
-            self.log.warning("%s", verdict.warning)
         self._logs_changes = True
+
+    def _warn(self, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            if notice.kind not in self._noticed and len(self._noticed) < _MAX_NOTICES:
+                self._noticed |= {notice.kind}
+                self.log.warning("%s", notice.text)
 
     def _outlook(self) -> str:
         # A task that is about to defer says in its next line how it goes on.
@@ -184,14 +199,14 @@ class Wait(Generic[T]):
 
     def is_final(self, error: OceanBaseCloudError) -> bool:
         """Return whether a poll that failed ends the wait: waiting would not help, or it is the first."""
-        return self.condition.judge_error(error) is None and (self.first or not error.transient)
+        return self.condition.judge_error(error, self.status) is None and (self.first or not error.transient)
 
     def failed(self, error: OceanBaseCloudError) -> None:
         """Judge a poll without a usable answer: return to keep waiting.
 
         :raises OceanBaseCloudError: the error, if waiting would not help or no poll has succeeded yet
         """
-        if verdict := self.condition.judge_error(error):
+        if verdict := self.condition.judge_error(error, self.status):
             self._judged(verdict, error.request_id)
             return
         is_final, self.first = self.is_final(error), False

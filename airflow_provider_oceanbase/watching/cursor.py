@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_oceanbase.cloud.backup_set import is_complete, time_of
+from airflow_provider_oceanbase.cloud.backup_set import time_of
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
+from airflow_provider_oceanbase.waiting.lacks import Lack, NearMiss, completeness_lacks, is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -36,12 +37,21 @@ class Criteria:
 
     def select(self, backup_sets: Iterable[BackupSet]) -> list[BackupSet]:
         """Return the sets that are worth one, in the order of their end."""
-        complete = [
-            one
-            for one in backup_sets
-            if is_complete(one, self.success_statuses, require_valid=self.require_valid)
-        ]
+        complete = [one for one in backup_sets if not self._lacks(one, require_valid=self.require_valid)]
         return sorted(complete, key=lambda one: (time_of(one, "endTime") or _NEVER, one["backupSetId"]))
+
+    def doubt(self, backup_set: BackupSet) -> NearMiss | None:
+        """Return a set as a near miss if it may be complete for all anybody knows, but is worth no event."""
+        status = backup_set["status"]
+        is_strange = is_unknown(status, self.success_statuses, None)
+        if not is_strange and status not in self.success_statuses:
+            return None
+        # A validity may come later.
+        lacks = self._lacks(backup_set, require_valid=self.require_valid and not is_strange)
+        return NearMiss(backup_set, lacks) if lacks else None
+
+    def _lacks(self, backup_set: BackupSet, *, require_valid: bool) -> list[Lack]:
+        return completeness_lacks(backup_set, self.success_statuses, None, require_valid=require_valid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from airflow_provider_oceanbase.watching.names import Watch
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Airflow waits for a trigger that waits for its store, and never starts it anew.
 _STORE_SECONDS = 30.0
+#: So many kinds of sets without an event at most have a line of the log: a status may hold a percentage.
+_LOGGED_KINDS = 20
 #: So many IDs at most in a line of the log.
 _LOGGED_IDS = 5
 
@@ -65,6 +67,8 @@ class Watcher:
         #: Since when the store fails, by the clock that is never set, and when to log that again.
         self._failing: tuple[float, LogSchedule] | None = None
         self._undated_logged = False
+        #: The kinds of sets without an event that have been logged.
+        self._doubted: set[str] = set()
 
     def named(self) -> AbstractContextManager[None]:
         """Let the log name the assets that this watches, as long as it does: around it."""
@@ -91,6 +95,7 @@ class Watcher:
         self._log_lost([one for one in lost if one not in new])
         undated = [one for one in listing.backup_sets if not is_dated(one, now)]
         self._log_undated(self._criteria.select(undated))
+        self._log_doubts(one for one in listing.backup_sets if not is_dated(one, now) or cursor.expects(one))
         return new
 
     async def save(self, number: int) -> None:
@@ -163,14 +168,25 @@ class Watcher:
             count, ids = len(backup_sets), some_ids(backup_sets)
             self._log.error(text, count, ids, self._watch.name, LOOKBACK.days, MAX_PENDING)
 
-    def _log_undated(self, backup_sets: Collection[BackupSet]) -> None:
+    def _log_doubts(self, backup_sets: Iterable[BackupSet]) -> None:
+        # They are listed at each poll.
+        for doubt in filter(None, map(self._criteria.doubt, backup_sets)):
+            if doubt.kind not in self._doubted and len(self._doubted) < _LOGGED_KINDS:
+                self._doubted.add(doubt.kind)
+                text = "No event reports backup set %r as it is: %s; %s. %s"
+                name = shown(doubt.backup_set["backupSetId"])
+                self._log.warning(text, name, doubt.what, self._watch.name, doubt.remedy)
+
+    def _log_undated(self, backup_sets: Sequence[BackupSet]) -> None:
         # They are listed at each poll.
         if backup_sets and not self._undated_logged:
             self._undated_logged = True
             text = (
-                "Backup sets that no event reports: %d (%s); %s. Their startTime is missing or in the future."
+                "Backup sets that no event reports: %d (%s); %s. Their startTime is missing, unreadable or "
+                "in the future; that of the last one: %s."
             )
-            self._log.error(text, len(backup_sets), some_ids(backup_sets), self._watch.name)
+            last = shown(repr(backup_sets[-1].get("startTime")))
+            self._log.error(text, len(backup_sets), some_ids(backup_sets), self._watch.name, last)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         now = time.monotonic()

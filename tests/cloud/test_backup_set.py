@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -8,6 +10,7 @@ from conftest import answer, backup_set
 
 from airflow_provider_oceanbase.cloud.backup_set import (
     backup_set_request,
+    parsed_time,
     read_backup_set,
     summary,
     tenants_of,
@@ -115,3 +118,45 @@ def test_summary_of_hostile_fields_is_small() -> None:
     assert len(text) < 4096
     assert json.loads(text)["tenantCount"] == 5000
     assert json.loads(text)["dataVersion"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-01T12:10:10Z",
+        "2024-01-01T12:10:10",
+        "2024-01-01 12:10:10",
+        "2024-01-01T12:10:10.000Z",
+        "2024-01-01T20:10:10+08:00",
+        "2024-01-01T20:10:10.000+0800",
+        "20240101T121010Z",
+        # A sister API of the vendor.
+        "2024-01-01'T'12:10:10.000'Z'",
+        "2024-01-01'T'12:10:10'Z'",
+    ],
+)
+def test_times(text: str) -> None:
+    assert parsed_time(text) == datetime(2024, 1, 1, 12, 10, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "'",
+        "soon",
+        "01/02/2024",
+        "2024-13-01T00:00:00Z",
+        1704111010000,
+        "1704111010000",
+        # The Unix time of a day in 2024 in milliseconds: ISO 8601 makes it 1712.
+        "1712010112000",
+        # No time at all, in some languages.
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        ["2024-01-01T12:10:10Z"],
+    ],
+)
+def test_what_is_no_time(value: Any) -> None:
+    assert parsed_time(value) is None

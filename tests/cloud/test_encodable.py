@@ -69,7 +69,7 @@ def test_backup_set_can_leave(data: dict[str, Any]) -> None:
     leave(dict(summary(backup_set)))
     leave(tenants_of(backup_set))
     verdict = BackupSetCondition("ob-1", "bak-1", require_valid=True).judge(backup_set, "r")
-    leave([verdict.status, verdict.warning, verdict.failure and verdict.failure.to_dict()])
+    leave([verdict.status, [*verdict.notices], verdict.failure and verdict.failure.to_dict()])
 
 
 @given(data=st.fixed_dictionaries({"dataList": st.lists(backup_sets, max_size=3)}))
@@ -81,7 +81,7 @@ def test_list_can_leave(data: dict[str, Any]) -> None:
         return
     condition = CheckpointCondition("ob-1", "2026-01-01T00:00:00Z", fail_on_failed_backup=True)
     verdict = condition.judge(page.backup_sets, "r")
-    leave([verdict.status, verdict.warning, verdict.failure and verdict.failure.to_dict()])
+    leave([verdict.status, [*verdict.notices], verdict.failure and verdict.failure.to_dict()])
     leave([one["backupSetId"] for one in page.backup_sets])
 
 

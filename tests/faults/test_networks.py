@@ -23,7 +23,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
-from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.testing import CloudEmulator, Profile
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -217,7 +217,7 @@ def test_digest_is_found(name: str, mode: str, cloud: CloudEmulator, monkeypatch
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nonce_that_is_always_stale(mode: str, cloud: CloudEmulator) -> None:
-    cloud._digest.nonce_uses = 0
+    cloud._digest.profile = Profile(nonce_uses=0)
     with pytest.raises(OceanBaseUnavailableError, match="Fresh nonce called stale"):
         wait(mode)
     # Two requests per attempt, and as many attempts as for any other failure.

@@ -70,7 +70,7 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 
 def test_no_set_keeps_waiting() -> None:
-    assert condition().judge([], "r") == ("no backup set", None, None, None, None)
+    assert condition().judge([], "r") == ("no backup set", None, [], None, None)
 
 
 def test_checkpoints_are_compared_as_times() -> None:
@@ -222,7 +222,7 @@ def test_a_failure_of_its_own_is_not_hidden_by_later_ones() -> None:
     table = one("table", 5, status="FAILED", backupObjectType="TABLE")
     assert failure(FAILED, table) == "bad"
     assert failure(table, RUNNING) is None
-    assert condition().judge([table, RUNNING], "r").warning
+    assert condition().judge([table, RUNNING], "r").notices
 
 
 def test_query() -> None:

@@ -135,10 +135,16 @@ def test_status_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO)
     waiting = wait()
     for status in ("DOING", "DOING", "odd\nstatus", "odd\nstatus", "DONE"):
-        waiting.answered(backup_set(status=status), "r")
+        waiting.answered(
+            backup_set(status=status, endTime="2026-01-19T10:32:49Z" if status == "DONE" else None), "r"
+        )
     assert [record.getMessage() for record in caplog.records] == [
         "bak-1: DOING (instance 'ob-1', requestId r).",
         "bak-1: odd\N{REPLACEMENT CHARACTER}status (instance 'ob-1', requestId r).",
+        "'odd\N{REPLACEMENT CHARACTER}status' is no status that this provider knows: backup task 'bak-1' of "
+        "instance 'ob-1' keeps waiting. If it means done, set success_statuses=('DONE', "
+        "'odd\N{REPLACEMENT CHARACTER}status'); if it means failed, set failure_statuses=('FAILED', "
+        "'CANCELED', 'OVERDUE', 'odd\N{REPLACEMENT CHARACTER}status').",
         "bak-1: DONE; the backup took 1 min 56 s; 0.06 GB; VALID; checkpoint 2026-01-19T10:32:28Z; "
         "1 tenant (test1) (instance 'ob-1', requestId r).",
     ]

@@ -302,7 +302,7 @@ def test_complete_sets_without_times_are_logged_once(cloud: CloudEmulator, logge
     asyncio.run(watch())
     text = logged()
     assert text.count("Backup sets that no event reports: 2 (bak-") == 1
-    assert text.count("Their startTime is missing or in the future.") == 1
+    assert text.count("Their startTime is missing, unreadable or in the future; that of the last one: ") == 1
 
 
 def test_state_is_written_only_when_it_changes(cloud: CloudEmulator) -> None:

@@ -1,0 +1,88 @@
+"""The output of a command: as Airflow's own commands print it, with ``--output``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.cli.simple_table import AirflowConsole, SimpleTable
+from rich.text import Text
+
+from airflow_provider_oceanbase.exceptions import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+#: What tables show where there is nothing.
+NOTHING = "-"
+_BAD = "bold red"
+
+
+class _Console(AirflowConsole):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command: rich would exit as after an error."""
+        raise BrokenPipeError
+
+
+def show(
+    output: str, data: Any, rows: Sequence[Mapping[str, object]], *, bad: Collection[int] = frozenset()
+) -> None:
+    """Print what a command has found.
+
+    :param output: ``table``, ``plain``, ``json`` or ``yaml``
+    :param data: what JSON and YAML hold
+    :param rows: what tables show, from column to value
+    :param bad: which rows to highlight
+    """
+    console = _Console(markup=False, emoji=False, highlight=False)
+    if output == "json":
+        console.print_as_json(data)
+    elif output == "yaml":
+        console.print_as_yaml(data)
+    elif not rows:
+        # What Airflow's commands print.
+        console.print("No data found")
+    elif output == "plain":
+        console.print("\n".join(_plain(rows)), soft_wrap=True)
+    else:
+        console.print(_table(rows, bad))
+
+
+def _table(rows: Sequence[Mapping[str, object]], bad: Collection[int]) -> SimpleTable:
+    table = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
+    for column in rows[0]:
+        table.add_column(column)
+    for index, row in enumerate(rows):
+        # As Text: rich would take brackets in a str for its markup.
+        style = _BAD if index in bad else ""
+        table.add_row(*(Text(cell(value), style=style) for value in row.values()))
+    return table
+
+
+def _plain(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return lines of columns: Airflow's own writes an ID such as 12e3 as a number."""
+    lines = [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def cell(value: object) -> str:
+    """Return a value for a table: foreign text, short and printable."""
+    return NOTHING if value is None or value == "" else shown(str(value))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units, such as ``2 h 5 min``."""
+    sign, left = ("-", -seconds) if seconds < 0 else ("", seconds)
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count:.0f} {unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return sign + " ".join(parts)

@@ -1,0 +1,154 @@
+"""An emulator that answers as a report says a service does."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CONN_ID
+from emulators import get
+
+from airflow_provider_oceanbase._inferred import STATUSES, write_report
+from airflow_provider_oceanbase.cli.points import findings
+from airflow_provider_oceanbase.cli.probes import observe
+from airflow_provider_oceanbase.hooks import OceanBaseHook
+from airflow_provider_oceanbase.testing import CloudEmulator, Profile
+from airflow_provider_oceanbase.testing.__main__ import _parser
+from airflow_provider_oceanbase.waiting.arguments import (
+    FAILURE_STATUSES,
+    IN_PROGRESS_STATUSES,
+    SUCCESS_STATUSES,
+)
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+LIST = "/api/v2/instances/ob-1/backup/data/sets?requestId=r-1"
+
+
+def first(cloud: CloudEmulator) -> dict[str, Any]:
+    item: dict[str, Any] = get(cloud, LIST).json()["data"]["dataList"][0]
+    return item
+
+
+def report_of(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what ``check`` reports on an emulator with a profile."""
+    with CloudEmulator(profile=profile) as cloud:
+        for number in range(15):
+            began = NOW - timedelta(hours=48 - number)
+            cloud.add_backup_set(
+                "ob-1",
+                f"bak-{number}",
+                statuses=("DONE",),
+                start_time=began,
+                checkpoint=began + timedelta(minutes=5),
+                end_time=began + timedelta(minutes=10),
+            )
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
+        hook = OceanBaseHook()
+        report = write_report(findings(observe(hook, "ob-1", lambda _: None)), "1.0")
+        hook.close()
+    return report
+
+
+PROFILES = {
+    "documented": Profile(),
+    "unknown ID: 400": Profile(unknown_id=400),
+    "unknown ID: success: false": Profile(unknown_id=200),
+    "unknown ID: null data": Profile(unknown_id=None),
+    "other IDs": Profile(own_set_ids=True),
+    "lower case": Profile(words={"DONE": "done", "CLUSTER": "cluster"}),
+    "lower validity": Profile(words={"VALID": "valid"}),
+    "other words": Profile(words={"DONE": "SUCCESS", "PHYSICAL_BACKUP": "PHYSICAL", "TENANT": "SCHEMA"}),
+    "no zone": Profile(times="9999-99-99T99:99:99"),
+    "offset": Profile(times="9999-99-99T99:99:99+99:99"),
+    "quoted": Profile(times="9999-99-99'T'99:99:99.999'Z'"),
+    "numbers": Profile(times="(number)"),
+    "sizes": Profile(sizes_as_text=True),
+    "no tenants": Profile(list_leaves_out=("tenantBackupSetList",)),
+    "no validity": Profile(list_leaves_out=("validity",)),
+    "oldest first": Profile(newest_first=False),
+    "short pages": Profile(max_page_size=10),
+    "no counts": Profile(page_fields=()),
+    "one count": Profile(page_fields=("total",)),
+    "SHA-256": Profile(algorithms=("SHA-256",)),
+    "both": Profile(algorithms=("SHA-256", "MD5")),
+    "no qop": Profile(qop=False),
+    "fresh nonces": Profile(nonce_uses=1),
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.usefixtures("no_pauses")
+def test_a_report_makes_the_profile_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = report_of(PROFILES[name], monkeypatch)
+    assert Profile.from_report(report) == PROFILES[name]
+
+
+def test_a_required_project_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing else can be seen then.
+    report = report_of(Profile(project_required=True), monkeypatch)
+    assert Profile.from_report(report).project_required
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2, "points": []}',
+        json.dumps(
+            {"format": 1, "points": [{"key": "times", "verdict": "differs", "seen": {"startTime": 1}}]}
+        ),
+        json.dumps({"format": 1, "points": [{"key": "polls", "verdict": "differs", "seen": {"odd": 1}}]}),
+    ],
+)
+def test_what_is_no_report(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"report|line 1 column 1|points"):
+        Profile.from_report(text)
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["--profile", str(path)])
+    assert "cannot be used: " in capsys.readouterr().err
+
+
+def test_a_report_with_nothing_seen_is_as_documented() -> None:
+    points = [{"key": "times", "verdict": "not seen", "seen": {}}]
+    assert Profile.from_report(json.dumps({"format": 1, "points": points})) == Profile()
+
+
+def test_the_command_takes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    seen = {"order": "oldest first"}
+    points = [{"key": "list_order", "verdict": "confirmed", "seen": seen}]
+    path.write_text(json.dumps({"format": 1, "points": points}))
+    assert _parser().parse_args(["--profile", str(path)]).profile == Profile(newest_first=False)
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["--profile", str(tmp_path / "none.json")])
+    assert "none.json' cannot be used: No such file" in capsys.readouterr().err
+
+
+def test_arguments_replace_those_of_the_profile() -> None:
+    profile = Profile(algorithms=("SHA-256",), max_page_size=1, page_fields=())
+    with CloudEmulator(profile=profile, max_page_size=2, page_fields=("total",)) as cloud:
+        for number in range(3):
+            cloud.add_backup_set("ob-1", f"bak-{number}")
+        data = get(cloud, LIST).json()["data"]
+        assert (len(data["dataList"]), data.keys()) == (2, {"dataList", "total"})
+        assert "algorithm=SHA-256" in cloud._digest.challenges(stale=False)[0]
+
+
+def test_what_a_test_sets_is_kept() -> None:
+    profile = Profile(times="(number)", words={"DONE": "SUCCESS"})
+    with CloudEmulator(profile=profile) as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",), startTime="soon", validity=["odd"])
+        data = get(cloud).json()["data"]
+        assert (data["status"], data["startTime"], data["validity"]) == ("SUCCESS", "soon", ["odd"])
+        assert first(cloud)["tenantBackupSetList"][0]["status"] == "SUCCESS"
+
+
+def test_known_words_are_the_same_everywhere() -> None:
+    assert {*STATUSES} == {*SUCCESS_STATUSES, *FAILURE_STATUSES, *IN_PROGRESS_STATUSES}
