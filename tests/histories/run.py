@@ -14,7 +14,7 @@ from hypothesis.internal.conjecture import engine
 from hypothesis.stateful import run_state_machine_as_test
 
 #: How many histories, and which: ``make histories`` runs more of them, and others.
-EXAMPLES = int(os.environ.get("HISTORIES", "60"))
+EXAMPLES = int(os.environ.get("HISTORIES", "40"))
 SEED = os.environ.get("SEED")
 #: How long a history that fails is made shorter: Hypothesis itself takes minutes.
 SHRINKING_SECONDS = 60.0

@@ -59,6 +59,9 @@ class Task:
         self._trigger: Stored | None = None
         self._ti = TaskInstance(world)
         self.running = False
+        #: What the last try ended with.
+        self.xcom: Any = None
+        self.error: BaseException | None = None
         #: How often it was cleared.
         self.cleared = 0
         #: When the try began, in seconds of the history.
@@ -94,8 +97,11 @@ class Task:
             self.triggerer.remove(self._trigger)
             self._trigger = None
         if self.running:
-            self.running = False
-            self._ended(self, None, None)
+            self._end(None, None)
+
+    def _end(self, xcom: Any, error: BaseException | None) -> None:
+        self.running, self.xcom, self.error = False, xcom, error
+        self._ended(self, xcom, error)
 
     @property
     def _context(self) -> Any:
@@ -117,8 +123,7 @@ class Task:
                 pass
             except Exception as error:
                 failure = error
-            self.running = False
-            self._ended(self, xcom, failure)
+            self._end(xcom, failure)
 
         self._worker = Worker(self.name, self._world.clock, work, kill)
 
