@@ -21,6 +21,7 @@ from packaging.version import Version
 from pages import BLOCKS, PAGES, PROJECTS, ROOT, Block, anchors, links, prose, rows
 
 from airflow_provider_oceanbase import exceptions, get_provider_info
+from airflow_provider_oceanbase.__main__ import get_parser
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, _parser
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES
@@ -52,14 +53,16 @@ def _export(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert words[1:3] == ["-m", "airflow_provider_oceanbase.testing"]
-    _parser().parse_args(words[3:])
+    module = {"airflow_provider_oceanbase.testing": _parser, "airflow_provider_oceanbase": get_parser}
+    assert words[1] == "-m"
+    module[words[2]]().parse_args(words[3:])
 
 
 def _airflow(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.cli.cli_parser import get_parser
 
-    get_parser().parse_args(words[1:])
+    if words[1] != "oceanbase" or Version(airflow.__version__) >= Version("3.2"):
+        get_parser().parse_args(words[1:])
 
 
 def _pip(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
