@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments, with the same commands as ``airflow oceanbase``."""
+    from airflow_provider_oceanbase.cli.definition import COMMANDS, EPILOG, HELP
+    from airflow_provider_oceanbase.compat.sdk import DefaultHelpParser
+
+    parser = DefaultHelpParser(
+        prog="python -m airflow_provider_oceanbase", description=f"{HELP}.", epilog=EPILOG
+    )
+    commands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        of_command = commands.add_parser(command.name, help=command.help, description=command.help)
+        for argument in command.args:
+            argument.add_to_parser(of_command)
+        of_command.set_defaults(func=command.func)
+    return parser
 
 
 def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
     try:
         # Importing Airflow takes seconds, in which somebody may press Ctrl-C.
-        from airflow.cli.cli_config import DefaultHelpParser
-
-        from airflow_provider_oceanbase.cli.definition import COMMANDS, EPILOG, HELP
-
-        parser = DefaultHelpParser(
-            prog="python -m airflow_provider_oceanbase", description=f"{HELP}.", epilog=EPILOG
-        )
-        commands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
-        for command in COMMANDS:
-            of_command = commands.add_parser(command.name, help=command.help, description=command.help)
-            for argument in command.args:
-                argument.add_to_parser(of_command)
-            of_command.set_defaults(func=command.func)
-        arguments = parser.parse_args()
+        arguments = get_parser().parse_args()
         arguments.func(arguments)
     except KeyboardInterrupt:
         sys.exit(130)

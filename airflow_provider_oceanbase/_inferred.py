@@ -5,7 +5,7 @@ imports nothing of the package.
 
 A report is a JSON object::
 
-    {"format": 1, "provider": "0.1.0", "points": [{"key": …, "verdict": …, "seen": {…}}, …]}
+    {"format": 1, "provider": "1.2.3", "points": [{"key": …, "verdict": …, "seen": {…}}, …]}
 
 ``docs/command-line.md`` describes ``seen`` of each key.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from airflow.cli.cli_config import (
+from airflow_provider_oceanbase.compat.sdk import (
     ARG_OUTPUT,
     ActionCommand,
     Arg,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.cli.simple_table import AirflowConsole, SimpleTable
 from rich.text import Text
 
+from airflow_provider_oceanbase.compat.sdk import AirflowConsole, SimpleTable
 from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:

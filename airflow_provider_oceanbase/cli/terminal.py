@@ -49,9 +49,9 @@ LOG: logging.Logger = _Log("airflow_provider_oceanbase.cli", logging.INFO)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what Airflow logs on the way to a connection off the terminal, unless it is an error."""
+    """Keep what Airflow logs on the way to a connection off the terminal, as its own commands do."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

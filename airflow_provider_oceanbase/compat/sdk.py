@@ -14,6 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
+    from airflow.cli.cli_config import ARG_OUTPUT as ARG_OUTPUT
+    from airflow.cli.cli_config import ActionCommand as ActionCommand
+    from airflow.cli.cli_config import Arg as Arg
+    from airflow.cli.cli_config import DefaultHelpParser as DefaultHelpParser
+    from airflow.cli.cli_config import GroupCommand as GroupCommand
+    from airflow.cli.cli_config import lazy_load_command as lazy_load_command
+    from airflow.cli.cli_config import positive_int as positive_int
+    from airflow.cli.simple_table import AirflowConsole as AirflowConsole
+    from airflow.cli.simple_table import SimpleTable as SimpleTable
     from airflow.sdk import Asset as Asset
     from airflow.sdk import AssetWatcher as AssetWatcher
     from airflow.sdk import BaseHook as BaseHook
@@ -42,12 +51,16 @@ if TYPE_CHECKING:
 
 #: The modules that hold a name, or held it, newest first; Airflow 2.11 is the last resort.
 _MODULES = {
+    "ActionCommand": ("airflow.cli.cli_config",),
     "AdvanceItem": ("airflow.triggers.shared_stream",),
+    "AirflowConsole": ("airflow.cli.simple_table",),
     "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowNotFoundException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowSensorTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowSkipException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "AirflowTaskTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "Arg": ("airflow.cli.cli_config",),
+    "ARG_OUTPUT": ("airflow.cli.cli_config",),
     "Asset": ("airflow.sdk",),
     "AssetWatcher": ("airflow.sdk",),
     "BaseEventTrigger": ("airflow.triggers.base",),
@@ -56,15 +69,20 @@ _MODULES = {
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "BaseTrigger": ("airflow.triggers.base",),
+    "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "DefaultHelpParser": ("airflow.cli.cli_config",),
+    "GroupCommand": ("airflow.cli.cli_config",),
+    "lazy_load_command": ("airflow.cli.cli_config",),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "positive_int": ("airflow.cli.cli_config",),
     "ResumableJobMixin": ("airflow.sdk",),
     "RetryDecision": ("airflow.sdk",),
     "RetryPolicy": ("airflow.sdk",),
     "SharedStreamProducer": ("airflow.triggers.shared_stream",),
+    "SimpleTable": ("airflow.cli.simple_table",),
     "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "TriggerEvent": ("airflow.triggers.base",),
-    "conf": ("airflow.sdk.configuration", "airflow.configuration"),
 }
 
 

@@ -23,6 +23,7 @@ from pages import BLOCKS, PAGES, PROJECTS, ROOT, Block, anchors, links, prose, r
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase import exceptions, get_provider_info
+from airflow_provider_oceanbase.__main__ import get_parser
 from airflow_provider_oceanbase.cloud.endpoint import DEFAULT_HOST
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -60,14 +61,16 @@ def _export(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert words[1:3] == ["-m", "airflow_provider_oceanbase.testing"]
-    _parser().parse_args(words[3:])
+    module = {"airflow_provider_oceanbase.testing": _parser, "airflow_provider_oceanbase": get_parser}
+    assert words[1] == "-m"
+    module[words[2]]().parse_args(words[3:])
 
 
 def _airflow(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.cli.cli_parser import get_parser
 
-    get_parser().parse_args(words[1:])
+    if words[1] != "oceanbase" or Version(airflow.__version__) >= Version("3.2"):
+        get_parser().parse_args(words[1:])
 
 
 def _pip(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
