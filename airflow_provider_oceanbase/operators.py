@@ -258,13 +258,12 @@ class StartBackupOperator(BackupStart):
 
     def _wait(self, began: float) -> BackupSet:
         from airflow_provider_oceanbase.triggers import BackupSetTrigger
-        from airflow_provider_oceanbase.waiting.conditions import NO_STATUS
         from airflow_provider_oceanbase.waiting.schedule import PollSchedule
         from airflow_provider_oceanbase.waiting.wait import Wait
 
         condition = self._condition(self._kept)
         # A request has just succeeded: failures from here on are waited out.
-        wait = Wait(condition, self.log, first=False, status=NO_STATUS)
+        wait = Wait(condition, self.log, first=False)
         schedule = PollSchedule(poke_interval=self.poke_interval, timeout=self.timeout)
         if not self.deferrable:
             return wait_in_worker(self._hook, wait, schedule, began)

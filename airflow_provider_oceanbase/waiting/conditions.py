@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 
-#: What is known of a backup that was just started.
-NO_STATUS = "no status yet"
 _UNREGISTERED = Verdict("not registered yet")
 
 
@@ -105,7 +103,7 @@ class BackupSetCondition:
         if not isinstance(error, OceanBaseRefusedError) or error.status_code not in (200, 400):
             return None
         # Without an errorCode it is not the API's own, but a proxy's.
-        if not error.error_code or status not in (None, NO_STATUS, _UNREGISTERED.status):
+        if not error.error_code or status not in (None, _UNREGISTERED.status):
             return None
         text = f"Refused, which may mean not registered yet: {self._about} keeps waiting for now. {error}"
         return _UNREGISTERED._replace(notices=[Notice("refused", text)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+
+#: For so many seconds after an outage, a short one that is no worse is not logged: polls may fail by turns.
+_CALM_SECONDS = 600.0
 
 
 class Named(Protocol):
@@ -41,6 +46,8 @@ class Outage:
     _logged: int = field(default=logging.NOTSET, init=False)
     #: When to log again that it lasts, None as long as polls do not fail.
     _lines: LogSchedule | None = field(default=None, init=False)
+    #: When the last outage ended that was logged, and how bad it was.
+    _former: tuple[float, int] = field(default=(-math.inf, logging.NOTSET), init=False)
 
     @property
     def seconds(self) -> float | None:
@@ -53,6 +60,7 @@ class Outage:
         if self._logged:
             lasted = span(self.seconds or 0.0)
             self.log.info("OceanBase Cloud answers again after %s: %s.", lasted, self.source.name)
+            self._former = time.monotonic(), self._logged
         self._began = self._lines = None
         self._logged = logging.NOTSET
 
@@ -64,12 +72,18 @@ class Outage:
         elapsed = self._count(error.what)
         lines = self._lines = self._lines or LogSchedule()
         level = logging.WARNING if error.transient else logging.ERROR
-        if level > self._logged:
+        if level > max(self._logged, self._calm(elapsed)):
             self._logged = level
             self.log.log(level, "%s%s", error.text(self._verdict(error)), outlook())
         elif lines.is_due(elapsed):
+            self._logged = max(self._logged, level)
             verdict = self._verdict(error, f" for {span(elapsed)}")
             self.log.log(level, "%s%s", error.text(verdict), outlook())
+
+    def _calm(self, elapsed: float) -> int:
+        """Return the level up to which an outage is not worth a line, because it follows upon another."""
+        ended, level = self._former
+        return level if time.monotonic() - elapsed - ended < _CALM_SECONDS else logging.NOTSET
 
     def _verdict(self, error: OceanBaseCloudError, lasts: str = "") -> str:
         return f"{error.verdict}{lasts}; polling continues ({self.source.name})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -18,6 +17,9 @@ _HOUR = 3600.0
 _FIRST_LINES = (600.0, 1800.0, _HOUR)
 _HALF_A_DAY = 43200
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+#: A larger size in GB is none, and would fill the line.
+_LARGEST_SIZE = 1e9
+_LEAST_SIZE = 0.001
 #: So many names of tenants at most in a line of the log, and characters of each.
 _NAMES = 5
 _NAME_CHARACTERS = 40
@@ -71,13 +73,15 @@ def gigabytes(backup_set: TenantBackupSet | None) -> float | None:
     """Return the size of a set in GB, None if it says none that is one."""
     size = backup_set.get("dataBackupSize") if backup_set else None
     # The API may give anything: True is a number, too.
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 0 <= size < math.inf:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not 0 <= size < _LARGEST_SIZE:
         return None
     return float(size)
 
 
 def amount(size: float) -> str:
     """Return a size in GB in words, such as ``0.06 GB``."""
+    if 0 < size < _LEAST_SIZE:
+        return f"under {_LEAST_SIZE} GB"
     return f"{size:,.3f}".rstrip("0").rstrip(".") + " GB"
 
 

@@ -112,7 +112,6 @@ def refused(**details: Any) -> OceanBaseCloudError:
     ("error", "status", "waits"),
     [
         (refused(), None, True),
-        (refused(), "no status yet", True),
         (refused(), "not registered yet", True),
         (refused(status_code=200), None, True),
         (refused(status_code=409), None, False),

@@ -20,10 +20,12 @@ from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, triggere
 from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, OceanBaseUnavailableError
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.progress import LogSchedule, amount, described, gigabytes, span
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.tasks import wait_in_worker
 from airflow_provider_oceanbase.waiting.wait import Wait
+from airflow_provider_oceanbase.watching.names import Watch
 
 LOG = logging.getLogger("tests.progress")
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -31,7 +33,7 @@ BEGAN = 1_800_000_000.0
 WEEK = PollSchedule(timeout=7 * DAY)
 #: At 10 and 30 minutes, and at each hour but the last, when the wait times out.
 LINES_OF_A_WEEK = 2 + 7 * 24
-DOWN = OceanBaseUnavailableError("no complete response from https://api.example")
+DOWN = OceanBaseUnavailableError("no complete response from somewhere")
 REFUSED = OceanBaseAuthenticationError("the AccessKey was not accepted")
 
 
@@ -136,13 +138,20 @@ def test_span(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0.06, "0.06 GB"), (12, "12 GB"), (1234.5678, "1,234.568 GB"), (0, "0 GB")]
+    ("size", "text"),
+    [
+        (0.06, "0.06 GB"),
+        (12, "12 GB"),
+        (1234.5678, "1,234.568 GB"),
+        (0, "0 GB"),
+        (0.0004, "under 0.001 GB"),
+    ],
 )
 def test_amount(size: float, text: str) -> None:
     assert amount(size) == text
 
 
-@pytest.mark.parametrize("size", [None, "12 GB", True, -1, float("nan"), float("inf"), [1]])
+@pytest.mark.parametrize("size", [None, "12 GB", True, -1, float("nan"), float("inf"), 1e300, 10**400, [1]])
 def test_only_a_size_is_a_size(size: Any) -> None:
     assert gigabytes(backup_set(dataBackupSize=size)) is None
 
@@ -404,3 +413,37 @@ def test_waiting_start_tells_how_it_goes(
     assert re.search(
         rf"{backup_task_id} still DOING after 0(\.\d)? s: .* GB so far.*; times out at .*6 h", logged()
     )
+
+
+def test_polls_that_fail_by_turns_are_no_flood(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage(LOG, Watch("ob-1", "c-1"))
+    for _ in range(60):
+        outage.failed(DOWN)
+        clock.sleep(MINUTE)
+        outage.answered()
+        clock.sleep(MINUTE)
+    # In two hours.
+    assert 2 <= len(caplog.records) <= 2 * 12
+
+
+def test_a_worse_outage_is_logged_soon_after_another_and_so_is_one_that_lasts(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage(LOG, Watch("ob-1", "c-1"))
+    outage.failed(DOWN)
+    outage.answered()
+    outage.failed(REFUSED)
+    outage.answered()
+    outage.failed(DOWN)
+    clock.sleep(11 * MINUTE)
+    outage.failed(DOWN)
+    outage.answered()
+    lines = [record.getMessage() for record in caplog.records]
+    assert [re.split("[;:]", line)[0] for line in lines] == [
+        DOWN.verdict.partition(":")[0],
+        "OceanBase Cloud answers again after 0 s",
+        REFUSED.verdict,
+        "OceanBase Cloud answers again after 0 s",
+        f"{DOWN.verdict} for 11 min".partition(":")[0],
+        "OceanBase Cloud answers again after 11 min",
+    ]
