@@ -123,6 +123,15 @@ def test_errors(server: CloudEmulator) -> None:
     assert run(server, "backups", "ob-cli7", connection=former)[0] == 1
 
 
+@pytest.fixture
+def obeys_ctrl_c() -> Iterator[None]:
+    """Let processes end with Ctrl-C: what a shell starts in the background ignores it, and all below."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("obeys_ctrl_c")
 def test_ctrl_c_and_a_closed_pipe_are_quiet(server: CloudEmulator) -> None:
     words = (*MODULE, "backups", "ob-cli7", "--watch", "--interval", "0.2", "-o", "json")
     with subprocess.Popen(words, env=environ(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
