@@ -89,7 +89,7 @@ def _curl(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert words[:5] == ["curl", "--digest", "-u", "AK", "-H"]
     origin, path = re.fullmatch(r"(https://[^/]+)(/.*)", words[6]).groups()  # type: ignore[union-attr]
     assert origin == f"https://{DEFAULT_HOST}"
-    with CloudEmulator(access_key_id="AK", projects={"p-1"}) as cloud, requests.Session() as session:
+    with CloudEmulator(access_key_id="AK", projects={"project-1"}) as cloud, requests.Session() as session:
         cloud.add_backup_set("ob-demo", "bak-demo")
         session.trust_env = False
         session.auth = HTTPDigestAuth("AK", cloud.connection["password"])
