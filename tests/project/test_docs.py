@@ -89,7 +89,7 @@ def _curl(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert words[:5] == ["curl", "--digest", "-u", "AK", "-H"]
     origin, path = re.fullmatch(r"(https://[^/]+)(/.*)", words[6]).groups()  # type: ignore[union-attr]
     assert origin == f"https://{DEFAULT_HOST}"
-    with CloudEmulator(access_key_id="AK", projects={"p-1"}) as cloud, requests.Session() as session:
+    with CloudEmulator(access_key_id="AK", projects={"project-1"}) as cloud, requests.Session() as session:
         cloud.add_backup_set("ob-demo", "bak-demo")
         session.trust_env = False
         session.auth = HTTPDigestAuth("AK", cloud.connection["password"])
@@ -242,6 +242,11 @@ def test_connection_fields_are_documented() -> None:
 AIRFLOWS = {"Sensor has timed out", "Skipping masking for a secret as it's too short"}
 
 
+def _source() -> str:
+    source = "".join(path.read_text() for path in (ROOT / "airflow_provider_oceanbase").rglob("*.py"))
+    return re.sub(r'"\s+f?"', "", source)
+
+
 @pytest.mark.parametrize(
     ("page", "heading"),
     [
@@ -251,8 +256,7 @@ AIRFLOWS = {"Sensor has timed out", "Skipping masking for a secret as it's too s
     ids=["troubleshooting", "proxy"],
 )
 def test_messages_match_the_code(page: Path, heading: str) -> None:
-    source = "".join(path.read_text() for path in (ROOT / "airflow_provider_oceanbase").rglob("*.py"))
-    source = re.sub(r'"\s+f?"', "", source)
+    source = _source()
     cells = [row[0] for row in rows(page, heading)]
     quotes = {quote for cell in cells for quote in re.findall(r"`(.*?)`", cell)} - AIRFLOWS
     assert len(quotes) > 6
@@ -260,3 +264,15 @@ def test_messages_match_the_code(page: Path, heading: str) -> None:
         # The longest part without values.
         parts = re.split(r"…|'.*?'|\[\]|\(\w+rror: |FAILED|^instance_id|ID$", quote)
         assert max(parts, key=len) in source, quote
+
+
+def test_what_the_pages_say_that_a_message_says() -> None:
+    source = _source()
+    found = [
+        (page.name, quote)
+        for page in PAGES
+        for quote in re.findall(r"(?:says?|fails with) `([A-Za-z][^`]* [^`]*)`", page.read_text())
+    ]
+    assert ("statuses-and-errors.md", "DONE without a validity") in found
+    for name, quote in found:
+        assert quote.removeprefix("DONE ") in source, (name, quote)
