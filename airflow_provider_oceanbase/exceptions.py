@@ -260,7 +260,8 @@ class BackupSetFailedError(_FinalError):
     )
 
     def __post_init__(self) -> None:
-        about = f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+        backup, instance = (repr(shown(str(one))) for one in (self.backup_task_id, self.instance_id))
+        about = f"backup task {backup} of instance {instance}"
         details = _joined({"requestId": self.request_id})
         super().__init__(f"{_sentence(f'Backup {self.reason}', about, details)} {self.hint}")
 

@@ -36,15 +36,17 @@ class OceanBaseRetryPolicy(RetryPolicy):
         :param max_tries: how many retries the task has
         :param context: the task's context
         :return: no retry, for an error that will not change by itself; a retry after ``Retry-After``, where
-            the response had one; the task's own rule in all other cases
+            the response had one that is longer than ``retry_delay``; the task's own rule in all other cases
         """
-        if not isinstance(exception, OceanBaseCloudError):
+        # The base class itself stands for a bug, of which nobody knows.
+        if not isinstance(exception, OceanBaseCloudError) or type(exception) is OceanBaseCloudError:
             return RetryDecision.default()
         name = type(exception).__name__
         if not exception.transient:
             return RetryDecision.fail(f"No retry: {name} will not change by itself")
-        if exception.retry_after is not None:
-            seconds = exception.retry_after
+        seconds, own = exception.retry_after, _own_delay(context)
+        # A shorter one must not use up the retries before their time.
+        if seconds is not None and (own is None or own.total_seconds() < seconds):
             return RetryDecision.retry(
                 timedelta(seconds=seconds),
                 f"Retry in {seconds:g} s, as OceanBase Cloud demands: {name}",
@@ -59,3 +61,9 @@ class OceanBaseRetryPolicy(RetryPolicy):
     def deserialize(cls, data: dict[str, Any]) -> OceanBaseRetryPolicy:  # noqa: ARG003 - name of the base class
         """Make it from what :meth:`serialize` returned."""
         return cls()
+
+
+def _own_delay(context: Context | None) -> timedelta | None:
+    """Return the ``retry_delay`` of the task, None if it is not known."""
+    delay = getattr((context or {}).get("task"), "retry_delay", None)
+    return delay if isinstance(delay, timedelta) else None

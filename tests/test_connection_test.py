@@ -15,8 +15,9 @@ from conftest import SECRET, set_connection
 from digest_server import refuse
 from faults.server import Behaviour, answer, hang, reset, serve
 
-from airflow_provider_oceanbase.cloud.diagnosis import success
+from airflow_provider_oceanbase.cloud.diagnosis import diagnosis, success
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.exceptions import OceanBaseUnavailableError
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -180,3 +181,12 @@ def test_a_long_list_is_cut() -> None:
     text = success(data, Endpoint("ob", "https://a", "k", "s", project_id="p" * 1000))
     assert text.isprintable()
     assert len(text) < 700
+
+
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128"])
+def test_a_silent_proxy_is_not_taken_for_a_port_that_wants_tls(proxy: str | None) -> None:
+    endpoint = Endpoint("c", "http://api.example", "key", SECRET, proxy=proxy)
+    error = OceanBaseUnavailableError("No complete response (RemoteDisconnected)")
+    text = diagnosis(error, endpoint)
+    assert ("may want https" in text) == (proxy is None)
+    assert ("Proxy URL" in text) == (proxy is not None)

@@ -9,6 +9,7 @@ from conftest import ROOT, SECRET
 from dag_runs import DagRunner
 
 from airflow_provider_oceanbase.compat import sdk
+from airflow_provider_oceanbase.compat.sdk import BaseOperator
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
@@ -18,6 +19,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseRefusedError,
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
+    unexpected,
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -32,10 +34,10 @@ def has_retry_policies() -> bool:
 airflow_3_3 = pytest.mark.skipif(not has_retry_policies(), reason="Airflow has retry policies from 3.3 on")
 
 
-def decision(error: BaseException) -> Any:
+def decision(error: BaseException, context: Any = None) -> Any:
     from airflow_provider_oceanbase.retries import OceanBaseRetryPolicy
 
-    return OceanBaseRetryPolicy().evaluate(error, 1, 3, None)
+    return OceanBaseRetryPolicy().evaluate(error, 1, 3, context)
 
 
 @airflow_3_3
@@ -43,7 +45,6 @@ def decision(error: BaseException) -> Any:
     "error_class",
     [
         OceanBaseAuthenticationError,
-        OceanBaseCloudError,
         OceanBaseInputError,
         OceanBaseNotFoundError,
         OceanBaseRefusedError,
@@ -68,7 +69,24 @@ def test_retry_after_is_honoured(error_class: type[OceanBaseCloudError]) -> None
 
 
 @airflow_3_3
-@pytest.mark.parametrize("error", [*(one("it failed") for one in TRANSIENT), ValueError("other")])
+@pytest.mark.parametrize(
+    ("delay", "retry_after", "waits"), [(300, 5, None), (300, 300, None), (300, 301, 301), (0, 5, 5)]
+)
+def test_a_short_retry_after_does_not_use_up_the_retries(
+    delay: float, retry_after: float, waits: float | None
+) -> None:
+    task = BaseOperator(task_id="task", retry_delay=timedelta(seconds=delay))
+    made = decision(OceanBaseUnavailableError("it failed", retry_after=retry_after), {"task": task})
+    assert made.action.value == ("retry" if waits else "default")
+    assert made.retry_delay == (timedelta(seconds=waits) if waits else None)
+
+
+@airflow_3_3
+@pytest.mark.parametrize(
+    "error",
+    # A bug may pass: the text of its error says that a retry begins anew.
+    [*(one("it failed") for one in TRANSIENT), ValueError("other"), unexpected("Wait", KeyError())],
+)
 def test_the_rule_of_the_task_counts_otherwise(error: Exception) -> None:
     made = decision(error)
     assert (made.action.value, made.retry_delay, made.reason) == ("default", None, None)

@@ -323,3 +323,29 @@ def test_few_frames_of_a_bug() -> None:
         dig(50)
     assert frames(caught.value).count("File ") == 6
     assert SECRET not in frames(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 418])
+@pytest.mark.parametrize("body", [b"<html>denied</html>", {"message": "denied"}])
+def test_a_refusal_that_is_not_the_apis_points_at_what_is_in_between(status: int, body: Any) -> None:
+    with pytest.raises(OceanBaseCloudError) as caught:
+        response(status, body)()
+    advice = caught.value.advice
+    assert "Proxy URL" in advice
+    assert "Host" in advice
+    assert "errorCode and errorMessage say why" not in str(caught.value)
+    assert "a proxy or another server may have answered" in str(caught.value)
+    assert len(advice) <= 85
+    assert not advice.endswith("…")
+    # The API's own refusal says why itself.
+    with pytest.raises(type(caught.value)) as caught:
+        response(status)()
+    assert caught.value.hint == caught.value.default_hint
+
+
+def test_long_ids_do_not_fill_a_message() -> None:
+    names = {"instance_id": "ob-" * 5000, "backup_task_id": "bak-" * 5000}
+    error = BackupSetFailedError("ended with status FAILED", status="FAILED", **names)
+    condition = BackupSetCondition(**names)
+    for text in (str(error), condition.details, condition._missing().notices[0].text):
+        assert len(text) < 1000

@@ -88,7 +88,9 @@ def _hint(error: OceanBaseCloudError, endpoint: Endpoint) -> str | None:
 
 
 def _may_want_tls(error: OceanBaseCloudError, endpoint: Endpoint) -> bool:
-    return endpoint.origin.startswith("http:") and error.status_code is None and "complete" in error.what
+    # Through a proxy, it is the proxy's answer that is missing.
+    is_plain = endpoint.origin.startswith("http:") and not endpoint.proxy
+    return is_plain and error.status_code is None and "complete" in error.what
 
 
 def _project(endpoint: Endpoint) -> str | None:

@@ -51,6 +51,8 @@ BODY_TIMEOUTS = 10
 MAX_CHALLENGE_BODY_BYTES = 64 * 1024
 #: A longer Retry-After is cut: a server's mistake must not cost a night.
 MAX_RETRY_AFTER_SECONDS = 3600.0
+#: What to do about a refusal without an errorCode, which every documented one of the API has.
+_NOT_THE_API = "Without an errorCode, a proxy or another server may have answered."
 #: Headers that :func:`read_response` uses.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 _MAX_INT_CHARACTERS = 18
@@ -143,6 +145,8 @@ def _refusal(
     if status == 401:
         return _unauthorized(request, headers.get("WWW-Authenticate") or "", known)
     if status == 403:
+        hint = f"Check Proxy URL and Host of the connection, and what the AccessKey may do. {_NOT_THE_API}"
+        known["hint"] = None if known["error_code"] else hint
         return request.error(OceanBaseAuthenticationError, "AccessKey may not do this", **known)
     if status == 404:
         return request.error(OceanBaseNotFoundError, "Not found", **known)
@@ -156,6 +160,8 @@ def _refusal(
     if 300 <= status < 400:
         hint = "Set Host of the connection to the API host itself. Redirects are not followed."
         return request.error(OceanBaseRefusedError, "Response is a redirect", hint=hint, **known)
+    if not known["error_code"] and not known["error_message"]:
+        known["hint"] = f"Check Host and Proxy URL of the connection. {_NOT_THE_API}"
     return request.error(OceanBaseRefusedError, "Request refused", **known)
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, triggerer_health
+from airflow_provider_oceanbase.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    triggerer_health,
+)
 
 if TYPE_CHECKING:
     import logging
@@ -29,7 +34,8 @@ def no_triggerer() -> str:
 def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
     """Do the work of a task; if it fails, log what to do next, and raise the error as if it began here.
 
-    The error's own text says it too, but far to the right of what a browser shows of a line.
+    The error's own text says it too, but far to the right of what a browser shows of a line. If Airflow makes
+    a skip of an error, only the error's text is logged, as a warning.
     """
     # Inside the function: a DAG file is parsed far more often than its tasks run.
     from airflow_provider_oceanbase.exceptions import (
@@ -49,6 +55,15 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
             # Airflow's own: its lines say where the task was.
             raise
         failure, advice = error, hints[0].partition(". ")[0] + "."
+    except AirflowSkipException as skip:
+        # By soft_fail or never_fail: Airflow's own text does not say what happened. It may do so twice.
+        cause = skip.__cause__
+        while isinstance(cause, AirflowSkipException) and cause.__cause__:
+            cause = cause.__cause__
+        known = (OceanBaseCloudError, BackupSetFailedError, AirflowSensorTimeout, AirflowSkipException)
+        if isinstance(cause, known) and str(cause) not in str(skip):
+            log.warning("%s", cause)
+        raise
     if advice:
         log.error("%s", advice)
     # Outside of the handler: the thirty lines of tenacity and others say nothing that the text does not.

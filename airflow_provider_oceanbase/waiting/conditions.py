@@ -60,7 +60,7 @@ class BackupSetCondition:
     @property
     def details(self) -> str:
         """The instance."""
-        return f"instance {self.instance_id!r}"
+        return f"instance {shown(str(self.instance_id))!r}"
 
     @property
     def query(self) -> Query[BackupSet | None]:
@@ -110,7 +110,7 @@ class BackupSetCondition:
 
     @property
     def _about(self) -> str:
-        return f"backup task {self.backup_task_id!r} of instance {self.instance_id!r}"
+        return f"backup task {shown(str(self.backup_task_id))!r} of {self.details}"
 
     @property
     def _may_be_unregistered(self) -> bool:

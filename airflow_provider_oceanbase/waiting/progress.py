@@ -16,7 +16,8 @@ _HOUR = 3600.0
 #: Seconds after which a line is due; after the last of them, one each hour.
 _FIRST_LINES = (600.0, 1800.0, _HOUR)
 _HALF_A_DAY = 43200
-_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+#: Seconds of a unit, of the one that goes with it, and of what the next smaller duration is rounded to.
+_UNITS = ((86400, "d", 3600, "h", 60), (3600, "h", 60, "min", 1), (60, "min", 1, "s", 0.1))
 #: A larger size in GB is none, and would fill the line.
 _LARGEST_SIZE = 1e9
 _LEAST_SIZE = 0.001
@@ -51,9 +52,9 @@ class LogSchedule:
 
 def span(seconds: float) -> str:
     """Return a duration in words, such as ``1 h 30 min``."""
-    for size, unit, part, part_unit in _UNITS:
-        # 59.9 seconds are a minute.
-        if seconds + 0.5 >= size:
+    for size, unit, part, part_unit, below in _UNITS:
+        # As the unit below would round it: 59.97 seconds are a minute, 86,399 a day.
+        if seconds + below / 2 >= size:
             whole, rest = divmod(round(seconds / part), size // part)
             return f"{whole} {unit} {rest} {part_unit}" if rest else f"{whole} {unit}"
     return f"{seconds:.1f}".removesuffix(".0") + " s"
@@ -63,7 +64,8 @@ def moment(seconds: float) -> str:
     """Return what time it is after so many seconds, such as ``at 10:03 UTC (in 6 h)``."""
     try:
         at = datetime.now(UTC) + timedelta(seconds=seconds)
-    except OverflowError:
+    except (OverflowError, ValueError):
+        # Or no number: the line goes on.
         return "never"
     clock = f"{at:%H:%M} UTC" if seconds < _HALF_A_DAY else f"{at:%Y-%m-%d %H:%M} UTC"
     return f"at {clock} (in {span(seconds)})"

@@ -142,13 +142,13 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; after Airflow's own timeout of the trigger, as after the timeout of the wait."""
-        return super().resume_execution(*resumption(next_method, next_kwargs, self.instance_id), context)
+        resume = super().resume_execution
+        next_method, next_kwargs = resumption(next_method, next_kwargs, self.instance_id)
+        # Around it: Airflow makes a skip of some errors here.
+        return advised(self.log, lambda: resume(next_method, next_kwargs, context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of the set."""
-        return advised(self.log, lambda: self._take(event, context))
-
-    def _take(self, event: dict[str, Any], context: Context) -> Any:
         raise_timeout(event, self.timeout, self.execution_timeout)
         if "summary" not in event:
             # It may be deferred again. What was found stays found, whatever templates render to by now.

@@ -187,6 +187,11 @@ class Wait(Generic[T]):
         return f"{condition.name} still {condition.missing or self.status}"
 
     @property
+    def _remembers_nothing(self) -> bool:
+        """Whether polls before this one, in reschedule mode, may have found what is not known here."""
+        return not self.status and not self._logs_changes
+
+    @property
     def _left(self) -> float:
         """The seconds until the wait times out."""
         timeout = self._schedule.timeout if self._schedule else math.inf
@@ -247,10 +252,13 @@ class Wait(Generic[T]):
         if (seconds := self._outage.seconds) is None:
             seen = f" The last poll found: {self.status}." if self.status else ""
             return f"{self._state} after {lasted}: timed out ({given}).{seen} {STUCK}"
-        known = condition.missing or self.status if self.status else "not seen"
+        known = f" last seen {condition.missing or self.status}" if self.status else " not seen"
+        silence = f"no answer for {span(seconds)}"
+        if self._remembers_nothing:
+            known, silence = "", "no answer to the last poll"
         return (
-            f"{condition.name} {'last seen ' if self.status else ''}{known}, no answer for {span(seconds)}: "
-            f"timed out after {lasted} ({given}). The last poll failed: {self._outage.what}. {AWAY}"
+            f"{condition.name}{known}, {silence}: timed out after {lasted} ({given}). "
+            f"The last poll failed: {self._outage.what}. {AWAY}"
         )
 
 

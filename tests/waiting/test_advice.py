@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from modes import MODES, context, sensor, wait
 
-from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
-from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError
+from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseAuthenticationError,
+)
+from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.waiting.advice import AWAY, STUCK, advised, no_triggerer
 
 LOG = logging.getLogger("tests.advice")
@@ -47,3 +53,41 @@ def test_the_advice_names_the_connection_if_there_is_room(conn_id: str | None, n
     assert error.advice.endswith(named)
     assert error.advice in str(error)
     assert len(error.advice) <= 85
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("statuses", "options", "text"),
+    [
+        (("DOING",), {"soft_fail": True, "timeout": 0.3}, "bak-1 still DOING after "),
+        (("DOING", "FAILED"), {"soft_fail": True}, "Backup ended with status FAILED: "),
+        (("DOING", "FAILED"), {"never_fail": True}, "Backup ended with status FAILED: "),
+        (("DOING", 400), {"never_fail": True}, "Request refused (HTTP 400): "),
+    ],
+)
+def test_a_skip_is_no_error(
+    mode: str,
+    statuses: tuple[str | int, ...],
+    options: dict[str, Any],
+    text: str,
+    cloud: CloudEmulator,
+    logged: Callable[[], str],
+) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=statuses)
+    with pytest.raises(AirflowSkipException) as caught:
+        wait(mode, **options)
+    lines = logged()
+    # What happened is not lost: Airflow logs only the text of the skip.
+    assert text in str(caught.value) or text in lines
+    # As Airflow 2, and as Airflow 3 shows the level.
+    assert "ERROR" not in lines
+    assert "[error" not in lines
+
+
+@pytest.mark.parametrize("hint", [STUCK, AWAY])
+def test_the_advice_of_a_deferred_timeout_is_logged_once(hint: str, logged: Callable[[], str]) -> None:
+    event = {"timeout": f"bak-1 still DOING after 6 h: timed out. {hint}"}
+    with pytest.raises(AirflowSensorTimeout, match="bak-1 still DOING"):
+        sensor(deferrable=True).resume_execution("execute_complete", {"event": event}, context())
+    # Airflow 2 logs each line twice.
+    assert logged().count(hint.partition(". ")[0]) in (1, 2)

@@ -21,7 +21,14 @@ from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, 
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
 from airflow_provider_oceanbase.waiting.outage import Outage
-from airflow_provider_oceanbase.waiting.progress import LogSchedule, amount, described, gigabytes, span
+from airflow_provider_oceanbase.waiting.progress import (
+    LogSchedule,
+    amount,
+    described,
+    gigabytes,
+    moment,
+    span,
+)
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.tasks import wait_in_worker
 from airflow_provider_oceanbase.waiting.wait import Wait
@@ -129,12 +136,23 @@ def test_lines_of_polls_at_an_interval(interval: int, minutes: list[int]) -> Non
         (25 * HOUR, "1 d 1 h"),
         (21599.7, "6 h"),
         (3599.9, "1 h"),
+        (59.4, "59.4 s"),
+        (59.97, "1 min"),
+        (3599.4, "59 min 59 s"),
+        (86369, "23 h 59 min"),
+        (86370, "1 d"),
+        (86399, "1 d"),
         (84700, "23 h 32 min"),
         (116, "1 min 56 s"),
     ],
 )
 def test_span(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e300])
+def test_moment_that_never_comes(seconds: float) -> None:
+    assert moment(seconds) == "never"
 
 
 @pytest.mark.parametrize(
@@ -346,6 +364,15 @@ def test_timeout_in_an_outage(status: str | None, clock: Clock) -> None:
         f"bak-1 {seen}, no answer for 2 h: timed out after 6 h (instance 'ob-1', timeout 6 h)"
     )
     assert "The last poll failed: no complete response" in text
+
+
+def test_rescheduled_timeout_says_nothing_of_polls_that_it_does_not_know(clock: Clock) -> None:
+    fresh = new_wait(status=None)
+    fresh.lasts(WEEK, BEGAN - 6 * HOUR, rescheduled=True)
+    fresh.failed(DOWN)
+    text = fresh.timed_out(PollSchedule(timeout=6 * HOUR), BEGAN - 6 * HOUR)
+    assert text.startswith("bak-1, no answer to the last poll: timed out after 6 h (instance 'ob-1'")
+    assert "not seen" not in text
 
 
 @pytest.mark.parametrize("mode", MODES)
