@@ -29,9 +29,12 @@ def get_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
     try:
-        # Importing Airflow takes seconds, in which somebody may press Ctrl-C.
-        arguments = get_parser().parse_args()
-        arguments.func(arguments)
+        # Importing Airflow takes seconds, in which somebody may press Ctrl-C. Some releases log it, too.
+        from airflow_provider_oceanbase.cli.terminal import quiet
+
+        with quiet():
+            arguments = get_parser().parse_args()
+            arguments.func(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
 
