@@ -46,6 +46,7 @@ def backups(arguments: Namespace) -> Exit:
     with opened(arguments) as hook:
         _show_list(arguments, _list(hook, arguments, first=True))
         while arguments.watch:
+            # A person watches, and ends it with Ctrl-C.
             time.sleep(arguments.interval)
             try:
                 backup_sets = _list(hook, arguments, first=False)

@@ -52,6 +52,7 @@ def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, b
     """
     wait.lasts(schedule, began)
     for next_poll in wait.polls(schedule, began, first_share=0.0):
+        # Not deferrable: the task holds its worker slot, as a sensor in poke mode does.
         time.sleep(next_poll.pause)
         if backup_set := poll(hook, wait):
             return backup_set
