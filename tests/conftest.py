@@ -49,6 +49,16 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     set_connection(monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def no_masks_left() -> Iterator[None]:
+    """Whatever a test had Airflow mask, such as a key of one letter, stays out of the next one's texts."""
+    from put_back import masks  # imports Airflow
+
+    restore = masks()
+    yield
+    restore()
+
+
 def unset_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset proxies and CA bundles of this machine."""
     for name in list(os.environ):

@@ -82,8 +82,8 @@ TRACES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "logging disabled": (lambda: logging.root.manager.disable, logging.disable),
     "new logger": (state_of_new_logger, leave_new_logger),
     "masks": (
-        lambda: [masker.redact("a-secret") for masker in _maskers()],
-        lambda: [masker.add_mask("a-secret") for masker in _maskers()],
+        lambda: [(sorted(masker.patterns), masker.replacer) for masker in _maskers()],
+        lambda: [masker.add_mask("left-behind") for masker in _maskers()],
     ),
     "supervisor": attribute(TASK_RUNNER, "SUPERVISOR_COMMS", "left"),
     **{number.name: handler_of(number) for number in SIGNALS},
