@@ -68,7 +68,7 @@ IN_TRIGGERERS = (
 )
 IN_TASKS = (
     *BOTH,
-    f"{_PACKAGE}.transport.requests_client.cookie_header",
+    f"{_PACKAGE}.transport.requests_digest.cookie_header",
     "requests.adapters.HTTPAdapter.send",
     "requests.adapters.HTTPAdapter.build_response",
     "requests.sessions.extract_cookies_to_jar",
