@@ -189,6 +189,13 @@ def test_the_page_says_on_which_airflow_it_was_run() -> None:
     assert {*re.findall(r"\d\.\d+\.\d+", ran)} == RELEASES
 
 
+def test_pages_are_readable_text() -> None:
+    """A page that was decoded by another encoding, and saved, holds control characters."""
+    for page in PAGES:
+        found = [line for line in page.read_text(encoding="utf-8").split("\n") if not line.isprintable()]
+        assert not found, page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_have_targets(page: Path) -> None:
     assert links(page)
