@@ -191,7 +191,7 @@ def test_the_page_says_on_which_airflow_it_was_run() -> None:
 
 def test_pages_are_readable_text() -> None:
     """A page that was decoded by another encoding, and saved, holds control characters."""
-    for page in PAGES:
+    for page in {*ROOT.glob("*.md"), *PAGES}:
         found = [line for line in page.read_text(encoding="utf-8").split("\n") if not line.isprintable()]
         assert not found, page
 
