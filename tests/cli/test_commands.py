@@ -19,6 +19,7 @@ from packaging.version import Version
 from airflow_provider_oceanbase import _inferred, get_provider_info
 from airflow_provider_oceanbase.cli import points
 from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.waiting.advice import STUCK
 
 MODULE = (sys.executable, "-m", "airflow_provider_oceanbase")
 AIRFLOW = (sys.executable, "-m", "airflow", "oceanbase")
@@ -106,7 +107,8 @@ def test_wait(server: CloudEmulator) -> None:
     assert (code, json.loads(out)["status"]) == (3, "FAILED")
     code, out, err = run(server, "backup", "ob-cli7", "bak-stuck", *wait, "--timeout", "1")
     assert (code, out) == (4, "")
-    assert "Timed out after 1 s" in err
+    assert "bak-stuck still DOING after 1 s: timed out (" in err
+    assert err.endswith(f"{STUCK}\n")
 
 
 def test_errors(server: CloudEmulator) -> None:

@@ -11,17 +11,12 @@ import pytest
 from conftest import CONN_ID
 from emulators import get
 
-from airflow_provider_oceanbase._inferred import STATUSES, write_report
+from airflow_provider_oceanbase._inferred import write_report
 from airflow_provider_oceanbase.cli.points import findings
 from airflow_provider_oceanbase.cli.probes import observe
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator, Profile
 from airflow_provider_oceanbase.testing.__main__ import _parser
-from airflow_provider_oceanbase.waiting.arguments import (
-    FAILURE_STATUSES,
-    IN_PROGRESS_STATUSES,
-    SUCCESS_STATUSES,
-)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LIST = "/api/v2/instances/ob-1/backup/data/sets?requestId=r-1"
@@ -148,7 +143,3 @@ def test_what_a_test_sets_is_kept() -> None:
         data = get(cloud).json()["data"]
         assert (data["status"], data["startTime"], data["validity"]) == ("SUCCESS", "soon", ["odd"])
         assert first(cloud)["tenantBackupSetList"][0]["status"] == "SUCCESS"
-
-
-def test_known_words_are_the_same_everywhere() -> None:
-    assert {*STATUSES} == {*SUCCESS_STATUSES, *FAILURE_STATUSES, *IN_PROGRESS_STATUSES}
