@@ -173,7 +173,12 @@ def _backup_set_id(found: Observations) -> Result:
 
 def _unknown_backup(found: Observations) -> Result:
     seen = found.unknown_backup
-    return None if seen is None or seen.status is None else (_is_refusal(seen), answer_of(seen))
+    # Of an unknown instance, nothing is known but that.
+    return (
+        None
+        if seen is None or found.is_unknown or seen.status is None
+        else (_is_refusal(seen), answer_of(seen))
+    )
 
 
 def _unknown_instance(found: Observations) -> Result:
