@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_oceanbase._inferred import OBJECT_TYPES, STATUSES
-from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, kind, names, words
+from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, kind, words
 from airflow_provider_oceanbase.cli.probes import MOMENTS, Observations, is_complete
 from airflow_provider_oceanbase.cloud.backup_set import VALID, TenantBackupSet, parsed_time, read_backup_set
 from airflow_provider_oceanbase.cloud.backup_sets import read_backup_set_page
@@ -184,15 +184,15 @@ def _values(items: Iterable[Mapping[str, Any]], field: str) -> list[Any]:
 
 
 def _top(data: object) -> dict[str, Any]:
-    return {"fields": names(data)} if isinstance(data, dict) else {"data": kind({"": data}, "")}
+    return {"fields": words(data)} if isinstance(data, dict) else {"data": kind({"": data}, "")}
 
 
 def _fields(items: list[Mapping[str, Any]], documented: frozenset[str]) -> dict[str, list[str]]:
     """Return which documented fields some items lack, and which others some have."""
     missing = {field for item in items for field in documented - item.keys()}
     return {
-        "missing": names(missing),
-        "more": names({field for item in items for field in item} - documented),
+        "missing": words(missing),
+        "more": words({field for item in items for field in item} - documented),
     }
 
 

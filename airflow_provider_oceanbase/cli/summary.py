@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from airflow_provider_oceanbase._inferred import Verdict
 from airflow_provider_oceanbase.cli.probes import DAYS, Observations
 from airflow_provider_oceanbase.exceptions import shown
 
@@ -56,21 +57,18 @@ def summary(found: Observations, points: list[Finding], failed: str | None) -> I
     """
     if failed:
         yield failed
-    keys = {verdict: [one.key for one in points if one.verdict == verdict] for verdict in _VERDICTS}
+    keys = {verdict: [one.key for one in points if one.verdict == verdict] for verdict in get_args(Verdict)}
     confirmed, differing, unseen = keys.values()
     named = f" ({', '.join(differing)})" if differing else ""
     yield (
-        f"Of {len(points)} points, {len(confirmed)} are confirmed, {len(differing)} differ{named}, "
-        f"{len(unseen)} were not seen."
+        f"Points: {len(points)}; confirmed: {len(confirmed)}; differing: {len(differing)}{named}; "
+        f"not seen: {len(unseen)}."
     )
     wanting: dict[str, list[str]] = {}
     for key in unseen:
         wanting.setdefault(_need(found, key, failed), []).append(key)
     for need, without in wanting.items():
         yield f"Not seen: {', '.join(without)}. Needed: {need}."
-
-
-_VERDICTS = ("confirmed", "differs", "not seen")
 
 
 def _need(found: Observations, key: str, failed: str | None) -> str:
