@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import argparse
+from argparse import ArgumentParser
 
 
-def get_parser() -> argparse.ArgumentParser:
+def get_parser() -> ArgumentParser:
     """Return the parser of the arguments, with the same commands as ``airflow oceanbase``."""
-    from airflow_provider_oceanbase.cli.definition import COMMANDS, EPILOG, HELP
-    from airflow_provider_oceanbase.compat.sdk import DefaultHelpParser
+    from airflow_provider_oceanbase.cli.definition import COMMANDS, EPILOG, HELP, short_errors
 
-    parser = DefaultHelpParser(
+    parser = ArgumentParser(
         prog="python -m airflow_provider_oceanbase", description=f"{HELP}.", epilog=EPILOG
     )
+    short_errors(parser)
     commands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
     for command in COMMANDS:
         of_command = commands.add_parser(command.name, help=command.help, description=command.help)

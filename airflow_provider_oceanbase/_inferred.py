@@ -47,19 +47,14 @@ POINTS = {
     "size": "dataBackupSize is a number, the same in the list and in the details",
     "set_tenant": "the set itself has the tenant sys, named *",
 }
-#: Statuses that are documented, or that the vendor's sister APIs use.
-STATUSES = (
-    "BEGINNING",
-    "INITIALIZING",
-    "DOING",
-    "RUNNING",
-    "DONE",
-    "FAILED",
-    "CANCELING",
-    "CANCELED",
-    "OVERDUE",
-    "UNKNOWN",
-)
+#: The one status that the vendor documents for this endpoint.
+SUCCESS_STATUSES = ("DONE",)
+#: Final failures in the vendor's sister APIs; that this endpoint uses the same words is inferred.
+FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
+#: A backup in progress, in the vendor's sister APIs: likewise.
+IN_PROGRESS_STATUSES = ("BEGINNING", "INITIALIZING", "DOING", "RUNNING", "CANCELING", "UNKNOWN")
+#: All statuses that the provider knows.
+STATUSES = (*IN_PROGRESS_STATUSES, *SUCCESS_STATUSES, *FAILURE_STATUSES)
 #: Objects of a backup, likewise.
 OBJECT_TYPES = ("CLUSTER", "TENANT", "DATABASE", "TABLE")
 

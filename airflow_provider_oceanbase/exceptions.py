@@ -117,6 +117,10 @@ class OceanBaseCloudError(Exception):
         hint = (self.hint or "").replace(_first_sentence(self.hint or ""), self.advice, 1)
         return f"{text} {hint}" if hint else text
 
+    def brief(self, verdict: str) -> str:
+        """Return what tells the error from one like it that a line of the log before has told whole."""
+        return _sentence(verdict, _joined({"requestId": self.request_id}))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return OceanBaseCloudError.from_dict, (self.to_dict(),)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.testing import CloudEmulator
 
+#: For its fixtures.
+pytest_plugins = ["commands"]
 ROOT = Path(__file__).parent.parent
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,16 @@ from airflow_provider_oceanbase import __version__
 from airflow_provider_oceanbase._inferred import POINTS, write_report
 from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.points import findings
-from airflow_provider_oceanbase.cli.probes import DAYS, observe
+from airflow_provider_oceanbase.cli.probes import observe
 from airflow_provider_oceanbase.cli.run import Exit, command, opened
+from airflow_provider_oceanbase.cli.summary import problem, summary
 from airflow_provider_oceanbase.cli.terminal import progress, say
 from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator
+    from typing import TextIO
 
     from airflow_provider_oceanbase._inferred import Finding
 
@@ -23,26 +27,32 @@ if TYPE_CHECKING:
 @command
 def check(arguments: Namespace) -> Exit:
     """Print what a service does about each point; write a report of it."""
+    with ExitStack() as stack:
+        report = None
+        if arguments.report is not None:
+            try:
+                # Before anything is sent: what cannot be written need not be found.
+                report = stack.enter_context(_opened_report(Path(arguments.report)))
+            except OSError as error:
+                return _unwritable(arguments.report, error)
+        return _check(arguments, report)
+
+
+def _check(arguments: Namespace, report: TextIO | None) -> Exit:
     step = ["the connection"]
     with opened(arguments) as hook, progress(lambda: f"Reading {step[0]}"):
         found = observe(hook, arguments.instance_id, lambda text: step.__setitem__(0, text))
     points = findings(found)
-    differing = [one.key for one in points if one.verdict == "differs"]
     bad = {index for index, one in enumerate(points) if one.verdict == "differs"}
     data = [{"key": one.key, "verdict": one.verdict, "seen": one.seen} for one in points]
     show(arguments.output, data, [_row(one) for one in points], bad=bad)
-    written = arguments.report is None or _write(arguments.report, points)
-    if found.page is None and found.instances.error is not None:
-        say(f"Most points were not seen. {found.instances.error}")
+    failed = problem(found, arguments.instance_id)
+    for line in summary(found, points, failed):
+        say(line)
+    is_written = report is None or _written(report, points, failed=failed is not None) == Exit.DONE
+    if failed or not is_written:
         return Exit.ERROR
-    if not found.sets:
-        error = None if found.page is None else found.page.error
-        reason = error or f"No instance has a backup set of the last {DAYS} days."
-        say(f"Most points were not seen. {reason}")
-    say(f"{len(differing)} of {len(points)} points differ: {', '.join(differing) or 'none'}.")
-    if not written:
-        return Exit.ERROR
-    return Exit.DIFFERS if differing else Exit.DONE
+    return Exit.DIFFERS if bad else Exit.DONE
 
 
 def _row(finding: Finding) -> dict[str, object]:
@@ -68,11 +78,35 @@ def _described(seen: Any) -> str:
     return str(seen)
 
 
-def _write(path: str, points: list[Finding]) -> bool:
+@contextmanager
+def _opened_report(path: Path) -> Iterator[TextIO]:
+    """Open a file to be written at last: what it has stays until then; a new one does not stay empty."""
+    with path.open("a", encoding="utf-8") as report:
+        try:
+            yield report
+        finally:
+            # Whatever ended the check. A pipe or a device is no file of ours.
+            if path.is_file() and not path.stat().st_size:
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _written(report: TextIO, points: list[Finding], *, failed: bool) -> Exit:
+    path = Path(report.name)
+    if path.is_file():
+        if failed and path.stat().st_size:
+            say(f"{path} is as it was: this check has seen too little to replace it.")
+            return Exit.DONE
+        report.truncate(0)
     try:
-        Path(path).write_text(write_report(points, __version__))
+        report.write(write_report(points, __version__))
+        report.flush()
     except OSError as error:
-        say(f"The report cannot be written to {shown(repr(path))}: {error.strerror}.")
-        return False
+        return _unwritable(report.name, error)
     say(f"The report is in {path}. It holds no ID, name or host: read it, and attach it to an issue.")
-    return True
+    return Exit.DONE
+
+
+def _unwritable(path: str, error: OSError) -> Exit:
+    say(f"The report cannot be written to {shown(repr(path))}: {error.strerror}.")
+    return Exit.ERROR

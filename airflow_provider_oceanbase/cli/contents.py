@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_oceanbase._inferred import OBJECT_TYPES, STATUSES
-from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, kind, names, words
-from airflow_provider_oceanbase.cli.probes import MOMENTS, Observations
+from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, kind, words
+from airflow_provider_oceanbase.cli.probes import MOMENTS, Observations, is_complete
 from airflow_provider_oceanbase.cloud.backup_set import VALID, TenantBackupSet, parsed_time, read_backup_set
 from airflow_provider_oceanbase.cloud.backup_sets import read_backup_set_page
 from airflow_provider_oceanbase.cloud.instances import InstanceList
@@ -42,12 +42,14 @@ def instances(found: Observations) -> Result:
 
 def list_(found: Observations) -> Result:
     """Judge the fields of the list of backup sets."""
-    if found.page is None:
+    if found.page is None or found.is_unknown:
         return None
     if found.page.error is not None:
         return _unanswered(found.page)
     seen = _top(found.page.data) | _fields(found.sets, _DOCUMENTED)
-    return _shape(found.page.data, read_backup_set_page, seen, right=not seen.get("missing"))
+    # Without a set, nothing is known of the fields of one.
+    right = not seen["missing"] if found.sets else None
+    return _shape(found.page.data, read_backup_set_page, seen, right=right)
 
 
 def list_tenants(found: Observations) -> Result:
@@ -63,7 +65,8 @@ def backup_set(found: Observations) -> Result:
     if found.details is None:
         return None
     if found.details.error is not None:
-        return _unanswered(found.details)
+        # What their ID came to is another point: backup_set_id.
+        return None, answer_of(found.details)
     one = details(found)
     tenants = _tenants_of(one)
     of_tenants = {f"tenant_{what}": fields for what, fields in _fields(tenants, _DOCUMENTED).items()}
@@ -88,16 +91,17 @@ def statuses(found: Observations) -> Result:
 
 def validity(found: Observations) -> Result:
     """Judge the validities."""
-    complete = [one for one in found.sets if one.get("status") == "DONE"]
-    if not complete:
+    complete = list(filter(is_complete, found.sets))
+    others = [one for one in found.sets if not is_complete(one)]
+    if not complete and not any(one.get("validity") for one in others):
         return None
-    others = [one for one in found.sets if one.get("status") != "DONE"]
     seen = {
         "done": words(_values(complete, "validity")),
         "others": words(_values(others, "validity")),
         "tenants": words(_values(_tenants(found), "validity")),
     }
-    return VALID in seen["done"] and not any(one.get("validity") is None for one in complete), seen
+    right = VALID in seen["done"] and all(one.get("validity") is not None for one in complete)
+    return right if complete else None, seen
 
 
 def object_types(found: Observations) -> Result:
@@ -180,15 +184,15 @@ def _values(items: Iterable[Mapping[str, Any]], field: str) -> list[Any]:
 
 
 def _top(data: object) -> dict[str, Any]:
-    return {"fields": names(data)} if isinstance(data, dict) else {"data": kind({"": data}, "")}
+    return {"fields": words(data)} if isinstance(data, dict) else {"data": kind({"": data}, "")}
 
 
 def _fields(items: list[Mapping[str, Any]], documented: frozenset[str]) -> dict[str, list[str]]:
     """Return which documented fields some items lack, and which others some have."""
     missing = {field for item in items for field in documented - item.keys()}
     return {
-        "missing": names(missing),
-        "more": names({field for item in items for field in item} - documented),
+        "missing": words(missing),
+        "more": words({field for item in items for field in item} - documented),
     }
 
 
@@ -199,7 +203,7 @@ def _unanswered(seen: Seen) -> Result:
 
 
 def _shape(
-    data: object, read: Callable[[object], object], seen: dict[str, Any], *, right: bool = True
+    data: object, read: Callable[[object], object], seen: dict[str, Any], *, right: bool | None = True
 ) -> Result:
     """Compare data with what the provider's own reader of them accepts."""
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from functools import partial
+from typing import NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import (
     ARG_OUTPUT,
@@ -17,10 +19,44 @@ from airflow_provider_oceanbase.compat.sdk import (
 HELP = "Look at instances and backups of OceanBase Cloud"
 EPILOG = (
     "Exit codes: 0 done; 1 the request or the connection failed; 2 unusable arguments; 3 the backup failed; "
-    "4 the wait timed out; 5 check found a difference; 130 Ctrl-C."
+    "4 the wait timed out; 5 check found a difference; 130 Ctrl-C; 141 what reads the output has ended."
 )
-#: Seconds: as for a sensor, without its configuration.
-_INTERVAL, _TIMEOUT = 60.0, 604800.0
+
+
+class _Arg(Arg):
+    """An argument of a command: unusable ones end the command with two lines, not with all its help."""
+
+    def add_to_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add it."""
+        short_errors(parser)
+        super().add_to_parser(parser)
+
+
+def short_errors(parser: argparse.ArgumentParser) -> None:
+    """Let a parser, which may be Airflow's own, say what is wrong, and where the help is."""
+    parser.error = partial(_fail, parser)  # type: ignore[method-assign]
+    # For what only a command can tell of its arguments.
+    parser.set_defaults(parser=parser)
+
+
+def _fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    parser.exit(2, f"{parser.prog}: {message}\nFor help: {parser.prog} --help\n")
+
+
+def _identifier(text: str) -> str:
+    from airflow_provider_oceanbase.cloud.query import path_segment
+    from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+
+    try:
+        path_segment("ID", text)
+    except OceanBaseInputError:
+        usable = False
+    else:
+        # The API's IDs have neither: two words were one argument, or a line was pasted.
+        usable = text.isprintable() and " " not in text
+    if not usable:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ID")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -33,19 +69,25 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_CONN_ID = Arg(
+def _interval(needed: str) -> Arg:
+    # Without a default: a command refuses it without the other argument.
+    return _Arg(
+        ("--interval",),
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"with {needed}: seconds between two polls (default: a minute)",
+    )
+
+
+_CONN_ID = _Arg(
     ("--conn-id",),
+    type=_identifier,
     default="oceanbase_default",
     metavar="CONN_ID",
     help="ID of the Airflow connection (default: %(default)s)",
 )
-_INSTANCE = Arg(("instance_id",), metavar="INSTANCE", help="ID of the instance (OceanBase cluster)")
-_POLL_SECONDS = Arg(
-    ("--interval",),
-    type=_seconds,
-    default=_INTERVAL,
-    metavar="SECONDS",
-    help="seconds between two polls (default: %(default)s)",
+_INSTANCE = _Arg(
+    ("instance_id",), type=_identifier, metavar="INSTANCE", help="ID of the instance (OceanBase cluster)"
 )
 
 _COMMANDS = "airflow_provider_oceanbase.cli.commands"
@@ -62,21 +104,21 @@ COMMANDS = (
         func=lazy_load_command(f"{_COMMANDS}.backups"),
         args=(
             _INSTANCE,
-            Arg(
+            _Arg(
                 ("--days",),
                 type=positive_int(allow_zero=False),
                 default=7,
                 metavar="DAYS",
                 help="days to look back (default: %(default)s)",
             ),
-            Arg(
+            _Arg(
                 ("--status",),
                 action="append",
                 metavar="STATUS",
                 help="show only sets with this status, such as FAILED; may be repeated",
             ),
-            Arg(("--watch",), action="store_true", help="list again at each interval, until Ctrl-C"),
-            _POLL_SECONDS,
+            _Arg(("--watch",), action="store_true", help="list again at each interval, until Ctrl-C"),
+            _interval("--watch"),
             _CONN_ID,
             ARG_OUTPUT,
         ),
@@ -87,18 +129,22 @@ COMMANDS = (
         func=lazy_load_command(f"{_COMMANDS}.backup"),
         args=(
             _INSTANCE,
-            Arg(("backup_task_id",), metavar="ID", help="ID of the backup task, such as bak-********"),
-            Arg(
+            _Arg(
+                ("backup_task_id",),
+                type=_identifier,
+                metavar="ID",
+                help="ID of the backup task, such as bak-********",
+            ),
+            _Arg(
                 ("--wait",), action="store_true", help="wait until it is complete, by the rule of the sensors"
             ),
-            Arg(
+            _Arg(
                 ("--timeout",),
                 type=_seconds,
-                default=_TIMEOUT,
                 metavar="SECONDS",
-                help="seconds to wait at most (default: %(default)s, a week)",
+                help="with --wait: seconds to wait at most (default: a week)",
             ),
-            _POLL_SECONDS,
+            _interval("--wait"),
             _CONN_ID,
             ARG_OUTPUT,
         ),
@@ -108,13 +154,14 @@ COMMANDS = (
         help="Compare the service with what the provider relies on; it only reads, by about 30 requests",
         func=lazy_load_command("airflow_provider_oceanbase.cli.check.check"),
         args=(
-            Arg(
+            _Arg(
                 ("instance_id",),
+                type=_identifier,
                 nargs="?",
                 metavar="INSTANCE",
                 help="ID of the instance to look at (default: the first one that has backup sets)",
             ),
-            Arg(
+            _Arg(
                 ("--report",),
                 metavar="FILE",
                 help="write what was found as JSON, without IDs, names and hosts",

@@ -28,7 +28,7 @@ def kind(values: Mapping[str, Any], field: str) -> str:
 
 
 def words(values: Iterable[object]) -> list[str]:
-    """Return the different words among values; what is no word, by its kind in brackets."""
+    """Return the different words, or names of fields, among values; what is none, by its kind in brackets."""
     found = {
         value if isinstance(value, str) and _WORD.fullmatch(value) else f"({kind({'': value}, '')})"
         for value in values
@@ -43,11 +43,6 @@ def name(value: object) -> str | None:
     if isinstance(value, str) and all(_NAME.fullmatch(part.strip()) for part in value.split(",")):
         return ",".join(part.strip() for part in value.split(",")[:_MOST])
     return f"({kind({'': value}, '')})"
-
-
-def names(fields: Iterable[str]) -> list[str]:
-    """Return the different names of fields, in brackets what is no such name."""
-    return words(fields)
 
 
 def form_of_time(value: object) -> str:

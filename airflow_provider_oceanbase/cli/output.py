@@ -71,18 +71,3 @@ def _plain(rows: Sequence[Mapping[str, object]]) -> list[str]:
 def cell(value: object) -> str:
     """Return a value for a table: foreign text, short and printable."""
     return NOTHING if value is None or value == "" else shown(str(value))
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in its two largest units, such as ``2 h 5 min``."""
-    sign, left = ("-", -seconds) if seconds < 0 else ("", seconds)
-    parts: list[str] = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, left = divmod(left, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count:.0f} {unit}")
-        elif parts:
-            break
-        if len(parts) == 2:
-            break
-    return sign + " ".join(parts)

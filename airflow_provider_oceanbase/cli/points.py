@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_oceanbase._inferred import POINTS, Finding
 from airflow_provider_oceanbase.cli import contents
 from airflow_provider_oceanbase.cli.contents import OUTSIDE, Result
-from airflow_provider_oceanbase.cli.forms import answer_of, kind, name, names
+from airflow_provider_oceanbase.cli.forms import answer_of, kind, name, words
 from airflow_provider_oceanbase.cli.probes import MOMENTS, PAGE_SIZE, Observations, items_of
 from airflow_provider_oceanbase.cloud.backup_set import parsed_time
 from airflow_provider_oceanbase.cloud.digest import answerable_challenge, read_challenges
@@ -83,8 +83,8 @@ def _envelope(found: Observations) -> Result:
     known = all(isinstance(seen.envelope.get("success"), bool) for seen in good)
     failures = [seen.envelope for seen in received if seen.envelope.get("success") is not True]
     seen = {
-        "fields": names(field for one in good for field in one.envelope),
-        "failure_fields": names(field for one in failures for field in one),
+        "fields": words(field for one in good for field in one.envelope),
+        "failure_fields": words(field for one in failures for field in one),
         "success": sorted({kind(one.envelope, "success") for one in good}),
         "request_id": sorted(ids),
     }
@@ -173,7 +173,12 @@ def _backup_set_id(found: Observations) -> Result:
 
 def _unknown_backup(found: Observations) -> Result:
     seen = found.unknown_backup
-    return None if seen is None or seen.status is None else (_is_refusal(seen), answer_of(seen))
+    # Of an unknown instance, nothing is known but that.
+    return (
+        None
+        if seen is None or found.is_unknown or seen.status is None
+        else (_is_refusal(seen), answer_of(seen))
+    )
 
 
 def _unknown_instance(found: Observations) -> Result:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase._inferred import FAILURE_STATUSES, IN_PROGRESS_STATUSES
 from airflow_provider_oceanbase.cli.observing import Observer, Seen
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request, is_word, parsed_time
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, utc
 from airflow_provider_oceanbase.cloud.instances import InstanceList
 from airflow_provider_oceanbase.cloud.query import path_segment
-from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseInputError
 from airflow_provider_oceanbase.transport.requests_client import new_session
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Observations:
     instances: Seen
     has_project: bool = False
     without_project: Seen | None = None
+    #: Whether the instance that was named has no backup set, and is not in the list of instances.
+    is_unknown: bool = False
     #: The first page of the list, of up to :data:`PAGE_SIZE` sets.
     page: Seen | None = None
     #: Its first pages with a size of one set, and a page behind its end.
@@ -111,14 +114,28 @@ def observe(hook: OceanBaseHook, instance_id: str | None, say: Callable[[str], N
             break
     if instance_id is None:
         return found
+    found.is_unknown = not found.sets and _is_not_listed(hook, instance_id)
     listed = [one for one in found.sets if _is_id(one.get("backupSetId"))]
-    found.listed = next((one for one in listed if one.get("status") == "DONE"), next(iter(listed), None))
+    found.listed = next(filter(is_complete, listed), next(iter(listed), None))
     _pages(found, observer, instance_id, say)
     _unknown(found, observer, instance_id, say)
     _filters(found, observer, instance_id, say)
     say(f"{POLLS} polls")
     _polls(found, observer, instance_id)
     return found
+
+
+def is_complete(backup_set: Mapping[str, Any]) -> bool:
+    """Return whether a set seems to be complete, whatever the service's word for DONE."""
+    status = backup_set.get("status")
+    return is_word(status) and status.upper() not in (*FAILURE_STATUSES, *IN_PROGRESS_STATUSES)
+
+
+def _is_not_listed(hook: OceanBaseHook, instance_id: str) -> bool:
+    """Return whether the whole list of instances, which may have several pages, is known not to hold one."""
+    with suppress(OceanBaseCloudError):
+        return all(one["instanceId"] != instance_id for one in hook.fetch(InstanceList()).data)
+    return False
 
 
 def _is_id(value: object) -> bool:
@@ -204,7 +221,7 @@ def _filters(found: Observations, observer: Observer, instance_id: str, say: Cal
 
 def _polls(found: Observations, observer: Observer, instance_id: str) -> None:
     request: Request[Any] = InstanceList(page_size=1).page(1)
-    if found.listed is not None:
+    if found.listed is not None and found.details is not None and found.details.error is None:
         request = backup_set_request(instance_id, found.listed["backupSetId"])
     # The first may need a challenge, as after any failure: that is not what is measured.
     found.polls = [observer.observe(_raw(request), retry=False) for _ in range(1 + POLLS)][1:]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oceanbase.cli.output import duration
+from airflow_provider_oceanbase._inferred import FAILURE_STATUSES
 from airflow_provider_oceanbase.cloud.backup_set import VALID, summary, tenants_of, time_of
-from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES
+from airflow_provider_oceanbase.waiting.progress import span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +64,9 @@ def _row(backup_set: TenantBackupSet, now: datetime) -> dict[str, object]:
         "object": backup_set.get("backupObjectType"),
         "mode": _mode(backup_set),
         "started": backup_set.get("startTime"),
-        "duration": None if took is None else duration(took),
+        "duration": None if took is None else span(took),
         "checkpoint": backup_set.get("checkpoint"),
-        "age": None if age is None else duration(age),
+        "age": None if age is None else span(age),
         "GB": backup_set.get("dataBackupSize"),
     }
 

@@ -70,6 +70,13 @@ def _exit_code(function: Callable[[Namespace], Exit], arguments: Namespace) -> E
     return Exit.ERROR
 
 
+def needs(arguments: Namespace, flag: str, *others: str) -> None:
+    """Refuse arguments that would do nothing: those that go with a flag which is not given."""
+    for name in others:
+        if getattr(arguments, name) is not None and not getattr(arguments, flag):
+            arguments.parser.error(f"argument --{name}: needs --{flag}")
+
+
 class _Hook(OceanBaseHook):
     """The hook, with the log of the command line."""
 

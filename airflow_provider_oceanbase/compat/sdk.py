@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import ARG_OUTPUT as ARG_OUTPUT
     from airflow.cli.cli_config import ActionCommand as ActionCommand
     from airflow.cli.cli_config import Arg as Arg
-    from airflow.cli.cli_config import DefaultHelpParser as DefaultHelpParser
     from airflow.cli.cli_config import GroupCommand as GroupCommand
     from airflow.cli.cli_config import lazy_load_command as lazy_load_command
     from airflow.cli.cli_config import positive_int as positive_int
@@ -71,7 +70,6 @@ _MODULES = {
     "BaseTrigger": ("airflow.triggers.base",),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
-    "DefaultHelpParser": ("airflow.cli.cli_config",),
     "GroupCommand": ("airflow.cli.cli_config",),
     "lazy_load_command": ("airflow.cli.cli_config",),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),

@@ -68,7 +68,7 @@ class Cloud:
         action: Callable[[], Any]
         match [unquote(segment) for segment in path.split("/")[1:]]:
             case ["api", "v2", "instances"]:
-                allowed, action = "GET", self._list_instances
+                allowed, action = "GET", partial(self._list_instances, query)
             case ["api", "v2", "instances", instance_id, "backup", "data", "sets"]:
                 allowed, action = "GET", partial(self._list_sets, instance_id, query)
             case ["api", "v2", "instances", instance_id, "backup", "data", "sets", backup_task_id]:
@@ -90,10 +90,11 @@ class Cloud:
         except _BadRequestError as error:
             return Failure(400, error_message=str(error))
 
-    def _list_instances(self) -> dict[str, Any]:
+    def _list_instances(self, query: Mapping[str, str]) -> dict[str, Any]:
         instances = sorted({instance_id for instance_id, _ in self.sets})
-        items = [{"instanceId": instance_id, "status": "ONLINE"} for instance_id in instances]
-        return {"dataList": items, "total": len(items)}
+        return self._page(
+            [{"instanceId": instance_id, "status": "ONLINE"} for instance_id in instances], query
+        )
 
     def _read_set(
         self, instance_id: str, backup_task_id: str, query: Mapping[str, str]
@@ -106,13 +107,11 @@ class Cloud:
         return self.profile.as_read(found) if isinstance(found, dict) else found
 
     def _list_sets(self, instance_id: str, query: Mapping[str, str]) -> dict[str, Any]:
-        number, size = _positive(query, "pageNumber", 1), _positive(query, "pageSize", 10)
-        size = min(size, self.profile.max_page_size or size)
         first, last = _time(query, "startTime", _FIRST_TIME), _time(query, "endTime", _LAST_TIME)
         check_download = _check_download(query)
         scripts = [script for (owner, _), script in reversed(self.sets.items()) if owner == instance_id]
         now = self.clock()
-        if number == 1:
+        if _positive(query, "pageNumber", 1) == 1:
             for script in scripts:
                 script.count(now)
         # Of two that started in the same second, the one that was added later comes first.
@@ -125,6 +124,11 @@ class Cloud:
         listed = [self.profile.as_read(self.profile.as_listed(item)) for item in items if item is not None]
         if not self.profile.newest_first:
             listed.reverse()
+        return self._page(listed, query)
+
+    def _page(self, listed: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+        number, size = _positive(query, "pageNumber", 1), _positive(query, "pageSize", 10)
+        size = min(size, self.profile.max_page_size or size)
         end = number * size
         counts = {"total": len(listed), "hasMore": end < len(listed)}
         return {

@@ -38,8 +38,8 @@ class Profile:
     :param sizes_as_text: whether ``dataBackupSize`` is a text
     :param list_leaves_out: fields that the list of backup sets does not have, such as ``validity``
     :param newest_first: whether the list begins with the newest backup set
-    :param max_page_size: largest page of the list, whatever ``pageSize`` says; None for no limit
-    :param page_fields: which of ``total`` and ``hasMore`` a page of the list has
+    :param max_page_size: largest page of a list, whatever ``pageSize`` says; None for no limit
+    :param page_fields: which of ``total`` and ``hasMore`` a page of a list has
     :param algorithms: digest algorithms, ``MD5`` or ``SHA-256`` or both, in the order of the challenges
     :param qop: whether a challenge offers ``qop="auth"``; False: none
     :param nonce_uses: for how many requests a nonce is valid, None for no limit

@@ -129,14 +129,21 @@ def without_frames(work: Callable[[], R]) -> R:
 def retrying(
     is_repeatable: Callable[[BaseException], bool], log: logging.Logger | AirflowLogger
 ) -> tenacity.Retrying:
-    """Return what calls a function again for a while, as long as its errors are repeatable."""
+    """Return what calls a function again for a while, as long as its errors are repeatable.
+
+    The log has what was requested once, and each attempt's verdict. What to do is in the error that is raised
+    at last.
+    """
+    logged: set[str] = set()
 
     def log_retry(state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
         if isinstance(error, OceanBaseCloudError):
             number, pause = state.attempt_number, state.upcoming_sleep
             tries = f"attempt {number} of {RETRY_ATTEMPTS}, the next in {pause:.1f} s"
-            log.warning("%s", error.text(f"{error.verdict}, {tries}"))
+            text = error.brief if error.verdict in logged else error.text
+            logged.add(error.verdict)
+            log.warning("%s", text(f"{error.verdict}, {tries}"))
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_repeatable),

@@ -8,6 +8,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_provider_oceanbase._inferred import FAILURE_STATUSES as FAILURE_STATUSES
+from airflow_provider_oceanbase._inferred import IN_PROGRESS_STATUSES as IN_PROGRESS_STATUSES
+from airflow_provider_oceanbase._inferred import SUCCESS_STATUSES as SUCCESS_STATUSES
 from airflow_provider_oceanbase.compat.sdk import conf
 
 if TYPE_CHECKING:
@@ -22,12 +25,6 @@ POKE_INTERVAL = 60.0
 #: Seconds of the longest time that counts, five years. Airflow adds it to dates: they end with the year 9999,
 #: in MySQL in January 2038.
 LONGEST_SECONDS = 5 * 365 * 86400.0
-#: The one status that the vendor documents for this endpoint.
-SUCCESS_STATUSES = ("DONE",)
-#: Final failures in the vendor's sister APIs; that this endpoint uses the same words is inferred.
-FAILURE_STATUSES = ("FAILED", "CANCELED", "OVERDUE")
-#: A backup in progress, in the vendor's sister APIs: likewise.
-IN_PROGRESS_STATUSES = ("BEGINNING", "INITIALIZING", "DOING", "RUNNING", "CANCELING", "UNKNOWN")
 #: Templated arguments that a DAG may leave out.
 _OPTIONAL = frozenset({"tenants", "backup_mode", "tenant_id", "database_tables"})
 

@@ -52,6 +52,8 @@ class LogSchedule:
 
 def span(seconds: float) -> str:
     """Return a duration in words, such as ``1 h 30 min``."""
+    if seconds < 0:
+        return f"-{span(-seconds)}"
     for size, unit, part, part_unit, below in _UNITS:
         # As the unit below would round it: 59.97 seconds are a minute, 86,399 a day.
         if seconds + below / 2 >= size:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import CONN_ID
 from emulators import get
+from profiles import PROFILES, checked
 
-from airflow_provider_oceanbase._inferred import STATUSES, write_report
-from airflow_provider_oceanbase.cli.points import findings
-from airflow_provider_oceanbase.cli.probes import observe
+from airflow_provider_oceanbase._inferred import write_report
+from airflow_provider_oceanbase.cloud.instances import InstanceList
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator, Profile
 from airflow_provider_oceanbase.testing.__main__ import _parser
-from airflow_provider_oceanbase.waiting.arguments import (
-    FAILURE_STATUSES,
-    IN_PROGRESS_STATUSES,
-    SUCCESS_STATUSES,
-)
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LIST = "/api/v2/instances/ob-1/backup/data/sets?requestId=r-1"
@@ -34,49 +31,7 @@ def first(cloud: CloudEmulator) -> dict[str, Any]:
 
 def report_of(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return what ``check`` reports on an emulator with a profile."""
-    with CloudEmulator(profile=profile) as cloud:
-        for number in range(15):
-            began = NOW - timedelta(hours=48 - number)
-            cloud.add_backup_set(
-                "ob-1",
-                f"bak-{number}",
-                statuses=("DONE",),
-                start_time=began,
-                checkpoint=began + timedelta(minutes=5),
-                end_time=began + timedelta(minutes=10),
-            )
-        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
-        hook = OceanBaseHook()
-        report = write_report(findings(observe(hook, "ob-1", lambda _: None)), "1.0")
-        hook.close()
-    return report
-
-
-PROFILES = {
-    "documented": Profile(),
-    "unknown ID: 400": Profile(unknown_id=400),
-    "unknown ID: success: false": Profile(unknown_id=200),
-    "unknown ID: null data": Profile(unknown_id=None),
-    "other IDs": Profile(own_set_ids=True),
-    "lower case": Profile(words={"DONE": "done", "CLUSTER": "cluster"}),
-    "lower validity": Profile(words={"VALID": "valid"}),
-    "other words": Profile(words={"DONE": "SUCCESS", "PHYSICAL_BACKUP": "PHYSICAL", "TENANT": "SCHEMA"}),
-    "no zone": Profile(times="9999-99-99T99:99:99"),
-    "offset": Profile(times="9999-99-99T99:99:99+99:99"),
-    "quoted": Profile(times="9999-99-99'T'99:99:99.999'Z'"),
-    "numbers": Profile(times="(number)"),
-    "sizes": Profile(sizes_as_text=True),
-    "no tenants": Profile(list_leaves_out=("tenantBackupSetList",)),
-    "no validity": Profile(list_leaves_out=("validity",)),
-    "oldest first": Profile(newest_first=False),
-    "short pages": Profile(max_page_size=10),
-    "no counts": Profile(page_fields=()),
-    "one count": Profile(page_fields=("total",)),
-    "SHA-256": Profile(algorithms=("SHA-256",)),
-    "both": Profile(algorithms=("SHA-256", "MD5")),
-    "no qop": Profile(qop=False),
-    "fresh nonces": Profile(nonce_uses=1),
-}
+    return write_report(checked(profile, monkeypatch)[1], "1.0")
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -150,5 +105,20 @@ def test_what_a_test_sets_is_kept() -> None:
         assert first(cloud)["tenantBackupSetList"][0]["status"] == "SUCCESS"
 
 
-def test_known_words_are_the_same_everywhere() -> None:
-    assert {*STATUSES} == {*SUCCESS_STATUSES, *FAILURE_STATUSES, *IN_PROGRESS_STATUSES}
+def test_instances_are_paged_as_backup_sets_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with CloudEmulator(profile=Profile(max_page_size=2, page_fields=("hasMore",))) as cloud:
+        for number in range(5):
+            cloud.add_backup_set(f"ob-{number}", "bak-1")
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
+        with closing(OceanBaseHook()) as hook:
+            found = hook.fetch(InstanceList()).data
+        assert [one["instanceId"] for one in found] == [f"ob-{number}" for number in range(5)]
+        assert len(cloud.requests) == 1 + 3
+
+
+def test_a_response_has_the_time_of_the_real_clock() -> None:
+    with CloudEmulator() as cloud:
+        response = get(cloud)
+    # Of HTTP 401, too: a client may compare clocks after any response.
+    for date in (response.headers["Date"], response.history[0].headers["Date"]):
+        assert abs(parsedate_to_datetime(date) - datetime.now(UTC)) < timedelta(minutes=1)

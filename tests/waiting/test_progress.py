@@ -144,6 +144,7 @@ def test_lines_of_polls_at_an_interval(interval: int, minutes: list[int]) -> Non
         (86399, "1 d"),
         (84700, "23 h 32 min"),
         (116, "1 min 56 s"),
+        (-300, "-5 min"),
     ],
 )
 def test_span(seconds: float, text: str) -> None:
