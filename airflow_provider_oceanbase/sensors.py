@@ -116,9 +116,10 @@ class BackupCheckpointSensor(WaitSensor):
     VALID, and whose ``checkpoint`` is not before ``min_checkpoint``. The set's ``backupSetId`` is taken to be
     the ID of its backup task (inferred: the vendor's examples have the same form).
 
-    - Without ``tenants`` it must be a set of the whole instance: one whose ``backupObjectType`` is TENANT,
-      DATABASE or TABLE is passed over. With ``tenants`` the set must contain each of them, DONE, VALID and
-      with a recent enough checkpoint. A backup of the only tenant that is named is accepted.
+    - Without ``tenants`` it must be a set of the whole instance: one whose ``backupObjectType`` is CLUSTER.
+      With ``tenants`` the set must contain each of them, DONE, VALID and with a recent enough checkpoint. A
+      backup of the only tenant that is named is accepted.
+    - A checkpoint that is more than five minutes ahead ends the wait (``OceanBaseMalformedResponseError``).
     - A failed backup that ended after ``min_checkpoint`` is passed over, and logged once. With
       ``fail_on_failed_backup`` it fails the task at once and without a retry (``BackupSetFailedError``), if
       it would certainly have been accepted had it succeeded.

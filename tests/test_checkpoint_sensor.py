@@ -16,6 +16,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
     OceanBaseInputError,
+    OceanBaseMalformedResponseError,
     OceanBaseRefusedError,
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -63,6 +64,22 @@ def test_a_list_of_many_pages(mode: str, cloud: CloudEmulator) -> None:
         add(cloud, f"bak-{hour}", -24 - hour)
     add(cloud, "bak-tonight", 1, "DOING", "DONE")
     assert wait_for(mode)["backupSetId"] == "bak-tonight"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_checkpoint_in_the_future_ends_the_wait(mode: str, cloud: CloudEmulator) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=8)
+    # Read in the second poll: in the triggerer, where that mode waits.
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), checkpoint=ahead)
+    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Checkpoint in the future \(20"):
+        wait_for(mode, soft_fail=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_empty_list_is_a_warning(mode: str, cloud: CloudEmulator, logged: Callable[[], str]) -> None:
+    with pytest.raises(AirflowSensorTimeout):
+        wait_for(mode, timeout=0.3)
+    assert "No backup sets in the list since 2026-01-13T00:00:00Z: instance 'ob-1' keeps" in logged()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -10,6 +10,7 @@ from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import tzinfo
 
 #: The one value of ``validity`` that is known to be good.
@@ -132,11 +133,21 @@ def is_word(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= _MAX_WORD_CHARACTERS
 
 
+def problem_of_word(data: Mapping[str, object], field: str) -> str | None:
+    """Return what is wrong with a field that must be a word, None if it is one."""
+    value = data.get(field)
+    if is_word(value):
+        return None
+    if isinstance(value, str) and value:
+        return f"{field} is too long"
+    return f"data have no {field}" if value in (None, "") else f"{field} is no text"
+
+
 def _problem(data: object) -> str | None:
     if not isinstance(data, dict):
         return "data are no object"
-    if not is_word(data.get("status")):
-        return "data have no status"
+    if problem := problem_of_word(data, "status"):
+        return problem
     if data.get("validity") is not None and not isinstance(data["validity"], str):
         return "validity is no text"
     if len(data.get("validity") or "") > _MAX_WORD_CHARACTERS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from airflow_provider_oceanbase.cloud.arguments import PLAIN_HINT, checked_text, unusable
-from airflow_provider_oceanbase.cloud.backup_set import is_word, parsed_time, read_backup_set
+from airflow_provider_oceanbase.cloud.backup_set import parsed_time, problem_of_word, read_backup_set
 from airflow_provider_oceanbase.cloud.query import Answer, Request, T, path_segment
 from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, shown
 
@@ -143,6 +143,11 @@ class BackupSetPages:
         missing = page.total is not None and len(self._listed) < page.total
         count = len(self._pages)
         if self._pages == self._former:
+            # In two passes: sets that appear meanwhile may move a whole page.
+            if count > 1 and self._repeats_the_first(page, missing=missing):
+                what = f"List is incomplete: page {self._number} is page 1 again"
+                request = self._list.page(self._number)
+                raise request.error(OceanBaseMalformedResponseError, what, request_id=request_id)
             self.request = None
         elif not self._is_last(page, missing=missing):
             if self._fruitless > _MAX_FRUITLESS_PAGES or count >= MAX_PAGES:
@@ -166,7 +171,17 @@ class BackupSetPages:
         # A server may return smaller pages than requested, so their size says nothing.
         if page.has_more:
             return False
-        return bool(self._fruitless) or not (missing or (page.has_more is None and page.total is None))
+        # One count alone may be about the page instead of the list.
+        is_full = len(page.backup_sets) >= self._list.page_size
+        is_certain = page.has_more is not None and page.total is not None
+        is_open = missing or (is_full and not is_certain) or (page.has_more is None and page.total is None)
+        return bool(self._fruitless) or not is_open
+
+    def _repeats_the_first(self, page: BackupSetPage, *, missing: bool) -> bool:
+        """Return whether the server ignores the page's number, and there are more sets than it gives."""
+        is_full = len(page.backup_sets) >= self._list.page_size
+        may_miss = missing or (page.total is None and is_full)
+        return may_miss and bool(page.backup_sets) and self._pages[-1] == self._pages[0]
 
 
 def read_backup_set_page(data: object) -> BackupSetPage:
@@ -202,8 +217,10 @@ def read_page(data: object, read_item: Callable[[object], T]) -> tuple[list[T], 
 
 def _read_listed(item: object) -> BackupSet:
     backup_set = read_backup_set(item)
-    if backup_set is None or not is_word(backup_set.get("backupSetId")):
+    if backup_set is None or not backup_set.get("backupSetId"):
         raise ValueError("dataList has an entry without backupSetId")
+    if problem := problem_of_word(backup_set, "backupSetId"):
+        raise ValueError(problem)
     return backup_set
 
 

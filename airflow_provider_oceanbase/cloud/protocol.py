@@ -131,7 +131,8 @@ def read_response(
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
     if status == 200:
         if fields.get("success") is not False:
-            what = "Response without the field success"
+            has = "whose success is no boolean" if "success" in fields else "without the field success"
+            what = f"Response {has}"
             raise request.error(OceanBaseMalformedResponseError, what, **known)
         known["may_have_acted"] = False
     raise _refusal(request, status, headers, known)

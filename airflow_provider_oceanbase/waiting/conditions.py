@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
@@ -11,6 +11,7 @@ from airflow_provider_oceanbase.cloud.backup_set import VALID, backup_set_reques
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
+    OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
     shown,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 
+#: The clocks of the service and of this machine may differ by so much.
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _UNREGISTERED = Verdict("not registered yet")
 
 
@@ -187,7 +190,11 @@ class CheckpointCondition:
         demands = self._demands
         if fitting := [one for one in backup_sets if demands.accepts(one)]:
             best = max(fitting, key=lambda one: (time_or_never(one, "checkpoint"), _started(one)))
+            if time_or_never(best, "checkpoint") > datetime.now(UTC) + _CLOCKS_DIFFER:
+                return self._untimely(best, request_id)
             return Verdict(f"accepted {shown(best['backupSetId'])}, {shown(best['status'])}", best)
+        if not backup_sets:
+            return self._nothing()
         misses = demands.near_misses(backup_sets)
         notices = [miss.notice(f"instance {self.instance_id!r}, {self.details}") for miss in misses]
         closest = "".join(f", but {miss.verdict}" for miss in misses[:1])
@@ -216,6 +223,26 @@ class CheckpointCondition:
     def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Judge no error: it says nothing about the sets."""
         return None
+
+    def _untimely(self, backup_set: BackupSet, request_id: str) -> Verdict:
+        """Give up: a local time that counts as UTC makes old backups recent ones, and not only this one."""
+        name, checkpoint = shown(backup_set["backupSetId"]), shown(str(backup_set.get("checkpoint")))
+        hint = (
+            "The service may write local times, or the clock of this machine is behind. "
+            "To wait for a backup by its ID, use BackupSetSensor."
+        )
+        what = f"Checkpoint in the future ({checkpoint}, backup set {name!r})"
+        subject = f"the backup sets of instance {self.name!r}"
+        error = OceanBaseMalformedResponseError(what, subject=subject, request_id=request_id, hint=hint)
+        return Verdict(f"{name} with a checkpoint in the future", failure=error)
+
+    def _nothing(self) -> Verdict:
+        text = (
+            f"No backup sets in the list since {day_of(self._earliest - LOOKBACK)}: instance {self.name!r} "
+            "keeps waiting. OceanBase Cloud may answer so for a wrong ID: check the instance ID, and Host "
+            "and Project ID of the connection."
+        )
+        return Verdict("no backup set", notices=[Notice("empty", text)])
 
     @property
     def _earliest(self) -> datetime:

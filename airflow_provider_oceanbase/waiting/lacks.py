@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, TenantBackupSet
 
-#: Objects of a backup that holds a part of the instance. Source: "Start a backup" of the API reference.
+#: Objects of a backup: parts of the instance (source: "Start a backup" of the API reference), and all of it.
 _PARTS = frozenset({"TENANT", "DATABASE", "TABLE"})
+_WHOLE = "CLUSTER"
 #: So many kinds of near misses at most come with one answer.
 _MAX_KINDS = 5
 
@@ -221,7 +222,7 @@ class Demands:
             what = f"its backupObjectType is {kind}, which is a part of the instance"
             return [Lack("backupObjectType", what, remedy, kind)]
         if not self.tenants:
-            return []
+            return [] if kind == _WHOLE else [_lack_of_kind(kind)]
         # A set of a single tenant has no list.
         inside: list[TenantBackupSet] = [*tenants_of(backup_set)]
         if kind == "TENANT":
@@ -238,10 +239,11 @@ class Demands:
     def near_misses(self, backup_sets: Iterable[BackupSet]) -> list[NearMiss]:
         """Return sets that have ended, for all anybody knows, but lack something: the newest of each kind."""
         misses: dict[str, NearMiss] = {}
-        for one in sorted(backup_sets, key=lambda one: time_or_never(one, "startTime")):
+        # Of sets whose times are none, the first that is listed.
+        for one in sorted(backup_sets, key=lambda one: time_or_never(one, "startTime"), reverse=True):
             if lacks := self._doubts(one):
                 miss = NearMiss(one, lacks)
-                misses[miss.kind] = miss
+                misses.setdefault(miss.kind, miss)
         return sorted(misses.values(), key=lambda miss: len(miss.lacks))[:_MAX_KINDS]
 
     def _doubts(self, backup_set: BackupSet) -> list[Lack]:
@@ -256,7 +258,9 @@ class Demands:
         if self.tenants and kind_of(backup_set) == "TENANT" and not names_of(backup_set) & {*self.tenants}:
             return []
         lacks = self.lacks(backup_set)
-        if len(lacks) > 1 and {lack.name for lack in lacks} & {"backupMode", "backupObjectType"}:
+        # Of another kind anyway; but a set whose words nobody knows may be of any.
+        others = {kind_of(backup_set) in _PARTS and "backupObjectType", not is_strange and "backupMode"}
+        if len(lacks) > 1 and others & {lack.name for lack in lacks}:
             return []
         # As long as it may go on, it need not have the rest.
         is_running = is_strange and not backup_set.get("endTime")
@@ -277,6 +281,12 @@ class Demands:
         )
         checkpoint = checkpoint_lack(backup_set, self.earliest)
         return [*complete, checkpoint] if checkpoint else complete
+
+
+def _lack_of_kind(kind: str) -> Lack:
+    what = f"its backupObjectType is {shown(kind)!r}, not {_WHOLE}" if kind else "it has no backupObjectType"
+    remedy = "If it holds the whole instance, name the tenants that you need in tenants."
+    return Lack("backupObjectType", f"{what}, so it may hold a part", remedy, shown(kind))
 
 
 def _lack_of_tenants(missing: dict[str, list[Lack] | None], has_list: bool) -> Lack:

@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
     status: str
     backup_set: BackupSet | None = None
     notices: Sequence[Notice] = ()
-    failure: BackupSetFailedError | None = None
+    failure: BackupSetFailedError | OceanBaseCloudError | None = None
     underway: BackupSet | None = None
 
 

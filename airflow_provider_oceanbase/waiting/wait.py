@@ -123,6 +123,7 @@ class Wait(Generic[T]):
         """Judge an answer: return the set that is waited for, None to keep waiting.
 
         :raises BackupSetFailedError: the backup failed
+        :raises OceanBaseCloudError: the answer cannot be believed
         """
         return self._judged(self.condition.judge(data, request_id), request_id)
 

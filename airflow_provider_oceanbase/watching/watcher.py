@@ -66,7 +66,7 @@ class Watcher:
         self._unsaved: deque[tuple[int, Cursor]] = deque()
         #: Since when the store fails, by the clock that is never set, and when to log that again.
         self._failing: tuple[float, LogSchedule] | None = None
-        self._undated_logged = False
+        self._undated_logged = self._nothing_logged = False
         #: The kinds of sets without an event that have been logged.
         self._doubted: set[str] = set()
 
@@ -76,6 +76,7 @@ class Watcher:
 
     async def take(self, listing: Listing) -> list[BackupSet]:
         """Return the sets of a listing that need an event; they count as reported from now on."""
+        self._log_nothing(listing)
         known = self._cursor = self._cursor or await self._begin(listing)
         if known is None:
             return []
@@ -158,6 +159,15 @@ class Watcher:
             what = "cannot be understood; the watch starts over, and what completed meanwhile is not reported"
             self._log_state(f"{what} ({shown(str(error))})")
             return None
+
+    def _log_nothing(self, listing: Listing) -> None:
+        if not listing.backup_sets and not self._nothing_logged:
+            self._nothing_logged = True
+            text = (
+                "No backup sets in the list since %s; %s. OceanBase Cloud may answer so for a wrong ID: "
+                "check the instance ID, and Host and Project ID of the connection."
+            )
+            self._log.warning(text, listing.since.date(), self._watch.name)
 
     def _log_lost(self, backup_sets: Collection[BackupSet]) -> None:
         if backup_sets:

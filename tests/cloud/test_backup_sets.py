@@ -78,10 +78,48 @@ def test_every_set_is_listed_once(count: int, page_size: int, cap: int, known: d
     names = [f"bak-{index}" for index in range(count)]
     server = Server(list(names), cap=cap, **{"total": False, "has_more": False} | known)
     assert server.list(page_size) == names[::-1]
-    # Without total and hasMore, only an empty page shows the end.
-    pages = max(-(-count // min(page_size, cap)) + (not known and count > 0), 1)
+    # Without total and hasMore, only an empty page shows the end; and with one of both, after a full page.
+    is_full = len(known) == 1 and cap >= page_size and count % page_size == 0
+    pages = max(-(-count // min(page_size, cap)) + (count > 0 and (not known or is_full)), 1)
     # All but the last one are read again.
     assert len(server.requested) == 2 * pages - 1
+
+
+def numbered(*numbers: int) -> list[Any]:
+    return [{"backupSetId": f"bak-{number}", "status": "DONE"} for number in numbers]
+
+
+def listed(*pages: BackupSetPage) -> list[str]:
+    """List from a server with these pages, the last one also for all after it; its pages hold two sets."""
+    reader = BackupSetPages(BackupSetList("ob-1", page_size=2))
+    names: list[str] = []
+    while (request := reader.request) is not None:
+        number = int(request.query.partition("pageNumber=")[2].partition("&")[0])
+        names += [one["backupSetId"] for one in reader.take(pages[min(number, len(pages)) - 1], "r")]
+    return names
+
+
+@pytest.mark.parametrize(
+    ("total", "has_more"),
+    [(5, None), (None, None)],
+)
+def test_a_server_that_ignores_the_number_of_the_page_gives_no_list(
+    total: int | None, has_more: bool | None
+) -> None:
+    with pytest.raises(OceanBaseMalformedResponseError, match="List is incomplete: page 2 is page 1 again"):
+        listed(BackupSetPage(numbered(1, 2), total, has_more))
+
+
+def test_a_server_without_pages_gives_its_list() -> None:
+    assert listed(BackupSetPage(numbered(1), None, None)) == ["bak-1"]
+    assert listed(BackupSetPage(numbered(1, 2), 2, None)) == ["bak-1", "bak-2"]
+
+
+@pytest.mark.parametrize("counts", [[(2, None), (1, None)], [(None, False), (None, False)]])
+def test_a_count_of_the_page_does_not_end_the_list(counts: list[tuple[int | None, bool | None]]) -> None:
+    first, second = counts
+    pages = BackupSetPage(numbered(1, 2), *first), BackupSetPage(numbered(3), *second)
+    assert listed(*pages) == ["bak-1", "bak-2", "bak-3"]
 
 
 changes = st.dictionaries(
@@ -198,7 +236,7 @@ def test_no_sets(data: object) -> None:
         ({"dataList": {}}, "dataList is no list"),
         ({"dataList": [None]}, "dataList has an entry without backupSetId"),
         ({"dataList": [{"status": "DONE"}]}, "dataList has an entry without backupSetId"),
-        ({"dataList": [{"status": "DONE", "backupSetId": 1}]}, "dataList has an entry without backupSetId"),
+        ({"dataList": [{"status": "DONE", "backupSetId": 1}]}, "backupSetId is no text"),
         ({"dataList": [{"backupSetId": "a"}]}, "data have no status"),
     ],
 )

@@ -97,7 +97,7 @@ def test_id_of_a_start_can_leave(backup_task_id: object) -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ({"status": "D" * 10**6}, "data have no status"),
+        ({"status": "D" * 10**6}, "status is too long"),
         ({"status": "DONE", "validity": "V" * 10**5}, "validity is too long"),
         ({"status": "DONE", "x": json.loads("[" * 500 + "]" * 500)}, "nested deeper than 16 levels"),
     ],

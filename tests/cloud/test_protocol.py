@@ -97,8 +97,8 @@ def test_success() -> None:
         (200, b'{"success": true, "data": 1e999}', {}, OceanBaseMalformedResponseError, "documented JSON"),
         (200, [], {}, OceanBaseMalformedResponseError, "not the documented JSON"),
         (200, {}, {}, OceanBaseMalformedResponseError, "without the field success"),
-        (200, {"success": "true"}, {}, OceanBaseMalformedResponseError, "without the field success"),
-        (200, {"success": 1}, {}, OceanBaseMalformedResponseError, "without the field success"),
+        (200, {"success": "true"}, {}, OceanBaseMalformedResponseError, "whose success is no boolean"),
+        (200, {"success": 1}, {}, OceanBaseMalformedResponseError, "whose success is no boolean"),
         (200, {"success": True, "data": 7}, {}, OceanBaseMalformedResponseError, "data are no object"),
     ],
 )

@@ -131,6 +131,11 @@ def test_most_tables_that_the_api_accepts() -> None:
     assert len(made.body["databaseTables"][0]["tables"]) == MAX_TABLES
 
 
+def test_an_id_that_is_a_number_is_not_lost() -> None:
+    with pytest.raises(ValueError, match="backupTaskId is the number 4711, no text"):
+        request().read({"backupTaskId": 4711})
+
+
 @pytest.mark.parametrize("data", [None, {}, [], "bak-1", {"backupTaskId": None}, {"backupTaskId": ""}])
 def test_response_without_an_id(data: object) -> None:
     with pytest.raises(ValueError, match="data have no backupTaskId"):

@@ -335,7 +335,7 @@ FAULTS: dict[str, Fault] = {
     "status of 1 MB": Fault(
         found(status="D" * 1_000_000),
         OceanBaseMalformedResponseError,
-        "data have no status",
+        "status is too long",
         columns=READING,
     ),
     "20 levels": Fault(

@@ -63,6 +63,11 @@ def test_a_late_checkpoint_is_accepted() -> None:
         one(backupObjectType="tenant"),
         one(backupObjectType="DATABASE"),
         one(backupObjectType="TABLE"),
+        # Whatever is not known may be a part.
+        one(backupObjectType="SCHEMA"),
+        one(backupObjectType="租户"),
+        one(backupObjectType=None),
+        one(backupObjectType=7),
     ],
 )
 def test_anything_else_keeps_waiting(backup_set: Any) -> None:
@@ -70,7 +75,32 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 
 def test_no_set_keeps_waiting() -> None:
-    assert condition().judge([], "r") == ("no backup set", None, [], None, None)
+    verdict = condition().judge([], "r")
+    assert verdict._replace(notices=()) == ("no backup set", None, (), None, None)
+    (notice,) = verdict.notices
+    # It may be a wrong ID, which is no error for all that is known.
+    assert notice.text.startswith(
+        "No backup sets in the list since 2026-01-13T00:00:00Z: instance 'ob-1' keeps waiting. "
+    )
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+def test_a_checkpoint_in_the_future_is_not_believed(form: str) -> None:
+    """A local time that counts as UTC, or a last day of all days, makes an old backup a recent one."""
+    ahead = datetime.now(UTC) + timedelta(minutes=20)
+    for checkpoint in (ahead.strftime(form), "9999-12-31T23:59:59Z"):
+        # Beside others: their times are no better.
+        verdict = condition().judge([one(), one("bak-2", checkpoint=checkpoint)], "r-1")
+        assert verdict.backup_set is None
+        assert str(verdict.failure).startswith(
+            f"Checkpoint in the future ({checkpoint}, backup set 'bak-2'): the backup sets of instance "
+            "'ob-1'; requestId r-1. "
+        )
+
+
+def test_clocks_may_differ_a_little() -> None:
+    soon = (datetime.now(UTC) + timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert accepted(one(checkpoint=soon)) == "bak-1"
 
 
 def test_checkpoints_are_compared_as_times() -> None:

@@ -189,6 +189,24 @@ NO_TENANTS = "Only its list of tenants keeps backup set 'bak-1' from being accep
         ),
         (one(checkpoint=1768818748000), {}, "Only its checkpoint keeps backup set 'bak-1' from being accept"),
         (one(backupObjectType="table"), {}, "Only its backupObjectType keeps backup set 'bak-1' from being "),
+        (
+            one(backupObjectType="instance"),
+            {},
+            "Only its backupObjectType keeps backup set 'bak-1' from being accepted: its backupObjectType is "
+            "'INSTANCE', not CLUSTER, so it may hold a part. ",
+        ),
+        (one(backupObjectType=None), {}, "Only its backupObjectType keeps backup set 'bak-1' from being acc"),
+        # If nobody knows its words, it may be any backup.
+        (
+            one(backupObjectType="instance", status="SUCCESS"),
+            {},
+            "Only its status and backupObjectType keep backup set 'bak-1' from being accepted: ",
+        ),
+        (
+            one(backupMode="FULL", status="SUCCESS"),
+            {"backup_mode": "PHYSICAL"},
+            "Only its backupMode and status keep backup set 'bak-1' from being accepted: ",
+        ),
         (one(backupMode="FULL"), {"backup_mode": "PHYSICAL"}, "Only its backupMode keeps backup set 'bak-1'"),
         (one(tenants=None), {"tenants": ["orders"]}, NO_TENANTS + "it lists no tenants, so tenant 'orders'"),
         (one(tenants=[tenant("a")]), {"tenants": ["orders"]}, NO_TENANTS + "it has no tenant 'orders'"),
@@ -258,6 +276,12 @@ def test_the_newest_of_each_kind_is_named_and_not_many_kinds() -> None:
     (text,) = by_checkpoint(*older)
     assert "'bak-2'" in text
     assert len(by_checkpoint(*(one(status=f"S{number}") for number in range(20)))) == 5
+
+
+def test_of_sets_whose_times_are_none_the_first_is_named() -> None:
+    unread = [one(f"bak-{hour}", checkpoint=1, startTime=2, endTime=3) for hour in range(3)]
+    (text,) = by_checkpoint(*unread)
+    assert "'bak-0'" in text
 
 
 WORDS = (*SUCCESS_STATUSES, *FAILURE_STATUSES, *IN_PROGRESS_STATUSES, "SUCCESS", "done")

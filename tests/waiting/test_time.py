@@ -133,7 +133,7 @@ def test_max_wait_of_zero_is_no_limit_as_for_airflow() -> None:
 def test_poll_that_hangs_does_not_swallow_the_last_one(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch, no_pauses: None
 ) -> None:
-    doing, done = found(status="DOING"), found(checkpoint="2099-01-01T00:00:00Z", backupObjectType="CLUSTER")
+    doing, done = found(status="DOING"), found(checkpoint=NOW, backupObjectType="CLUSTER")
     times = {"poke_interval": 0.4, "timeout": 2}
     if name == "start":
         with serve(refuse(CHALLENGE), doing, doing, hang, done) as server:

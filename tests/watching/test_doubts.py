@@ -64,7 +64,7 @@ def test_a_set_that_is_not_reported_is_named_once(
     fields: dict[str, Any], says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = one(**fields)
-    assert watch([], [odd], [odd, one("bak-2", **fields)]) == []
+    assert watch([one("old")], [odd], [odd, one("bak-2", **fields)]) == []
     (line,) = logged(caplog)
     what, _, remedy = says.partition(". ")
     source = "watch of instance 'ob-1', connection 'ob'"
@@ -93,8 +93,15 @@ def test_what_is_known_is_not_named(fields: dict[str, Any], caplog: pytest.LogCa
 
 
 def test_validity_does_not_matter_where_it_need_not(caplog: pytest.LogCaptureFixture) -> None:
-    assert watch([], [one(validity=None)], require_valid=False) == ["bak-1"]
+    assert watch([one("old")], [one(validity=None)], require_valid=False) == ["bak-1"]
     assert logged(caplog) == []
+
+
+def test_a_list_without_sets_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch([], [], [one()], [])
+    (line,) = logged(caplog)
+    assert line.startswith("No backup sets in the list since 20")
+    assert "; watch of instance 'ob-1', connection 'ob'. OceanBase Cloud may answer so for a wrong ID" in line
 
 
 def test_lines_end_somewhere(caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +112,7 @@ def test_lines_end_somewhere(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("begin", [1768818748000, "1768818748000", "1712010112000", "01/19/2026", ["x"]])
 def test_a_time_that_cannot_be_read_is_quoted(begin: Any, caplog: pytest.LogCaptureFixture) -> None:
     odd = one(startTime=begin, endTime=begin)
-    assert watch([], [odd], [odd]) == []
+    assert watch([one("old")], [odd], [odd]) == []
     (line,) = logged(caplog)
     assert (
         f"Their startTime is missing, unreadable or in the future; that of the last one: {begin!r}." in line
