@@ -17,6 +17,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 #: More of them are no vocabulary.
 _MOST = 40
 _KINDS = {type(None): "null", bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
+#: What :func:`kind` returns.
+KINDS = frozenset({*_KINDS.values(), "absent", "object", "empty object"})
 
 
 def kind(values: Mapping[str, Any], field: str) -> str:

@@ -1,7 +1,7 @@
 """What was seen of each point, and the verdict: plain code without I/O.
 
 Nothing that comes from the service is passed on as it is: only words of a known form, numbers, and the forms
-of values. So a finding holds no ID, no name and no host.
+of values. Of these, the names that were seen are taken out. So a finding holds no ID, no name and no host.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase._inferred import POINTS, Finding
 from airflow_provider_oceanbase.cli import contents
+from airflow_provider_oceanbase.cli.anonymous import anonymous, names_in
 from airflow_provider_oceanbase.cli.contents import OUTSIDE, Result
 from airflow_provider_oceanbase.cli.forms import answer_of, kind, name, words
 from airflow_provider_oceanbase.cli.probes import MOMENTS, PAGE_SIZE, Observations, items_of
@@ -30,13 +31,14 @@ _CLOCK_SECONDS = 60.0
 
 def findings(found: Observations) -> list[Finding]:
     """Return a finding for each point, in their order."""
-    return [_finding(key, _CHECKS[key](found)) for key in POINTS]
+    names = names_in(found)
+    return [_finding(key, _CHECKS[key](found), names) for key in POINTS]
 
 
-def _finding(key: str, result: Result) -> Finding:
+def _finding(key: str, result: Result, names: list[str]) -> Finding:
     right, seen = result or (None, {})
     verdict: Verdict = "not seen" if right is None else "confirmed" if right else "differs"
-    return Finding(key, verdict, seen)
+    return Finding(key, verdict, anonymous(seen, names))
 
 
 def _challenge(found: Observations) -> Result:

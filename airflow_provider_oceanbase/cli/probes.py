@@ -21,6 +21,7 @@ from airflow_provider_oceanbase.transport.requests_client import new_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Request
     from airflow_provider_oceanbase.hooks import OceanBaseHook
 
@@ -41,6 +42,8 @@ class Observations:
     """What was seen; what could not be requested is None or empty."""
 
     instances: Seen
+    #: Texts of the connection and the command line that no report may hold.
+    private: tuple[str, ...] = ()
     has_project: bool = False
     without_project: Seen | None = None
     #: Whether the instance that was named has no backup set, and is not in the list of instances.
@@ -98,7 +101,10 @@ def observe(hook: OceanBaseHook, instance_id: str | None, say: Callable[[str], N
     """
     say("the list of instances")
     observer = Observer(hook.get_conn(), hook.endpoint, hook.log)
-    found = Observations(observer.observe(_raw(InstanceList().page(1)), retry=False))
+    found = Observations(
+        observer.observe(_raw(InstanceList().page(1)), retry=False),
+        private=_private(hook.endpoint, instance_id),
+    )
     if found.instances.status in (None, 401, 429) or found.instances.status >= 500:
         return found
     say("the list of instances without a project")
@@ -136,6 +142,19 @@ def _is_not_listed(hook: OceanBaseHook, instance_id: str) -> bool:
     with suppress(OceanBaseCloudError):
         return all(one["instanceId"] != instance_id for one in hook.fetch(InstanceList()).data)
     return False
+
+
+def _private(endpoint: Endpoint, instance_id: str | None) -> tuple[str, ...]:
+    texts = (
+        endpoint.conn_id,
+        endpoint.origin,
+        endpoint.access_key_id,
+        endpoint.access_key_secret,
+        endpoint.project_id,
+        endpoint.proxy,
+        instance_id,
+    )
+    return tuple(text for text in texts if text)
 
 
 def _is_id(value: object) -> bool:
