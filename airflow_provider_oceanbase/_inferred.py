@@ -87,8 +87,11 @@ def read_report(text: str) -> dict[str, Finding]:
 
     :raises ValueError: it is no report of a format that is known here
     """
-    report = json.loads(text)
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
+    try:
+        report = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply for a report") from None
+    if not isinstance(report, dict) or type(report.get("format")) is not int or report["format"] != FORMAT:
         raise ValueError(f"no report of format {FORMAT}")
     points = report.get("points")
     if not isinstance(points, list) or not all(map(_is_point, points)):

@@ -171,7 +171,7 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
 
 def _profile(path: str) -> Profile:
     try:
-        return Profile.from_report(Path(path).read_text())
+        return Profile.from_report(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise argparse.ArgumentTypeError(f"{path!r} cannot be used: {reason}") from None

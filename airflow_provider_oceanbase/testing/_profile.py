@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from airflow_provider_oceanbase.testing._envelope import Failure
-from airflow_provider_oceanbase.testing._report import fields_of
+from airflow_provider_oceanbase.testing._report import NUMBER, fields_of
 from airflow_provider_oceanbase.testing._script import TIME_FORMAT
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Profile:
         except (TypeError, ValueError):
             # What a test sets in place of a time.
             return value
-        if self.times == "(number)":
+        if self.times == NUMBER:
             return round(time.timestamp() * 1000)
         head = _OFFSET.sub("", self.times)
         if is_offset := head != self.times:

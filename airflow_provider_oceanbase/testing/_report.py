@@ -18,6 +18,12 @@ Seen: TypeAlias = "Mapping[str, Any]"
 Fields: TypeAlias = "Iterator[tuple[str, Any]]"
 
 _ALGORITHMS = ("MD5", "SHA-256")
+#: HTTP statuses by which the API says what there is, or that there is nothing.
+_ANSWERS = (200, 400, 403, 404)
+#: The form of a time that is a number.
+NUMBER = "(number)"
+_DIGITS_OF_DATE = len("99999999")
+_LONGEST_TIME = 40
 #: The fields with words, where a report has their words, and the documented one.
 _WORDS = (
     ("object_types", "sets", "CLUSTER"),
@@ -38,7 +44,7 @@ def fields_of(report: str) -> dict[str, Any]:
     try:
         found = dict(chain.from_iterable(read(seen[key]) for key, read in _READERS.items() if seen.get(key)))
         return found | {"list_leaves_out": tuple(_left_out(seen)), "words": dict(_words(seen))}
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"a point of the report has another form than in format {FORMAT}") from error
 
 
@@ -54,7 +60,8 @@ def _polls(seen: Seen) -> Fields:
 
 
 def _project(seen: Seen) -> Fields:
-    yield "project_required", seen["without"].get("success") is not True
+    if _is_answer(seen["without"]):
+        yield "project_required", seen["without"].get("success") is not True
 
 
 def _list_end(seen: Seen) -> Fields:
@@ -64,7 +71,8 @@ def _list_end(seen: Seen) -> Fields:
 
 def _page_size(seen: Seen) -> Fields:
     first = seen["pages"][0]
-    is_short = first["received"] < min(first["requested"], seen["total"] or 0)
+    # A first page of no set is no limit, but a fault.
+    is_short = 0 < first["received"] < min(first["requested"], seen["total"] or 0)
     yield "max_page_size", first["received"] if is_short else None
 
 
@@ -73,12 +81,12 @@ def _order(seen: Seen) -> Fields:
 
 
 def _unknown_backup(seen: Seen) -> Fields:
-    yield "unknown_id", None if seen.get("success") is True else seen["http_status"]
+    if _is_answer(seen):
+        yield "unknown_id", None if seen.get("success") is True else seen["http_status"]
 
 
 def _backup_set_id(seen: Seen) -> Fields:
-    # Not what an outage or a refused AccessKey answered.
-    if seen.get("details", {}).get("http_status") in (200, 400, 404):
+    if _is_answer(seen.get("details", {})):
         yield "own_set_ids", not seen["same_id"]
 
 
@@ -87,7 +95,17 @@ def _size(seen: Seen) -> Fields:
 
 
 def _times(seen: Seen) -> Fields:
-    yield "times", next((form for form in seen["startTime"] if form != "(null)"), None)
+    yield "times", next(filter(_is_form_of_time, _words_in(seen["startTime"])), None)
+
+
+def _is_answer(seen: Seen) -> bool:
+    """Return whether the API answered: not an outage, nor a refused AccessKey."""
+    return seen.get("http_status") in _ANSWERS
+
+
+def _is_form_of_time(form: str) -> bool:
+    """Return whether times can be written in a form: with a date at least, and not without end."""
+    return form == NUMBER or (len(form) <= _LONGEST_TIME and form.count("9") >= _DIGITS_OF_DATE)
 
 
 _READERS: dict[str, Callable[[Seen], Fields]] = {
@@ -106,24 +124,34 @@ _READERS: dict[str, Callable[[Seen], Fields]] = {
 
 def _left_out(seen: Mapping[str, Seen]) -> Iterator[str]:
     tenants, listed, validity = (seen.get(key, {}) for key in ("list_tenants", "list", "validity"))
-    if tenants and "list" not in tenants["in_list"]:
+    if tenants and "list" not in _words_in(tenants["in_list"]):
         yield "tenantBackupSetList"
     # While a backup runs, a field may be missing for that.
-    if "validity" in listed.get("missing", ()) and validity.get("done") == ["(null)"]:
+    if "validity" in _words_in(listed.get("missing", [])) and validity.get("done") == ["(null)"]:
         yield "validity"
 
 
 def _words(seen: Mapping[str, Seen]) -> Iterator[tuple[str, str]]:
     statuses, validity = seen.get("statuses", {}), seen.get("validity", {})
-    ended = statuses.get("sets_with_end_time", ())
+    ended = _words_in(statuses.get("sets_with_end_time", []))
     strange = [word for word in ended if word.upper() not in STATUSES]
     for status in STATUSES:
-        yield from _word(status, statuses.get("sets", []), strange if status == "DONE" else [])
-    good = _only_words(validity.get("done", ()))
-    yield from _word("VALID", good or validity.get("others", []), good)
+        yield from _word(status, _words_in(statuses.get("sets", [])), strange if status == "DONE" else [])
+    good = _only_words(_words_in(validity.get("done", [])))
+    yield from _word("VALID", good or _words_in(validity.get("others", [])), good)
     for key, field, word in _WORDS:
-        found = seen.get(key, {}).get(field, [])
+        found = _words_in(seen.get(key, {}).get(field, []))
         yield from _word(word, found, _only_words(found))
+
+
+def _words_in(values: object) -> list[str]:
+    """Return a list of texts that can be sent.
+
+    :raises TypeError: it is none
+    """
+    if not isinstance(values, list) or not all(isinstance(one, str) and one.isprintable() for one in values):
+        raise TypeError("no list of words")
+    return values
 
 
 def _word(documented: str, seen: list[str], candidates: list[str]) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,11 @@ def test_a_required_project_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     assert Profile.from_report(report).project_required
 
 
+def report_with(key: str, seen: dict[str, Any]) -> str:
+    point = {"key": key, "verdict": "differs", "seen": seen}
+    return json.dumps({"format": 1, "points": [point]})
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,11 +59,17 @@ def test_a_required_project_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
         "[]",
         "{}",
         '{"format": 2, "points": []}',
-        json.dumps(
-            {"format": 1, "points": [{"key": "times", "verdict": "differs", "seen": {"startTime": 1}}]}
-        ),
-        json.dumps({"format": 1, "points": [{"key": "polls", "verdict": "differs", "seen": {"odd": 1}}]}),
+        report_with("times", {"startTime": 1}),
+        report_with("polls", {"odd": 1}),
+        "[" * 100_000,
+        '{"format": true, "points": []}',
+        report_with("page_size", {"pages": [], "total": 1}),
+        report_with("statuses", {"sets": "DONE"}),
+        report_with("statuses", {"sets": {"done": 1}}),
+        report_with("statuses", {"sets": ["\ud800done"]}),
+        report_with("list_tenants", {"in_list": "list"}),
     ],
+    ids=lambda text: text[:80],
 )
 def test_what_is_no_report(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"report|line 1 column 1|points"):
@@ -68,6 +79,24 @@ def test_what_is_no_report(text: str, tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         _parser().parse_args(["--profile", str(path)])
     assert "cannot be used: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "seen"),
+    [
+        *(
+            ("unknown_backup", {"http_status": status, "success": False})
+            for status in (None, "x", 401, 503, 99999)
+        ),
+        ("project", {"without": {"http_status": 500, "success": False}}),
+        ("project", {"without": {"http_status": None, "success": "absent"}}),
+        *(("page_size", {"pages": [{"received": n, "requested": 100}], "total": 9}) for n in (-5, 0)),
+        *(("times", {"startTime": [form]}) for form in ("(boolean)", "(null)", "aaaa", "9" * 9999)),
+    ],
+    ids=str,
+)
+def test_what_says_nothing_of_the_service_is_as_documented(key: str, seen: dict[str, Any]) -> None:
+    assert Profile.from_report(report_with(key, seen)) == Profile()
 
 
 def test_a_report_with_nothing_seen_is_as_documented() -> None:
@@ -80,6 +109,9 @@ def test_the_command_takes_a_report(tmp_path: Path, capsys: pytest.CaptureFixtur
     seen = {"order": "oldest first"}
     points = [{"key": "list_order", "verdict": "confirmed", "seen": seen}]
     path.write_text(json.dumps({"format": 1, "points": points}))
+    assert _parser().parse_args(["--profile", str(path)]).profile == Profile(newest_first=False)
+    # As editors of Windows save it.
+    path.write_text(path.read_text(), encoding="utf-8-sig")
     assert _parser().parse_args(["--profile", str(path)]).profile == Profile(newest_first=False)
     with pytest.raises(SystemExit):
         _parser().parse_args(["--profile", str(tmp_path / "none.json")])
