@@ -213,7 +213,7 @@ def test_connections_to_a_silent_host_close_at_once(behaviour: Behaviour, tmp_pa
     certificate = tmp_path / "certificate.pem"
 
     async def scenario(server: RawServer) -> None:
-        silent = endpoint(server.origin, verify=str(certificate), timeout=0.3)
+        silent = endpoint(server.origin, verify=str(certificate), timeout=1.0)
         async with aclosing(AiohttpClient(silent)) as shared:
             for _ in range(2):
                 results = await asyncio.gather(
