@@ -95,8 +95,12 @@ class BackupSetSensor(WaitSensor):
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             require_valid=self.require_valid,
-            registered_by=self._began + self.registration_timeout,
+            registered_by=self._began + self._moments["registered_by"],
         )
+
+    @property
+    def _moments(self) -> dict[str, float]:
+        return {"registered_by": self.registration_timeout}
 
     @property
     def _backup_task(self) -> str:
