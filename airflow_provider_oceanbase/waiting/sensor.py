@@ -84,7 +84,7 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
         success_statuses: Collection[str],
         failure_statuses: Collection[str],
         deferrable: bool,
-        start_from_trigger: bool = False,
+        start_from_trigger: bool | None = False,
         poke_interval: float | timedelta = POKE_INTERVAL,
         timeout: float | timedelta | None = None,
         max_wait: float | timedelta | None = None,

@@ -41,9 +41,9 @@ class _StartFromTrigger:
         # Without a task it is the class's, for mapped tasks.
         return task is not None and is_made(task) and task._may_start
 
-    def __set__(self, task: StartsInTriggerer, value: bool) -> None:
+    def __set__(self, task: StartsInTriggerer, value: bool | None) -> None:
         # A policy of the deployment may set it, too.
-        vars(task)["_starts"] = bool(value)
+        vars(task)["_starts"] = bool(value) or (value is None and bool(task.mapped_arguments))
 
 
 class _StartTriggerArgs:
@@ -65,6 +65,18 @@ class StartsInTriggerer(KnowsMapping):
     _starts = False
     #: What kept the wait from beginning in the triggerer, None before templates are rendered.
     _hindered_by: str | None = None
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> Any:
+        """Return what maps the task; that it is to begin in the triggerer, only its own copies know.
+
+        The triggerer would prepare them as if they began there, which for some DAGs ends it. Here the
+        ``default_args`` of the DAG count, too.
+        """
+        made = super().partial(**arguments)  # type: ignore[misc]
+        if made.kwargs.get("start_from_trigger"):
+            made.kwargs["start_from_trigger"] = None
+        return made
 
     @property
     def _trigger_class(self) -> type[WaitTrigger]:
