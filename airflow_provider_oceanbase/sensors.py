@@ -57,9 +57,10 @@ class BackupSetSensor(WaitSensor):
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
     :param start_from_trigger: with ``deferrable`` on Airflow 3.3 and newer, also begin the wait in the
-        triggerer, which makes the first poll: pools do not hold it back, and ``on_execute_callback`` is called
-        only when a worker resumes the task. A mapped task, one whose templates only a worker can render (``ti.xcom_pull``, the output of
-        another task) and any on an earlier Airflow begin in a worker, and log why. Default False
+        triggerer, which makes the first poll: pools do not hold it back, and ``on_execute_callback`` is
+        called only when a worker resumes the task. A mapped task, one whose templates only a worker can
+        render (``ti.xcom_pull``, the output of another task) and any on an earlier Airflow begin in a worker,
+        and log why. Default False
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")

@@ -23,7 +23,7 @@ from airflow_provider_oceanbase.waiting.arguments import (
     sensor_timeout,
 )
 from airflow_provider_oceanbase.waiting.metrics import record_wait
-from airflow_provider_oceanbase.waiting.start import StartsInTriggerer
+from airflow_provider_oceanbase.waiting.start_option import StartsInTriggerer
 from airflow_provider_oceanbase.waiting.tasks import (
     defer_wait,
     poll,
