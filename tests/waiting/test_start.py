@@ -27,7 +27,7 @@ from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport import repeating
 from airflow_provider_oceanbase.waiting import start
-from airflow_provider_oceanbase.waiting.beginning import FIRST_POLL_SECONDS
+from airflow_provider_oceanbase.waiting.beginning import FIRST_POLL_SECONDS, Start
 from airflow_provider_oceanbase.waiting.templates import is_renderable
 
 starts = pytest.mark.skipif(not STARTS, reason="Airflow begins tasks in the triggerer from 3.3 on")
@@ -465,3 +465,10 @@ def test_unencrypted_connection_is_warned_of_once(
     assert "Unencrypted" not in logged()
     asyncio.run(fire(started(wait())))
     assert logged().count("Unencrypted") == 1
+
+
+@pytest.mark.parametrize("zone", [UTC, None])
+def test_beginning_of_a_wait(zone: Any) -> None:
+    ends = datetime(2026, 1, 1, 1, tzinfo=zone)
+    assert Start(timeout=3600).began(ends) == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert Start(timeout=3600).began(None) == pytest.approx(time.time(), abs=5)
