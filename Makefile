@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 # For make cluster: local or celery.
 EXECUTOR ?= local
+# For make cluster: whether waits begin in a worker, or by trigger.
+START ?= worker
 # For make kills, make events and make histories.
 SEED ?= 1
 HISTORIES ?= 2000
@@ -34,8 +36,8 @@ demo: setup  ## Run the example DAG on real Airflow against an emulator of the A
 	@$(BIN)/python scripts/demo.py $(if $(DAG),--dag $(DAG))
 
 .PHONY: cluster
-cluster: setup  ## Kill a triggerer during 200 waits on a complete Airflow (EXECUTOR=celery: and a worker)
-	@$(BIN)/python scripts/cluster.py --executor $(EXECUTOR)
+cluster: setup  ## Kill a triggerer during 200 waits on a complete Airflow (EXECUTOR=celery: and a worker; START=trigger: begin them there)
+	@$(BIN)/python scripts/cluster.py --executor $(EXECUTOR) --start $(START)
 
 .PHONY: kills
 kills: setup  ## Kill 20 waits at random moments on a complete Airflow (SEED=2: at other moments)

@@ -16,12 +16,8 @@ from airflow_provider_oceanbase.compat import form
 from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
-from airflow_provider_oceanbase.transport.requests_client import (
-    RequestsClient,
-    new_session,
-    retrying,
-    without_frames,
-)
+from airflow_provider_oceanbase.transport.repeating import retrying
+from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -56,6 +56,11 @@ class BackupSetSensor(WaitSensor):
         it, and with 0 at once, they fail the task
     :param deferrable: wait in the triggerer, without a worker slot; the worker makes the first poll. Default:
         ``[operators] default_deferrable`` of Airflow's configuration
+    :param start_from_trigger: with ``deferrable`` on Airflow 3.3 and newer, also begin the wait in the
+        triggerer, which makes the first poll: pools do not hold it back, and ``on_execute_callback`` is
+        called only when a worker resumes the task. A mapped task, one whose templates only a worker can
+        render (``ti.xcom_pull``, the output of another task) and any on an earlier Airflow begin in a worker,
+        and log why. Default False
     """
 
     template_fields: Sequence[str] = ("instance_id", "backup_task_id", "oceanbase_conn_id")
@@ -95,8 +100,12 @@ class BackupSetSensor(WaitSensor):
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             require_valid=self.require_valid,
-            registered_by=self._began + self.registration_timeout,
+            registered_by=self._began + self._moments["registered_by"],
         )
+
+    @property
+    def _moments(self) -> dict[str, float]:
+        return {"registered_by": self.registration_timeout}
 
     @property
     def _backup_task(self) -> str:
@@ -143,6 +152,7 @@ class BackupCheckpointSensor(WaitSensor):
     :param fail_on_failed_backup: fail when a backup has failed that would have been accepted, and none is;
         default False
     :param deferrable: as for :class:`BackupSetSensor`
+    :param start_from_trigger: as for :class:`BackupSetSensor`
     """
 
     template_fields: Sequence[str] = (

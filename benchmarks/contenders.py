@@ -108,7 +108,8 @@ async def trigger() -> AsyncIterator[Polling]:
     async with running(
         *(
             BackupSetTrigger(
-                condition={"instance_id": INSTANCE_ID, "backup_task_id": f"bak-{index}"},
+                instance_id=INSTANCE_ID,
+                backup_task_id=f"bak-{index}",
                 schedule={"poke_interval": 0.0},
                 oceanbase_conn_id=CONN_ID,
                 began=time.time(),

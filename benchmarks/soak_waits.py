@@ -36,7 +36,8 @@ async def wait(
 ) -> None:
     """Run one trigger, and record how it ends."""
     trigger = BackupSetTrigger(
-        condition={"instance_id": INSTANCE_ID, "backup_task_id": backup_task_id},
+        instance_id=INSTANCE_ID,
+        backup_task_id=backup_task_id,
         schedule={"poke_interval": poke_interval, "timeout": timeout},
         oceanbase_conn_id=conn_id,
         began=time.time(),

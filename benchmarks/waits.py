@@ -62,11 +62,13 @@ async def _run(trigger_class: type[WaitTrigger], condition: dict[str, Any], poke
         "failure_statuses": ["FAILED", "CANCELED", "OVERDUE"],
     }
     trigger = trigger_class(
-        condition={"instance_id": INSTANCE_ID, **statuses, **condition},
+        instance_id=INSTANCE_ID,
         schedule={"poke_interval": poke_interval},
         oceanbase_conn_id=CONN_ID,
         began=time.time(),
         status="status DOING",
+        **statuses,
+        **condition,
     )
     async for event in trigger.run():
         raise RuntimeError(f"a wait ended: {event}")

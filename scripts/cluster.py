@@ -1,9 +1,11 @@
-"""Lose a triggerer, and a worker, while 200 deferred waits run on a whole Airflow.
+"""Lose a triggerer, and a worker, while 200 deferred waits run on a whole Airflow; count what they cost.
 
 PostgreSQL, an API server, a scheduler, a DAG processor and two triggerers, with LocalExecutor, or with
 CeleryExecutor, Redis and two workers; the waits are for backup sets of an emulator of OceanBase Cloud. Once
 all are deferred, one triggerer is killed by SIGKILL, and with Celery one of the two workers, whose slots are
-idle then: a deferred wait needs none. All waits must end well, and none by a retry of its task.
+idle then: a deferred wait needs none. All waits must end well, and none by a retry of its task. They begin in
+workers, or with ``--start trigger`` in the triggerer; at the end, other waits show which of them Airflow
+begins there.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import redis
+from beginnings import kinds
+from beginnings.costs import Costs
 from harness.cluster import DAGS, INSTANCE_ID, SLOTS, WORKERS, Cluster, started
 from harness.command import DONE, RunError, aligned, cluster_options, run, say
 
@@ -30,19 +34,21 @@ class Waits:
     """The waits, as Airflow's database has them.
 
     :param cluster: Airflow
-    :param ids: IDs of the backup tasks, one a wait, in the order of ``map_index``
+    :param ids: IDs of the backup tasks, one a wait, and of the tasks that wait
+    :param costs: what they cost
     """
 
     cluster: Cluster
     ids: list[str]
+    costs: Costs
     _shown: Counter[str] = field(default_factory=Counter, init=False)
     _shown_at: float = field(default=0.0, init=False)
 
     def states(self) -> Counter[str]:
         """Return how many waits are in which state, and show it now and then."""
         rows = self.cluster.database.rows(
-            "SELECT coalesce(state, 'none') AS state, count(*) AS n, min(map_index) AS first"
-            " FROM task_instance WHERE dag_id = 'waits' AND map_index >= 0 GROUP BY 1 ORDER BY 1"
+            "SELECT coalesce(state, 'none') AS state, count(*) AS n, min(task_id) AS first"
+            " FROM task_instance WHERE dag_id = 'waits' GROUP BY 1 ORDER BY 1"
         )
         states = Counter({row.state: row.n for row in rows})
         if states != self._shown and time.monotonic() - self._shown_at >= PROGRESS_SECONDS:
@@ -50,9 +56,7 @@ class Waits:
             say("waits: " + ", ".join(f"{number} {state}" for state, number in states.items()))
         for row in rows:
             if row.state in BAD_STATES:
-                raise RunError(
-                    f"{self.cluster.task_logs('deferred', row.first)}\n{row.n} waits are {row.state}"
-                )
+                raise RunError(f"{self.cluster.task_logs(row.first)}\n{row.n} waits are {row.state}")
         return states
 
     def shares(self) -> dict[int, int]:
@@ -72,8 +76,10 @@ class Waits:
 
 def defer_all(waits: Waits) -> None:
     """Start the waits, and wait until the triggerers share them."""
+    waits.costs.begin()
     waits.cluster.start_dags()
     waits.cluster.wait_for("all waits are deferred", 400, waits.all_deferred)
+    waits.costs.took("all wait", "the DAG run began", at=waits.costs.run_began)
     shares = waits.shares()
     say(f"all {len(waits.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
     if len(shares) != len(TRIGGERERS):
@@ -84,10 +90,8 @@ def lose_triggerer(waits: Waits) -> dict[str, str]:
     """Kill the triggerer with the most triggers, wait until the other one has taken over, and return when."""
     cluster, shares = waits.cluster, waits.shares()
     job = max(shares, key=lambda job: shares[job])
-    query = (
-        "SELECT map_index FROM task_instance JOIN trigger t ON t.id = trigger_id WHERE triggerer_id = :job"
-    )
-    orphans = {waits.ids[row.map_index] for row in cluster.database.rows(query, job=job)}
+    query = "SELECT task_id FROM task_instance JOIN trigger t ON t.id = trigger_id WHERE triggerer_id = :job"
+    orphans = {row.task_id for row in cluster.database.rows(query, job=job)}
     name = TRIGGERERS[cluster.triggerer_jobs().index(job)]
     cluster.kill(name)
     killed = time.monotonic()
@@ -118,11 +122,14 @@ def lose_triggerer(waits: Waits) -> dict[str, str]:
 def finish(waits: Waits) -> None:
     """Let the backups complete, wait for the end of the DAG run, and check how it went."""
     database, number = waits.cluster.database, len(waits.ids)
+    waits.costs.begin()
+    done = time.time()
     for backup_task_id in waits.ids:
         waits.cluster.cloud.set_status(INSTANCE_ID, backup_task_id, "DONE")
     say("all backups are DONE")
     # Their states first: they are shown, and say which wait has failed.
     ends = waits.cluster.wait_for("the DAG run ends", 400, lambda: waits.states() and database.ends("waits"))
+    waits.costs.took("all ended", "all backups were DONE", at=done)
     query = "SELECT state, try_number, count(*) AS n FROM task_instance WHERE dag_id = 'waits' GROUP BY 1, 2"
     tries = [(row.state, row.try_number, row.n) for row in database.rows(query)]
     retries = database.rows("SELECT count(*) AS n FROM task_instance_history WHERE dag_id = 'waits'")[0].n
@@ -144,6 +151,7 @@ def table(waits: Waits, loss: dict[str, str], seconds: float) -> str:
             "executor": f"CeleryExecutor, {len(WORKERS)} workers" if celery else "LocalExecutor",
             "task slots": f"{SLOTS}, then {SLOTS // len(WORKERS)}" if celery else f"{SLOTS}",
             "waits": f"{len(waits.ids)}, all succeeded",
+            **waits.costs.rows,
             "task retries": "0",
             **loss,
             "requests": f"{len(requests):,}: {', '.join(kinds)}",
@@ -156,6 +164,7 @@ def main() -> str:
     """Run it."""
     parser = cluster_options(__doc__)
     parser.add_argument("--executor", choices=("local", "celery"), default="local")
+    parser.add_argument("--start", choices=("worker", "trigger"), default="worker", help="where they begin")
     parser.add_argument("--waits", type=int, default=200, help="how many (default: %(default)s)")
     options = parser.parse_args()
     began = time.monotonic()
@@ -164,18 +173,21 @@ def main() -> str:
         CloudEmulator() as cloud,
         started(
             cloud,
-            DAGS / "waits.py",
+            DAGS / "many.py",
+            DAGS / "beginnings.py",
             backup_task_ids=ids,
             poke_interval=10,
             triggerers=TRIGGERERS,
             celery=options.executor == "celery",
+            changed={"CLUSTER_START": options.start, **kinds.settings()},
             keep_logs=options.logs,
         ) as cluster,
     ):
-        waits = Waits(cluster, ids)
+        waits = Waits(cluster, ids, Costs(cluster))
         defer_all(waits)
         loss = lose_triggerer(waits)
         finish(waits)
+        loss["begin in the triggerer"] = kinds.check(cluster)
     print(f"\n{table(waits, loss, time.monotonic() - began)}\n")
     return DONE
 

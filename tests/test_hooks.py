@@ -26,7 +26,7 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.transport import requests_client
+from airflow_provider_oceanbase.transport import repeating
 
 CHALLENGE = {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}
 
@@ -116,9 +116,9 @@ def test_last_failure_is_raised(
     server.get(URL, status_code=503)
     with pytest.raises(OceanBaseUnavailableError) as caught:
         OceanBaseHook().get_backup_set("ob-1", "bak-1")
-    assert len(server.request_history) == requests_client.RETRY_ATTEMPTS
+    assert len(server.request_history) == repeating.RETRY_ATTEMPTS
     assert caught.value.request_id == server.last_request.qs["requestid"][0]
-    assert sum(pauses) < requests_client.RETRY_SECONDS
+    assert sum(pauses) < repeating.RETRY_SECONDS
     assert "Service failed (HTTP 503), attempt 4 of 5, the next in " in logged()
 
 

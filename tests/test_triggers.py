@@ -34,7 +34,7 @@ def outcome(**options: Any) -> Any:
 
 
 def test_constructor_validates_nothing() -> None:
-    BackupSetTrigger(condition={"nonsense": None}, schedule={}, oceanbase_conn_id="", began=-1, status=None)
+    BackupSetTrigger(schedule={}, oceanbase_conn_id="", began=-1, status=None, nonsense=None)
 
 
 @pytest.mark.parametrize(

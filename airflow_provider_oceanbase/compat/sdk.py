@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger as Logger
     from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
     from airflow.triggers.base import BaseTrigger as BaseTrigger
+    from airflow.triggers.base import StartTriggerArgs as StartTriggerArgs
     from airflow.triggers.base import TriggerEvent as TriggerEvent
     from airflow.triggers.shared_stream import AdvanceItem as AdvanceItem
     from airflow.triggers.shared_stream import SharedStreamProducer as SharedStreamProducer
@@ -79,6 +80,7 @@ _MODULES = {
     "RetryPolicy": ("airflow.sdk",),
     "SharedStreamProducer": ("airflow.triggers.shared_stream",),
     "SimpleTable": ("airflow.cli.simple_table",),
+    "StartTriggerArgs": ("airflow.triggers.base",),
     "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "TriggerEvent": ("airflow.triggers.base",),
 }
@@ -220,6 +222,21 @@ def watched_assets(store: Any) -> list[str]:
     Nothing public tells a trigger which assets it is for.
     """
     return list(getattr(store, "_by_name", ()))
+
+
+def starts_in_triggerer() -> bool:
+    """Return whether Airflow begins tasks in the triggerer and renders templates there: from 3.3 on."""
+    from airflow import __version__
+
+    return tuple(int(part) for part in __version__.split(".")[:2]) >= (3, 3)
+
+
+def is_made(task: object) -> bool:
+    """Return whether a task has been made from the arguments of its DAG, all of them; False if it is mapped.
+
+    Airflow looks at ``start_from_trigger`` before that, too.
+    """
+    return bool(getattr(task, "_BaseOperator__instantiated", False))
 
 
 def triggerer_health() -> str:

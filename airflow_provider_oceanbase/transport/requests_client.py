@@ -8,12 +8,12 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-import tenacity
 
 from airflow_provider_oceanbase.cloud import failures, protocol
 from airflow_provider_oceanbase.cloud.body import Body
 from airflow_provider_oceanbase.cloud.query import new_request_id, run_exchange
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+from airflow_provider_oceanbase.transport.repeating import is_repeatable, retrying
 from airflow_provider_oceanbase.transport.requests_adapter import Adapter, deadline
 from airflow_provider_oceanbase.transport.requests_digest import AskedBody, Digest, fill, is_sent, received
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
 
 R = TypeVar("R")
-
-RETRY_ATTEMPTS = 5
-RETRY_SECONDS = 30.0
 
 
 class RequestsClient:
@@ -56,7 +53,7 @@ class RequestsClient:
         return without_frames(lambda: run_exchange(query, send))
 
     def _send_with_retries(self, request: Request[T]) -> Answer[T]:
-        return retrying(_is_repeatable, self._log)(self._send, request)
+        return retrying(is_repeatable, self._log)(self._send, request)
 
     def _send(self, request: Request[T]) -> Answer[T]:
         with failures.naming(self.endpoint):
@@ -124,44 +121,6 @@ def without_frames(work: Callable[[], R]) -> R:
         failure = error
     # Outside of the handler, else it would be shown as the context.
     raise failure.with_traceback(None) from None
-
-
-def retrying(
-    is_repeatable: Callable[[BaseException], bool], log: logging.Logger | AirflowLogger
-) -> tenacity.Retrying:
-    """Return what calls a function again for a while, as long as its errors are repeatable.
-
-    The log has what was requested once, and each attempt's verdict. What to do is in the error that is raised
-    at last.
-    """
-    logged: set[str] = set()
-
-    def log_retry(state: tenacity.RetryCallState) -> None:
-        error = state.outcome and state.outcome.exception()
-        if isinstance(error, OceanBaseCloudError):
-            number, pause = state.attempt_number, state.upcoming_sleep
-            tries = f"attempt {number} of {RETRY_ATTEMPTS}, the next in {pause:.1f} s"
-            text = error.brief if error.verdict in logged else error.text
-            logged.add(error.verdict)
-            log.warning("%s", text(f"{error.verdict}, {tries}"))
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_repeatable),
-        stop=tenacity.stop_after_attempt(RETRY_ATTEMPTS) | tenacity.stop_before_delay(RETRY_SECONDS),
-        wait=_retry_pause,
-        before_sleep=log_retry,
-        reraise=True,
-    )
-
-
-def _is_repeatable(error: BaseException) -> bool:
-    return isinstance(error, OceanBaseCloudError) and error.repeatable
-
-
-def _retry_pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome and state.outcome.exception()
-    retry_after = getattr(error, "retry_after", None) or 0.0
-    return max(tenacity.wait_exponential_jitter(initial=1, max=10, jitter=1)(state), retry_after)
 
 
 class _Session(requests.Session):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Self
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow_provider_oceanbase.compat.sdk import read_connection
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps_async
+from airflow_provider_oceanbase.transport.repeating import is_repeatable, retrying_async
 from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
     from airflow_provider_oceanbase.transport.known_connection import Steps
 
@@ -79,7 +82,7 @@ class TriggerConnection:
     def __init__(
         self,
         conn_id: str,
-        log: logging.Logger | None = None,
+        log: logging.Logger | AirflowLogger | None = None,
         *,
         is_final: Callable[[OceanBaseCloudError], bool] = lambda _: False,
     ) -> None:
@@ -109,19 +112,28 @@ class TriggerConnection:
         return 0.0 if self._poll is None else self._poll.age
 
     async def fetch(
-        self, query: Query[T], *, max_age: float | None = 0.0, read_age: float = 0.0
+        self,
+        query: Query[T],
+        *,
+        max_age: float | None = 0.0,
+        read_age: float = 0.0,
+        retries: logging.Logger | AirflowLogger | None = None,
     ) -> Answer[T]:
         """Send a query and return the answer; if that fails, look whether the connection was changed.
 
         :param max_age: see :meth:`SharedPoll.fetch`
         :param read_age: age in seconds up to which another wait's reading of the connection will do
+        :param retries: where to log retries of transient failures, for the first poll of a task; None: no
+            failure is retried
         :raises OceanBaseCloudError: the failure, by its subclass
         """
         # Not before the first poll, so that many waits do not all read their connections at once.
         shared = self._shared = self._shared or self._joined()
+        if retries:
+            await _find(shared, retries)
 
         # After a failure, the answer to another wait says nothing new.
-        ages = iter((max_age, None if max_age is None else 0.0))
+        ages = chain((max_age,), repeat(None if max_age is None else 0.0))
 
         async def send(endpoint: Endpoint) -> Answer[T]:
             poll: SharedPoll[T] | None = self._poll
@@ -129,8 +141,10 @@ class TriggerConnection:
                 poll = await self._join(endpoint, query)
             return await poll.fetch(max_age=next(ages))
 
-        steps: Steps[T] = shared.known.polling(recent=time.monotonic() - read_age, is_final=self._is_final)
-        return await run_steps_async(steps, send, shared.read)
+        send_once_or_more = retrying_async(is_repeatable, retries).wraps(send) if retries else send
+        recent = time.monotonic() - read_age
+        steps: Steps[T] = shared.known.polling(recent=recent, is_final=self._is_final, confirm=not retries)
+        return await run_steps_async(steps, send_once_or_more, shared.read)
 
     def _joined(self) -> SharedConnection:
         key = asyncio.get_running_loop(), self._conn_id
@@ -147,3 +161,16 @@ class TriggerConnection:
             # Only now: if nothing has changed, it is the same poll, and its client stays open.
             await former.leave()
         return poll
+
+
+async def _find(shared: SharedConnection, log: logging.Logger | AirflowLogger) -> None:
+    """Read a connection if no wait has; look for it for a while, if what stores it may be down."""
+    known = shared.known
+
+    async def find() -> None:
+        if known.endpoint is None:
+            await shared.read(time.monotonic())
+        if known.endpoint is None:
+            raise cast("OceanBaseCloudError", known.failure())
+
+    await retrying_async(lambda _: known.may_be_away, log)(find)

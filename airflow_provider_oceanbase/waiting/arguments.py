@@ -16,7 +16,7 @@ from airflow_provider_oceanbase.compat.sdk import conf
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_oceanbase.compat.sdk import BaseOperator, KnowsMapping
+    from airflow_provider_oceanbase.compat.sdk import BaseOperator, BaseTrigger, KnowsMapping
 
 #: Whether a task waits in the triggerer if its DAG does not say.
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
@@ -98,8 +98,10 @@ def given(task: KnowsMapping, **optional: object) -> frozenset[str]:
     )
 
 
-def check_templates(task: BaseOperator, given: Collection[str]) -> None:
-    """Check what the templates of a task were rendered to, and make it plain: before anything is sent.
+def check_templates(task: BaseOperator | BaseTrigger, given: Collection[str]) -> None:
+    """Check what the templates of a task, or of its trigger, were rendered to, and make it plain.
+
+    It comes before anything is sent.
 
     :param given: optional arguments that the DAG gives. If a template made nothing of one, it is not left out
     :raises OceanBaseInputError: an argument is unusable; the message names it

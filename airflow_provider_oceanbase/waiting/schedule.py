@@ -23,8 +23,7 @@ class PollSchedule:
     :param exponential_backoff: whether the pause between polls grows
     :param max_wait: longest pause in seconds that it may grow to, None for no limit
     :param timeout: seconds until the last poll
-    :param grace: seconds that the last poll may take in the triggerer; the default is what a trigger has that
-        an earlier release deferred
+    :param grace: seconds that the last poll may take in the triggerer
     """
 
     poke_interval: float = POKE_INTERVAL

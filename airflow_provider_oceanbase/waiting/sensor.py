@@ -10,7 +10,6 @@ from airflow_provider_oceanbase.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
-    KnowsMapping,
     PokeReturnValue,
     first_reschedule_date,
 )
@@ -24,6 +23,7 @@ from airflow_provider_oceanbase.waiting.arguments import (
     sensor_timeout,
 )
 from airflow_provider_oceanbase.waiting.metrics import record_wait
+from airflow_provider_oceanbase.waiting.start_option import StartsInTriggerer
 from airflow_provider_oceanbase.waiting.tasks import (
     defer_wait,
     poll,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
-    from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
     from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
@@ -52,7 +51,7 @@ _TIMED_OUT = "Sensor has timed out"
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-class WaitSensor(KnowsMapping, BaseSensorOperator):
+class WaitSensor(StartsInTriggerer, BaseSensorOperator):
     """Waits for a backup set; subclasses say for which.
 
     :param instance_id: ID of the OceanBase cluster (templated)
@@ -60,14 +59,13 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
     :param success_statuses: statuses of a complete backup set
     :param failure_statuses: statuses of a failed backup set
     :param deferrable: wait in the triggerer, without a worker slot
+    :param start_from_trigger: with ``deferrable``, also begin the wait there; default False
     :param poke_interval: seconds between two polls
     :param timeout: seconds until the last poll
     :param max_wait: longest pause in seconds with ``exponential_backoff``; None and 0 for no limit
     """
 
     operator_extra_links = (OceanBaseCloudLink(),)
-    #: Optional arguments that the DAG gives.
-    _given: Collection[str] = ()
     _wait: Wait[Any] | None = None
     #: When the wait began, in seconds since the epoch, and by the clock that is never set.
     _began = 0.0
@@ -86,6 +84,7 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
         success_statuses: Collection[str],
         failure_statuses: Collection[str],
         deferrable: bool,
+        start_from_trigger: bool | None = False,
         poke_interval: float | timedelta = POKE_INTERVAL,
         timeout: float | timedelta | None = None,
         max_wait: float | timedelta | None = None,
@@ -101,6 +100,7 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
         self.oceanbase_conn_id = oceanbase_conn_id
         self.success_statuses, self.failure_statuses = final_statuses(success_statuses, failure_statuses)
         self.deferrable = deferrable
+        self.start_from_trigger = start_from_trigger
 
     @property
     def _condition(self) -> Condition[Any]:
@@ -110,11 +110,6 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
     @property
     def _backup_task(self) -> str | None:
         """ID of the backup task that was waited for, None if it is not known."""
-        raise NotImplementedError
-
-    @property
-    def _trigger_class(self) -> type[WaitTrigger]:
-        """The trigger that waits for it."""
         raise NotImplementedError
 
     @cached_property
@@ -128,6 +123,7 @@ class WaitSensor(KnowsMapping, BaseSensorOperator):
         return advised(self.log, lambda: self._begin_to_wait(context))
 
     def _begin_to_wait(self, context: Context) -> Any:
+        self._log_hindrance()
         check_templates(self, self._given)
         first_date = first_reschedule_date(context) if self.reschedule else None
         self._begin(time.time() if first_date is None else first_date.timestamp())

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
-_TIMEOUT_MARGIN_SECONDS = 60.0
+#: So many seconds after the last poll Airflow itself ends a deferred wait.
+TIMEOUT_MARGIN_SECONDS = 60.0
 #: What Airflow calls if its own timeout of a trigger comes first, and what it says then: in 3, and in 2.
 _FAIL = "__fail__"
 _TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
@@ -93,15 +94,15 @@ def defer_wait(
     task.log.info(text, condition.name, triggerer_health(), status or "nothing yet", condition.details)
     task.defer(
         trigger=trigger_class(
-            condition=asdict(condition),
             schedule=asdict(schedule),
             oceanbase_conn_id=hook.oceanbase_conn_id,
             began=began,
             status=status,
+            **asdict(condition),
         ),
         method_name="execute_complete",
         # A backstop: the trigger itself keeps the time, and its message says more.
-        timeout=timedelta(seconds=left + schedule.grace + _TIMEOUT_MARGIN_SECONDS),
+        timeout=timedelta(seconds=left + schedule.grace + TIMEOUT_MARGIN_SECONDS),
     )
 
 

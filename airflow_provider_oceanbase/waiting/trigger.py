@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
@@ -11,8 +12,11 @@ from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from jinja2 import Environment
+
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query, T
+    from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
     from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
@@ -32,44 +36,76 @@ class WaitTrigger(BaseTrigger):
     Airflow stores the arguments as plain text: IDs, statuses and numbers, never a secret. The connection is
     read where the trigger runs, and again when a poll fails.
 
-    :param condition: the fields of the condition
     :param schedule: the fields of a :class:`~airflow_provider_oceanbase.waiting.schedule.PollSchedule`
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``
     :param began: when the wait began, in seconds since the epoch
     :param status: the last known status, so that only a change of it is logged
+    :param start: the fields of a :class:`~airflow_provider_oceanbase.waiting.beginning.Start`, if no worker
+        has begun the wait: the triggerer then renders templates, and the first poll is the first of the task
+    :param condition: the fields of the condition
     """
+
+    #: Why the templates could not be rendered.
+    _unrendered: Exception | None = None
 
     def __init__(
         self,
         *,
-        condition: dict[str, Any],
         schedule: dict[str, Any],
         oceanbase_conn_id: str,
-        began: float,
-        status: str | None,
+        began: float = 0.0,
+        status: str | None = None,
+        start: dict[str, Any] | None = None,
+        **condition: Any,
     ) -> None:
         # An exception here would stop the whole triggerer: run() checks the arguments.
         super().__init__()  # type: ignore[no-untyped-call]
-        self.condition = condition
         self.schedule = schedule
         self.oceanbase_conn_id = oceanbase_conn_id
         self.began = began
         self.status = status
+        self.start = start
+        # One attribute each: Airflow renders no templates in a dict.
+        self._names = tuple(condition)
+        vars(self).update(condition)
 
     @property
     def condition_class(self) -> Callable[..., Condition[Any]]:
         """The class of the condition."""
         raise NotImplementedError
 
+    @property
+    def condition_fields(self) -> dict[str, Any]:
+        """The fields of the condition."""
+        return {name: getattr(self, name) for name in self._names}
+
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of the class, and the arguments to make the trigger again."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "condition": self.condition,
             "schedule": self.schedule,
             "oceanbase_conn_id": self.oceanbase_conn_id,
             "began": self.began,
             "status": self.status,
+            **({"start": self.start} if self.start else {}),
+            **self.condition_fields,
         }
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Render the templates of a wait that begins here, as a worker does: what is not defined is an error.
+
+        Airflow calls it for any wait of a task with ``start_from_trigger``. What a worker has rendered stays
+        as it is: a value may look like a template.
+        """
+        if not self.start:
+            return
+        from jinja2 import StrictUndefined
+
+        try:
+            strict = (jinja_env or self.get_template_env()).overlay(undefined=StrictUndefined)
+            super().render_template_fields(context, strict)
+        except Exception as error:
+            # The task has to receive it: a trigger that dies leaves no reason behind.
+            self._unrendered = error
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
@@ -92,24 +128,30 @@ class WaitTrigger(BaseTrigger):
             hint = "See the triggerer's log. A retry of the task begins the wait again."
             known = {"hint": hint, "conn_id": self.oceanbase_conn_id}
             outcome = {"error": unexpected("Wait", error, **known).to_dict()}
-        event = {"began": self.began, "condition": self.condition, **outcome}
+        event = {"began": self.began, "condition": self.condition_fields, **outcome}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
         from airflow_provider_oceanbase.cloud.backup_set import summary
         from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
         from airflow_provider_oceanbase.waiting.schedule import PollSchedule
-        from airflow_provider_oceanbase.waiting.wait import Wait
+        from airflow_provider_oceanbase.waiting.wait import NextPoll, Wait
 
-        schedule = PollSchedule(**self.schedule)
         # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
-        wait = Wait(self.condition_class(**self.condition), self.logger(), first=False, status=self.status)
+        log = self.logger()
+        first = self._begin()
+        schedule = PollSchedule(**self.schedule)
+        wait = Wait(self.condition_class(**self.condition_fields), log, first=first, status=self.status)
         query = wait.condition.query
-        async with TriggerConnection(self.oceanbase_conn_id, is_final=wait.is_final) as connection:
+        # If a worker has begun the wait, it has warned of an unencrypted connection.
+        warns = log if self.start else None
+        async with TriggerConnection(self.oceanbase_conn_id, warns, is_final=wait.is_final) as connection:
             wait.resumed(schedule, self.began)
             # Waits that begin together, or in a triggerer that has just started, must not poll together.
             first_share = random.random()  # noqa: S311 - no secret
-            for pause, max_age, limit in wait.polls(schedule, self.began, first_share=first_share):
+            at_once = [NextPoll(0.0, 0.0, schedule.grace)] if first else []
+            polls = wait.polls(schedule, self.began, first_share=first_share)
+            for pause, max_age, limit in chain(at_once, polls):
                 await asyncio.sleep(pause)
                 if backup_set := await _poll(connection, query, wait, max_age, limit):
                     return {"summary": dict(summary(backup_set))}
@@ -117,15 +159,41 @@ class WaitTrigger(BaseTrigger):
                 wait.age = connection.age
         return {"timeout": wait.timed_out(schedule, self.began)}
 
+    def _begin(self) -> bool:
+        """Begin the wait, unless a worker has; return whether its next poll is its first.
+
+        :raises OceanBaseInputError: an argument is unusable
+        """
+        if not self.start:
+            return False
+        from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+        from airflow_provider_oceanbase.waiting.arguments import check_templates
+        from airflow_provider_oceanbase.waiting.beginning import Start, is_first
+
+        start = Start(**self.start)
+        # Airflow sets it; the other one is for whoever runs the trigger otherwise.
+        self.began = start.began(getattr(self, "timeout_after", None))
+        if self._unrendered:
+            raise OceanBaseInputError(
+                f"Template not rendered in the triggerer ({type(self._unrendered).__name__})",
+                hint="The log above has the field, and why. Nothing was sent.",
+            )
+        check_templates(self, start.given)
+        for name, seconds in start.since_began.items():
+            setattr(self, name, self.began + seconds)
+        self._names += tuple(start.since_began)
+        return is_first(self.began)
+
 
 async def _poll(
     connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
 ) -> BackupSet | None:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
+    retries = wait.log if wait.first else None
     try:
         async with asyncio.timeout(limit) as timer:
-            answer = await connection.fetch(query, max_age=max_age, read_age=max_age or 0.0)
+            answer = await connection.fetch(query, max_age=max_age, read_age=max_age or 0.0, retries=retries)
     except TimeoutError:
         if not timer.expired():
             raise

@@ -77,10 +77,11 @@ class Cluster(Processes):
         query = "SELECT id FROM job WHERE job_type = 'TriggererJob' ORDER BY id"
         return [row.id for row in self.database.rows(query)]
 
-    def task_logs(self, task_id: str, map_index: int) -> str:
-        """Return the end of each log of a mapped task."""
+    def task_logs(self, task_id: str, map_index: int | None = None) -> str:
+        """Return the end of each log of a task, or of one of a mapped task."""
+        folder = f"task_id={task_id}" if map_index is None else f"task_id={task_id}/map_index={map_index}"
         logs = Path(self.environ["AIRFLOW_HOME"]) / "logs"
-        paths = logs.glob(f"*/*/task_id={task_id}/map_index={map_index}/*")
+        paths = logs.glob(f"*/*/{folder}/*.log*")
         return "\n".join(tail(path, str(path.relative_to(logs))) for path in sorted(paths))
 
 

@@ -35,6 +35,8 @@ class Processes:
     environ: Mapping[str, str]
     logs: Path
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
+    #: CPU of those that were killed, in seconds.
+    _spent: float = field(default=0.0, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +89,7 @@ class Processes:
     def kill(self, name: str) -> None:
         """End a process and all its descendants by SIGKILL."""
         process = self._running.pop(name)
+        self._spent += _cpu_seconds(process.pid)
         # One that is not killed yet may have started another.
         while alive := _members(process.pid):
             for member in alive:
@@ -94,6 +97,10 @@ class Processes:
                     member.kill()
             time.sleep(0.01)
         process.wait()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU that all have taken so far, with their descendants, in seconds."""
+        return self._spent + sum(_cpu_seconds(process.pid) for process in self._running.values())
 
     def wait_for(
         self,
@@ -140,6 +147,15 @@ def tail(path: Path, name: str) -> str:
     """Return the last lines of a file, under its name."""
     lines = path.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
     return "\n".join([f"--- the end of the log of {name}:", *lines])
+
+
+def _cpu_seconds(session: int) -> float:
+    """Return the CPU of a session, in seconds: of the living, and of those whose end a parent has awaited."""
+    total = 0.0
+    for process in _members(session):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def _members(session: int) -> list[psutil.Process]:

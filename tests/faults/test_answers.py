@@ -20,7 +20,7 @@ from modes import MODES, wait
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.operators import GetBackupSetOperator
-from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS
+from airflow_provider_oceanbase.transport.repeating import RETRY_ATTEMPTS
 
 IN_A_YEAR = format_datetime(datetime.now(UTC) + timedelta(days=365))
 SUBJECT = "backup task 'bak-1' of instance 'ob-1'"

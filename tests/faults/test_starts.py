@@ -27,7 +27,8 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseUnavailableError,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook
-from airflow_provider_oceanbase.transport.requests_client import RETRY_ATTEMPTS, RequestsClient
+from airflow_provider_oceanbase.transport.repeating import RETRY_ATTEMPTS
+from airflow_provider_oceanbase.transport.requests_client import RequestsClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

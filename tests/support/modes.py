@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, patch
 
 import airflow
 from airflow.exceptions import AirflowRescheduleException
 from moved import TaskDeferred
+from packaging.version import Version
 
 from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
 from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
@@ -22,7 +24,9 @@ from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
 
 AIRFLOW_2 = airflow.__version__.startswith("2.")
-MODES = ("poke", "reschedule", "deferrable")
+#: Whether Airflow can begin a wait in the triggerer.
+STARTS = Version(airflow.__version__) >= Version("3.3")
+MODES = ("poke", "reschedule", "deferrable", *(["triggerer"] if STARTS else []))
 
 
 def sensor(**options: Any) -> WaitSensor:
@@ -47,7 +51,7 @@ def trigger(**options: Any) -> BackupSetTrigger:
     condition = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
     for name, value in options.items():
         (schedule if name in PollSchedule.__annotations__ else condition)[name] = value
-    return BackupSetTrigger(condition=condition, schedule=schedule, **arguments)
+    return BackupSetTrigger(schedule=schedule, **arguments, **condition)
 
 
 def context(first_reschedule_date: datetime | None = None) -> Any:
@@ -73,7 +77,8 @@ def rescheduled(first_date: datetime | None) -> Iterator[Any]:
 
 def wait(mode: str, **options: Any) -> Any:
     """Wait like a task; return its XCom, or raise its failure."""
-    return {"poke": _poke, "reschedule": _reschedule, "deferrable": _deferrable}[mode](options)
+    ways = {"poke": _poke, "reschedule": _reschedule, "deferrable": _deferrable, "triggerer": _triggerer}
+    return ways[mode](options)
 
 
 def _poke(options: dict[str, Any]) -> Any:
@@ -95,9 +100,34 @@ def _reschedule(options: dict[str, Any]) -> Any:
 
 
 def _deferrable(options: dict[str, Any]) -> Any:
-    def begin(task: WaitSensor) -> Any:
-        return task.execute(context())
+    return _deferred(lambda task: task.execute(context()), options)
 
+
+def _triggerer(options: dict[str, Any]) -> Any:
+    options = {"start_from_trigger": True, **options}
+    event = asyncio.run(fire(started(sensor(deferrable=True, **options))))
+    return _deferred(_resumption("execute_complete", event), options)
+
+
+def started(task: WaitSensor, began: float | None = None, **values: Any) -> WaitTrigger:
+    """Return the trigger of a task that Airflow starts in the triggerer, its templates rendered.
+
+    :param began: when the scheduler handed the task over; default: now
+    :param values: what templates find
+    """
+    given = task.start_trigger_args
+    assert task.start_from_trigger is True
+    assert given is not None
+    assert given.next_method == "execute_complete"
+    assert given.timeout is not None
+    trigger = _stored(given.trigger_cls, given.trigger_kwargs)
+    trigger.task_instance = SimpleNamespace(task=task, task_id=task.task_id)
+    trigger.timeout_after = datetime.fromtimestamp(began or time.time(), UTC) + given.timeout
+    trigger.render_template_fields(values)
+    return trigger
+
+
+def _deferred(begin: Callable[[WaitSensor], Any], options: dict[str, Any]) -> Any:
     for _ in range(100):
         try:
             return begin(sensor(deferrable=True, **options))
@@ -113,7 +143,10 @@ def _resumption(method_name: str, event: Any) -> Callable[[WaitSensor], Any]:
 
 def stored(trigger: Any) -> WaitTrigger[Any]:
     """Return the trigger as the triggerer builds it from the database."""
-    path, arguments = trigger.serialize()
+    return _stored(*trigger.serialize())
+
+
+def _stored(path: str, arguments: Any) -> Any:
     (trigger_class,) = (
         one
         for one in (BackupSetTrigger, BackupCheckpointTrigger)

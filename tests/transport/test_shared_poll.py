@@ -22,7 +22,8 @@ WAITS = 30
 
 def trigger(backup_task_id: str = "bak-1", *, timeout: float = 60, poke_interval: float = 0.2) -> Any:
     return BackupSetTrigger(
-        condition={"instance_id": "ob-1", "backup_task_id": backup_task_id},
+        instance_id="ob-1",
+        backup_task_id=backup_task_id,
         schedule={"poke_interval": poke_interval, "timeout": timeout},
         oceanbase_conn_id="oceanbase_default",
         began=time.time(),

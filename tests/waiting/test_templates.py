@@ -12,7 +12,7 @@ import pytest
 from airflow.exceptions import AirflowRescheduleException
 from jinja2 import Undefined
 from lists import COLLECTIONS, Lazy
-from modes import MODES, context, rescheduled, sensor, stored
+from modes import context, rescheduled, sensor, stored
 from moved import TaskDeferred
 from starts import operator as start_operator
 
@@ -27,6 +27,8 @@ from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSet
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.waiting.arguments import check_templates, checked_statuses, given
 
+#: The modes in which a worker renders the templates.
+MODES = ("poke", "reschedule", "deferrable")
 #: Whether a DAG renders templates to text only, or to any object.
 TEXT, NATIVE = False, True
 MIDNIGHT = "2026-01-20T00:00:00+00:00"
@@ -128,7 +130,7 @@ def deferred(task: Any) -> dict[str, Any]:
         execute(task)
     trigger = stored(caught.value.trigger)
     assert isinstance(trigger.oceanbase_conn_id, str)
-    return dict(trigger.condition)
+    return trigger.condition_fields
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -24,7 +24,6 @@ from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowT
 from airflow_provider_oceanbase.exceptions import OceanBaseNotFoundError
 from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.triggers import BackupSetTrigger
 from airflow_provider_oceanbase.waiting.arguments import LONGEST_SECONDS
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 
@@ -207,17 +206,6 @@ def test_airflows_own_timeout_comes_after_the_last_poll(
     # In line, for a connection, for a challenge, for an answer, and for its body.
     assert grace >= 5 * timeout
     assert caught.value.timeout.total_seconds() > 1050 + grace
-
-
-def test_trigger_of_an_earlier_release(cloud: CloudEmulator) -> None:
-    old = {"condition": {"instance_id": "ob-1", "backup_task_id": "bak-1"}, "status": "status DOING"}
-    schedule = {"poke_interval": 0.1, "exponential_backoff": False, "max_wait": None, "timeout": 60.0}
-    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"))
-    arguments: Any = {**old, "schedule": schedule, "oceanbase_conn_id": "oceanbase_default"}
-    event = asyncio.run(fire(BackupSetTrigger(**arguments, began=time.time())))
-    assert event["summary"]["status"] == "DONE"
-    # Airflow's own timeout is a minute after it.
-    assert PollSchedule(**schedule).grace < 60
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])

@@ -1,0 +1,103 @@
+"""Which templates the triggerer can render: a list of what is known to work there, with Airflow 3.3.
+
+Its sources were read, and names were tried. What is not on the list may work, or hang for ever (a request
+that the triggerer does not answer, as ``ti.xcom_pull`` sends), or come out differently than in a worker.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+#: Names with all that belongs to them.
+_NAMES = frozenset(
+    (
+        "conn",
+        "data_interval_end",
+        "data_interval_start",
+        "ds",
+        "ds_nodash",
+        "logical_date",
+        "params",
+        "run_id",
+    )
+) | {"ts", "ts_nodash", "ts_nodash_with_tz", "var"}
+_TASK_INSTANCE = frozenset(("dag_id", "map_index", "run_id", "task_id", "try_number"))
+#: Names of which only some attributes are known to work.
+_ATTRIBUTES = {
+    "dag": frozenset(("dag_id",)),
+    "dag_run": frozenset(
+        (
+            "conf",
+            "data_interval_end",
+            "data_interval_start",
+            "logical_date",
+            "run_after",
+            "run_id",
+            "run_type",
+        )
+    ),
+    "macros": frozenset(("ds_add", "ds_format", "ds_format_locale", "timedelta")),
+    "task": frozenset(("task_id",)),
+    "task_instance": _TASK_INSTANCE,
+    "ti": _TASK_INSTANCE,
+}
+#: Another triggerer that takes the wait over renders its templates again: the result must be the same.
+_CHANGING = frozenset(("diff_for_humans", "now", "random", "today", "utcnow"))
+#: Airflow's own; the rest is Jinja's.
+_FILTERS = frozenset(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"))
+
+
+def is_renderable(value: object, *, extensions: Collection[str], filters: Collection[str]) -> bool:
+    """Return whether the triggerer makes the same of an argument as a worker.
+
+    :param value: the argument, before its templates are rendered
+    :param extensions: endings of texts that name a file with a template
+    :param filters: names of filters that the DAG defines
+    """
+    if isinstance(value, str):
+        return not value.endswith(tuple(extensions)) and _is_renderable_text(value, filters)
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(is_renderable(one, extensions=extensions, filters=filters) for one in value)
+    # Anything else may be resolved, as the output of a task is.
+    return value is None or isinstance(value, bool | int | float | date)
+
+
+def has_template(value: object) -> bool:
+    """Return whether there is a template anywhere in an argument."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(has_template, value))
+    return isinstance(value, str) and "{" in value
+
+
+def _is_renderable_text(text: str, filters: Collection[str]) -> bool:
+    if not has_template(text):
+        return True
+    from jinja2 import Environment, TemplateSyntaxError, nodes
+
+    environment = Environment(autoescape=True)
+    try:
+        tree = environment.parse(text)
+    except TemplateSyntaxError:
+        return False
+    known_filters = ({*environment.filters} | _FILTERS) - {*filters} - _CHANGING
+    # A name that the template defines itself is none of Airflow's: a worker renders that, and includes.
+    known = {
+        id(one.node)
+        for one in tree.find_all(nodes.Getattr)
+        if isinstance(one.node, nodes.Name) and one.attr in _ATTRIBUTES.get(one.node.name, ())
+    }
+    return (
+        all(one.name in _NAMES or id(one) in known for one in tree.find_all(nodes.Name))
+        and all(one.attr not in _CHANGING for one in tree.find_all(nodes.Getattr))
+        and all(one.name in known_filters for one in tree.find_all(nodes.Filter))
+        and all(one.name in environment.tests for one in tree.find_all(nodes.Test))
+        and not any(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)))
+    )

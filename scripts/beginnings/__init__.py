@@ -1,0 +1,1 @@
+"""Parts of ``make cluster``: where waits begin, and what that costs."""
