@@ -11,6 +11,7 @@ from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetLis
 from airflow_provider_oceanbase.cloud.diagnosis import NAMED_INSTANCES, diagnosis, success
 from airflow_provider_oceanbase.cloud.failures import naming
 from airflow_provider_oceanbase.cloud.protocol import list_instances_request
+from airflow_provider_oceanbase.cloud.restorable import restorable_tenants_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
 from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.cloud.restorable import RestorableTenant
     from airflow_provider_oceanbase.compat.sdk import Connection
     from airflow_provider_oceanbase.transport.known_connection import Steps
 
@@ -211,6 +213,42 @@ class OceanBaseHook(BaseHook):
             with naming(self._find()):
                 backup_sets = pages.take(*self.fetch(request))
             yield from backup_sets
+
+    def get_restorable_tenants(
+        self,
+        instance_id: str,
+        *,
+        tenant_id: str | None = None,
+        backup_set_id: str | None = None,
+        restore_object_type: str | None = None,
+        from_remote: bool | None = None,
+        query_parameters: Mapping[str, str] | None = None,
+    ) -> list[RestorableTenant]:
+        """Return the tenants that can be restored, each with the intervals of time to which it can be.
+
+        The vendor documents two versions of this request. The arguments are those of the newer one, all
+        optional. For the older one, give ``query_parameters={"restoreType": …, "openRequest": …}``, and set
+        the connection's Project ID, which it requires.
+
+        :param instance_id: ID of the OceanBase cluster
+        :param tenant_id: ID of the only tenant to return; default: all
+        :param backup_set_id: ID of the backup set to restore from
+        :param restore_object_type: object of the restore
+        :param from_remote: ``fromRemote`` of the API
+        :param query_parameters: further parameters of the request, by the API's names
+        :return: the ``data`` of the response, intervals under ``timeIntervalList``; empty without any
+        :raises OceanBaseInputError: an argument is unusable
+        :raises OceanBaseCloudError: any other failure, by its subclass
+        """
+        request = restorable_tenants_request(
+            instance_id,
+            tenant_id=tenant_id,
+            backup_set_id=backup_set_id,
+            restore_object_type=restore_object_type,
+            from_remote=from_remote,
+            query_parameters=query_parameters,
+        )
+        return self.fetch(request).data
 
     def start_backup(
         self,
