@@ -233,7 +233,7 @@ class StartBackupOperator(BackupStart):
 
     def _summary_in(self, event: dict[str, Any]) -> BackupSetSummary:
         raise_timeout(event, self.timeout, self.execution_timeout)
-        return summary_in(event)
+        return cast("BackupSetSummary", summary_in(event))
 
     def poll_until_complete(self, external_id: JsonValue, context: Context) -> None:
         """Wait, with ``wait_for_completion``."""
@@ -266,8 +266,8 @@ class StartBackupOperator(BackupStart):
         wait = Wait(condition, self.log, first=False)
         schedule = PollSchedule(poke_interval=self.poke_interval, timeout=self.timeout)
         if not self.deferrable:
-            return wait_in_worker(self._hook, wait, schedule, began)
-        backup_set = poll(self._hook, wait)
+            return cast("BackupSet", wait_in_worker(self._hook, wait, schedule, began))
+        backup_set: BackupSet | None = poll(self._hook, wait)
         if backup_set is None:
             defer_wait(
                 self,

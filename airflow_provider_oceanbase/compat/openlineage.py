@@ -1,4 +1,4 @@
-"""A backup set as an OpenLineage dataset. Only Airflow's openlineage provider leads here."""
+"""Backups and tenants as OpenLineage datasets. Only Airflow's openlineage provider leads here."""
 
 from __future__ import annotations
 
@@ -38,12 +38,38 @@ def backup_set_lineage(
             columnMetrics={}, bytes=size
         )
     dataset = InputDataset(
-        namespace=f"oceanbase-cloud://{urlsplit(origin).netloc}",
+        namespace=_namespace(origin),
         name=f"{instance_id}/{backup_task_id}",
         facets=facets,
         inputFacets=input_facets,
     )
     return OperatorLineage(inputs=[dataset])
+
+
+def restore_point_lineage(origin: str, point: Mapping[str, Any]) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a task that has waited until tenants could be restored: they are its inputs.
+
+    The dataset of a tenant is ``instance_id/tenants/tenant_id``. Its version is the time to which it can be
+    restored.
+
+    :param origin: URL of the API host
+    :param point: what the task has pushed to XCom
+    """
+    restorable = version.DatasetVersionDatasetFacet(point["restoreTime"])
+    return OperatorLineage(
+        inputs=[
+            InputDataset(
+                namespace=_namespace(origin),
+                name=f"{point['instanceId']}/tenants/{tenant['tenantId']}",
+                facets={"version": restorable},
+            )
+            for tenant in point["tenants"]
+        ]
+    )
+
+
+def _namespace(origin: str) -> str:
+    return f"oceanbase-cloud://{urlsplit(origin).netloc}"
 
 
 def _bytes(size: object) -> int | None:

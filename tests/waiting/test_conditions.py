@@ -38,7 +38,7 @@ def condition(**options: Any) -> CheckpointCondition:
 
 
 def accepted(*backup_sets: Any, **options: Any) -> str | None:
-    found = condition(**options).judge(list(backup_sets), "r").backup_set
+    found = condition(**options).judge(list(backup_sets), "r").found
     return found and found["backupSetId"]
 
 
@@ -70,7 +70,7 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 
 def test_no_set_keeps_waiting() -> None:
-    assert condition().judge([], "r") == ("no backup set", None, [], None, None)
+    assert condition().judge([], "r") == ("no backup set", None, [], None, None, "")
 
 
 def test_checkpoints_are_compared_as_times() -> None:
@@ -259,7 +259,7 @@ entries = st.fixed_dictionaries(
 
 @given(st.lists(entries, max_size=5))
 def test_success_is_never_guessed(sets: list[Any]) -> None:
-    found = condition().judge(sets, "r").backup_set
+    found = condition().judge(sets, "r").found
     if found is not None:
         assert (found["status"], found["validity"], found["checkpoint"]) == ("DONE", "VALID", at(1))
 
