@@ -33,6 +33,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
+
+
 _CONN_ID = Arg(
     ("--conn-id",),
     default="oceanbase_default",
@@ -99,6 +106,23 @@ COMMANDS = (
                 help="seconds to wait at most (default: %(default)s, a week)",
             ),
             _POLL_SECONDS,
+            _CONN_ID,
+            ARG_OUTPUT,
+        ),
+    ),
+    ActionCommand(
+        name="restorable",
+        help="Show up to when the tenants of an instance can be restored",
+        func=lazy_load_command("airflow_provider_oceanbase.cli.restorable.restorable"),
+        args=(
+            _INSTANCE,
+            Arg(
+                ("--parameter",),
+                type=_parameter,
+                action="append",
+                metavar="NAME=VALUE",
+                help="send a further parameter, such as openRequest=true; may be repeated",
+            ),
             _CONN_ID,
             ARG_OUTPUT,
         ),
