@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
@@ -14,6 +14,7 @@ from airflow_provider_oceanbase.cloud.protocol import list_instances_request
 from airflow_provider_oceanbase.cloud.restorable import restorable_tenants_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
+from airflow_provider_oceanbase.compat.assets import BACKUP_SETS, TENANTS, record
 from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
@@ -155,6 +156,7 @@ class OceanBaseHook(BaseHook):
             what = "No such backup, or not registered yet"
             with naming(self.endpoint):
                 raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
+        self._record("input", instance_id, BACKUP_SETS, backup_task_id)
         return backup_set
 
     def find_backup_set(
@@ -175,7 +177,10 @@ class OceanBaseHook(BaseHook):
         request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
         )
-        return self.fetch(request).data
+        backup_set = self.fetch(request).data
+        if backup_set is not None:
+            self._record("input", instance_id, BACKUP_SETS, backup_task_id)
+        return backup_set
 
     def list_backup_sets(
         self,
@@ -212,6 +217,7 @@ class OceanBaseHook(BaseHook):
         while (request := pages.request) is not None:
             with naming(self._find()):
                 backup_sets = pages.take(*self.fetch(request))
+            self._record("input", pages.instance_id, BACKUP_SETS)
             yield from backup_sets
 
     def get_restorable_tenants(
@@ -248,7 +254,9 @@ class OceanBaseHook(BaseHook):
             from_remote=from_remote,
             query_parameters=query_parameters,
         )
-        return self.fetch(request).data
+        tenants = self.fetch(request).data
+        self._record("input", instance_id, TENANTS)
+        return tenants
 
     def start_backup(
         self,
@@ -285,11 +293,17 @@ class OceanBaseHook(BaseHook):
             need_pre_check=need_pre_check,
         )
         try:
-            return self.fetch(request).data
+            backup_task_id = self.fetch(request).data
         except OceanBaseCloudError as error:
             if not error.may_have_acted:
                 raise
             raise start_unknown(error, instance_id) from error
+        self._record("output", instance_id, BACKUP_SETS, backup_task_id)
+        return backup_task_id
+
+    def _record(self, kind: Literal["input", "output"], instance_id: str, *path: str) -> None:
+        """Record what was read or made, for lineage."""
+        record(self, self.oceanbase_conn_id, kind, str(instance_id), *map(str, path))
 
     def fetch(self, query: Query[T], *, retry: bool = True) -> Answer[T]:
         """Send a query, and return the answer.
