@@ -46,7 +46,7 @@ POINTS = {
     "times": "times are ISO 8601, with a time zone, and none is in the future",
     "size": "dataBackupSize is a number, the same in the list and in the details",
     "set_tenant": "the set itself has the tenant sys, named *",
-    "restorable": "a restorable tenant has ID, name and intervals, whose times are ISO 8601 with a time zone",
+    "restorable": "a restorable tenant has ID, name and intervals with times as above",
 }
 #: Statuses that are documented, or that the vendor's sister APIs use.
 STATUSES = (

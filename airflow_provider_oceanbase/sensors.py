@@ -234,6 +234,7 @@ class RestorablePointSensor(WaitSensor):
     - The log has a warning for each tenant that is not listed, for a name that several tenants have (then
       each must be restorable), for a gap, and for an interval that cannot be read, such as one without a
       time zone, which does not count.
+    - An interval that ends in the future fails the task: the service may write local times.
     - For the first poll, outages and refusals see :class:`BackupSetSensor`.
 
     Its XCom is a :class:`~airflow_provider_oceanbase.waiting.restorable.RestorePoint`: ``instanceId``,

@@ -108,6 +108,16 @@ def test_before_every_interval_and_told_to_wait(mode: str, cloud: CloudEmulator)
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_local_times_that_count_as_utc(mode: str, cloud: CloudEmulator) -> None:
+    add(cloud, "orders", (-9, -1))
+    ahead = datetime.now(UTC) + 8 * HOUR
+    begin = TIME - 9 * HOUR
+    after_polls(cloud, 1, lambda: cloud.add_restorable_tenant("ob-1", "orders", intervals=[(begin, ahead)]))
+    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Interval ends in the future \("):
+        wait_for(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_timeout(mode: str, cloud: CloudEmulator, logged: Callable[[], str]) -> None:
     add(cloud, "orders", (-9, -1))
     with pytest.raises(AirflowSensorTimeout) as caught:

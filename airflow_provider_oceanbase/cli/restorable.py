@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, names
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: What decisions depend on.
 _NEEDED = {"tenantId", "tenantName", "timeIntervalList"}
+
+#: Clocks differ: a time so little ahead is none of the future.
+_AHEAD = timedelta(minutes=5)
 
 
 @command
@@ -86,5 +89,8 @@ def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
         for name in ("startTime", "endTime")
     }
     zoned = all(time is not None and time.tzinfo is not None for time in times)
+    latest = datetime.now(UTC) + _AHEAD
+    ahead = any((time := parsed_time(value)) is not None and time > latest for _, value in ends)
     found = {"missing": names(missing), "more": names(more), "intervals": bool(intervals), **forms}
-    return (zoned and not missing) if intervals or missing else None, found
+    right = zoned and not missing and not ahead
+    return right if intervals or missing else None, found | {"in_the_future": ahead}

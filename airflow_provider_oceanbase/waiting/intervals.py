@@ -60,6 +60,10 @@ class TenantIntervals:
         found = (one for one in self.intervals if one.start <= time <= one.end)
         return max(found, key=lambda one: one.end, default=None)
 
+    def ending_after(self, time: datetime) -> Interval | None:
+        """Return an interval that ends after a time, None if none does."""
+        return next((one for one in self.intervals if one.end > time), None)
+
     def begins_after(self, time: datetime) -> bool:
         """Return whether all intervals are known, and begin later."""
         return self.odd is None and bool(self.intervals) and time < self.intervals[0].start

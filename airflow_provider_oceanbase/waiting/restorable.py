@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 from airflow_provider_oceanbase.cloud.arguments import checked_names
 from airflow_provider_oceanbase.cloud.backup_sets import checked_time
 from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
-from airflow_provider_oceanbase.exceptions import PointNotRestorableError, shown
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseMalformedResponseError,
+    PointNotRestorableError,
+    shown,
+)
 from airflow_provider_oceanbase.waiting.advice import NOT_RESTORABLE
 from airflow_provider_oceanbase.waiting.arguments import is_left_out
 from airflow_provider_oceanbase.waiting.intervals import Interval, TenantIntervals, tenants_in
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 _MAX_TENANTS, _SHOWN_TENANTS = 100, 5
 _WORD_CHARACTERS = 200
 _HALF_A_DAY = timedelta(hours=12)
+#: The clocks of the service and of this machine may differ by so much.
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _CHECK = "Check its name, or its ID. A tenant without a backup may be missing."
 
@@ -98,6 +104,10 @@ class RestorableCondition:
         """Judge the tenants that are listed."""
         time = checked_time("restore_time", self.restore_time)
         tenants, missing, notices = self._wanted(tenants_in(listed))
+        latest = datetime.now(UTC) + _CLOCKS_DIFFER
+        for tenant in tenants:
+            if future := tenant.ending_after(latest):
+                return self._untimely(tenant, future, request_id)
         ready = [(tenant, interval) for tenant in tenants if (interval := tenant.containing(time))]
         waiting = [tenant for tenant in tenants if not tenant.containing(time)]
         count = len(tenants) + len(missing)
@@ -169,6 +179,17 @@ class RestorableCondition:
 
     def _warning(self, kind: str, what: str, remedy: str) -> Notice:
         return Notice(kind, f"{what}: instance {self.name!r} keeps waiting ({self.details}). {remedy}")
+
+    def _untimely(self, tenant: TenantIntervals, interval: Interval, request_id: str) -> Verdict:
+        """Give up: a local time that counts as UTC makes of any time one that can be restored."""
+        end = interval.end_text
+        error = OceanBaseMalformedResponseError(
+            f"Interval ends in the future ({end}, tenant {tenant.label!r})",
+            subject=f"the restorable tenants of instance {self.name!r}",
+            request_id=request_id,
+            hint="The service may write local times, or the clock of this machine is behind.",
+        )
+        return Verdict(f"{tenant.label} restorable up to {end}, in the future", failure=error)
 
     def _failure(self, lost: list[TenantIntervals], request_id: str) -> PointNotRestorableError:
         first = lost[0]

@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     status: str
     found: Any = None
     notices: Sequence[Notice] = ()
-    failure: WaitFailedError | None = None
+    failure: WaitFailedError | OceanBaseCloudError | None = None
     underway: BackupSet | None = None
     progress: str = ""
 

@@ -123,6 +123,7 @@ class Wait(Generic[T]):
         """Judge an answer: return what is waited for, such as a backup set; None to keep waiting.
 
         :raises WaitFailedError: waiting would not help, for example because the backup failed
+        :raises OceanBaseCloudError: the answer cannot be believed
         """
         return self._judged(self.condition.judge(data, request_id), request_id)
 

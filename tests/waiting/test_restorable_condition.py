@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_oceanbase.cloud.restorable import read_restorable_tenants
-from airflow_provider_oceanbase.exceptions import OceanBaseInputError, PointNotRestorableError
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseInputError,
+    OceanBaseMalformedResponseError,
+    PointNotRestorableError,
+)
 from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
 from airflow_provider_oceanbase.waiting.verdict import Verdict
 
@@ -155,6 +159,25 @@ def test_an_interval_that_cannot_be_read(interval: tuple[Any, Any]) -> None:
 @pytest.mark.parametrize("form", ["2026-01-20'T'{}:00:00.000'Z'", "2026-01-20T{}:00:00+00:00"])
 def test_other_forms_of_times(form: str) -> None:
     assert judge(tenant("orders", (form.format(10), form.format(12)))).found is not None
+
+
+def test_an_interval_that_ends_in_the_future() -> None:
+    """A local time that counts as UTC would make of any time one that can be restored."""
+    now = datetime.now(UTC)
+
+    def until(minutes: float) -> dict[str, Any]:
+        return tenant("orders", (clock(1), f"{now + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"))
+
+    verdict = judge(until(60), fail_if_unreachable=False)
+    assert verdict.found is None
+    assert isinstance(verdict.failure, OceanBaseMalformedResponseError)
+    assert str(verdict.failure).startswith("Interval ends in the future (")
+    assert "tenant 'orders'): the restorable tenants of instance 'ob-1', requestId r-1" in str(
+        verdict.failure
+    ).replace("; ", ", ")
+    # Clocks differ, and other tenants do not matter.
+    assert judge(until(2)).found is not None
+    assert judge(until(60), tenant("billing", (1, 12)), tenants=["billing"]).found is not None
 
 
 def test_two_tenants_of_one_name() -> None:
