@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -17,7 +20,9 @@ from airflow_provider_oceanbase.exceptions import (
     PointNotRestorableError,
 )
 from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
+from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.verdict import Verdict
+from airflow_provider_oceanbase.waiting.wait import Wait
 
 TIME = datetime(2026, 1, 20, 11, tzinfo=UTC)
 
@@ -88,6 +93,35 @@ def test_today_needs_no_date() -> None:
     ends = [f"{now + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}" for hours in (-2, -1)]
     verdict = judge(tenant("orders", tuple(ends)), restore_time=now.isoformat())
     assert verdict.progress == f"orders restorable up to {now - timedelta(hours=1):%H:%M} UTC, 1 h to go"
+
+
+def test_lines_of_the_log(logged: Callable[[], str]) -> None:
+    condition = RestorableCondition("ob-1", TIME.isoformat())
+    wait = Wait(condition, logging.getLogger("airflow.task"))
+    wait.lasts(PollSchedule(poke_interval=60, timeout=7200), time.time())
+    for ends, elapsed in (((1, 10), 0), ((1, 10.5), 5), ((1, 10.75), 700)):
+        wait._began = time.time() - elapsed
+        assert wait.answered(read_restorable_tenants([tenant("orders", ends)]), "r-1") is None
+    text = logged()
+    known = "0 of 1 tenant restorable; orders restorable up to 2026-01-20 10:"
+    assert (
+        f"ob-1: {known}00 UTC, 1 h to go (wanted: restorable to 2026-01-20T11:00:00+00:00, requestId" in text
+    )
+    # An end that moves on is no news; it stands in the line that is due.
+    assert "10:30" not in text
+    assert "ob-1 still not restorable to that time after 11 min 40 s: " in text
+    assert f"{known}45 UTC, 15 min to go; times out at" in text
+    wait.answered(read_restorable_tenants([tenant("orders", (1, 11))]), "r-1")
+    assert "1 tenant restorable to 2026-01-20T11:00:00+00:00; orders up to 2026-01-20T11:00:00Z (" in logged()
+
+
+def test_waits_for_one_instance_share_their_polls() -> None:
+    waits = [
+        RestorableCondition("ob-1", TIME.isoformat()),
+        RestorableCondition("ob-1", "2026-01-01T00:00:00Z", ["orders"], fail_if_unreachable=False),
+    ]
+    assert waits[0].query.key == waits[1].query.key
+    assert waits[0].query.key != RestorableCondition("ob-2", TIME.isoformat()).query.key
 
 
 def test_no_tenant_is_listed() -> None:
