@@ -78,7 +78,9 @@ def restorable_tenants_request(
     query = {key: checked_text(name, text) for key, (name, text) in texts.items() if text is not None}
     if from_remote is not None:
         query["fromRemote"] = str(from_remote).lower()
-    given = {} if query_parameters is None else checked_parameters("query_parameters", query_parameters)
+    given: dict[str, str] = {}
+    if query_parameters is not None and query_parameters != {}:
+        given = checked_parameters("query_parameters", query_parameters)
     if twice := sorted({*query, "requestId"} & given.keys()):
         problem = f"; the provider sends {twice[0]} itself"
         raise unusable("query_parameters", given, problem, hint=PLAIN_HINT)
@@ -93,9 +95,9 @@ def restorable_tenants_request(
 def checked_parameters(name: str, value: object) -> dict[str, str]:
     """Return parameters of a URL's query as a dict of texts.
 
-    :raises OceanBaseInputError: they are no dict, or a name or a value is unusable
+    :raises OceanBaseInputError: they are no dict, there are none, or a name or a value is unusable
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not value:
         raise unusable(name, value, "; it must be a dict of texts", hint=NATIVE_HINT)
     return {
         checked_text(f"a key of {name}", key, "name"): checked_text(f"{name}[{key!r}]", text, "value")

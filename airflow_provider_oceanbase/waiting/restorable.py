@@ -81,9 +81,9 @@ class RestorableCondition:
         tenants = [] if is_left_out(self.tenants) else checked_names("tenants", self.tenants)
         # A tenant that is named twice is waited for once.
         object.__setattr__(self, "tenants", list(dict.fromkeys(tenants)))
-        if self.query_parameters is not None:
-            parameters = checked_parameters("query_parameters", self.query_parameters)
-            object.__setattr__(self, "query_parameters", parameters)
+        given = self.query_parameters
+        parameters = None if is_left_out(given) else checked_parameters("query_parameters", given)
+        object.__setattr__(self, "query_parameters", parameters)
 
     @property
     def name(self) -> str:
