@@ -231,9 +231,10 @@ class StartBackupOperator(BackupStart):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
+        if condition := event.get("condition"):
+            self._started = cast("str", condition["backup_task_id"])
         self._push(context, advised(self.log, lambda: self._summary_in(event)), event["began"])
-        self._started = cast("str", event["condition"]["backup_task_id"])
-        return self._started
+        return cast("str", self._started)
 
     def _summary_in(self, event: dict[str, Any]) -> BackupSetSummary:
         raise_timeout(event, self.timeout, self.execution_timeout)

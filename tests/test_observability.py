@@ -38,6 +38,9 @@ def emitted(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> 
         for dag_id in DAG_IDS:
             end = dag_id.rpartition("_")[2].upper()
             cloud.add_backup_set("ob-1", dag_id, statuses=("DOING", "DOING", end), tenants=("orders",))
+        cloud.add_backup_set("ob-1", "bak-read", statuses=("DONE",), tenants=("orders",))
+        for name in ("bak-by-hook", "bak-by-task"):
+            cloud.next_backup("ob-1", backup_task_id=name, statuses=("DONE",))
         environ = {
             "AIRFLOW_CONN_OCEANBASE_DEFAULT": cloud.connection_uri,
             "AIRFLOW__METRICS__STATSD_ON": "True",
@@ -52,13 +55,12 @@ def emitted(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> 
         }
         # Airflow sets up metrics and listeners only once, when it starts.
         with dag_runner.alone(**environ) as runner:
+            # First: what a hook records stays in the process, and a worker has one for each task.
+            runner.test(ROOT / "tests" / "dags" / "lineage.py", "lineage_of_tasks")
+            _received(statsd)
             for dag_id in DAG_IDS:
                 runner.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
-            lines = _received(statsd)
-            cloud.add_backup_set("ob-1", "bak-read", statuses=("DONE",), tenants=("orders",))
-            cloud.next_backup("ob-1", backup_task_id="bak-by-hook", statuses=("DONE",))
-            cloud.next_backup("ob-1", backup_task_id="bak-by-task", statuses=("DONE",))
-            runner.test(ROOT / "tests" / "dags" / "lineage.py", "lineage_of_tasks")
+        lines = _received(statsd)
         host = cloud.url.removeprefix("http://")
     text = events.read_text().replace(host, "HOST")
     return Emitted(lines, [json.loads(line) for line in text.splitlines()])
