@@ -25,8 +25,8 @@ STUCK = (
 )
 #: Likewise, of a wait for a point in time.
 NOT_RESTORABLE = (
-    "Look up backups and log archive in the console: if they go on, clear the task. Raise timeout, if the log "
-    "archive is so far behind."
+    "Look up backups and log archive in the console: if they go on, clear the task. Raise timeout, if the "
+    "log archive is so far behind."
 )
 AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
 
