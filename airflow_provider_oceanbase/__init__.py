@@ -17,6 +17,15 @@ def get_provider_info() -> dict[str, object]:
         paths = [f"airflow_provider_oceanbase.{name}" for name in names]
         return [{"integration-name": integration, "python-modules": paths}]
 
+    uris = [
+        {
+            "schemes": ["oceanbase-cloud"],
+            # Airflow's own normal form will do.
+            "handler": None,
+            "factory": "airflow_provider_oceanbase.lineage.create_asset",
+            "to_openlineage_converter": "airflow_provider_oceanbase.lineage.convert_asset_to_openlineage",
+        }
+    ]
     return {
         "package-name": "airflow-provider-oceanbase",
         "name": integration,
@@ -35,7 +44,9 @@ def get_provider_info() -> dict[str, object]:
         "extra-links": ["airflow_provider_oceanbase.links.OceanBaseCloudLink"],
         # Airflow before 3.2 does not read it: there the commands are python -m airflow_provider_oceanbase.
         "cli": ["airflow_provider_oceanbase.cli.definition.get_commands"],
-        "asset-uris": [{"schemes": ["oceanbase-cloud"], "handler": None}],
+        "asset-uris": uris,
+        # The same, for Airflow 2.
+        "dataset-uris": uris,
         "connection-types": [
             {
                 "connection-type": "oceanbase",

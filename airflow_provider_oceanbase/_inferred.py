@@ -46,6 +46,7 @@ POINTS = {
     "times": "times are ISO 8601, with a time zone, and none is in the future",
     "size": "dataBackupSize is a number, the same in the list and in the details",
     "set_tenant": "the set itself has the tenant sys, named *",
+    "restorable": "a restorable tenant has ID, name and intervals with times as above",
 }
 #: The one status that the vendor documents for this endpoint.
 SUCCESS_STATUSES = ("DONE",)

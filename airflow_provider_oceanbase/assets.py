@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
+from airflow_provider_oceanbase.compat.assets import BACKUP_SETS, asset_uri
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 from airflow_provider_oceanbase.waiting.arguments import (
     POKE_INTERVAL,
@@ -129,7 +130,7 @@ def _is_id(value: object) -> bool:
 
 def _uri(instance_id: str, conn_id: str, statuses: list[str], *, require_valid: bool) -> str:
     """Return a URI in Airflow's normal form, so that it can be the name too."""
-    uri = f"oceanbase-cloud://{quote(conn_id, safe='')}/{quote(instance_id, safe='')}/backup-sets"
+    uri = asset_uri(conn_id, instance_id, BACKUP_SETS)
     query = []
     if not require_valid:
         query.append(("require_valid", "false"))

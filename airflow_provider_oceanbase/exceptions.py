@@ -4,8 +4,9 @@ Each text has this order, since a log shows the beginning of a line: the verdict
 advice.
 
 :class:`OceanBaseCloudError` and its subclasses say that a *request* to OceanBase Cloud failed. Only
-:class:`BackupSetFailedError` says that the *backup* failed, and only :class:`BackupStartUnknownError` that
-it is not known whether there is one.
+:class:`BackupSetFailedError` says that the *backup* failed, only :class:`PointNotRestorableError` that a
+tenant cannot be restored to a time, and only :class:`BackupStartUnknownError` that it is not known whether
+there is a backup.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oceanbase.compat.sdk import AirflowFailException
 
@@ -239,8 +240,23 @@ class _FinalError(AirflowFailException):
         return partial(type(self), **fields), ()
 
 
+class WaitFailedError(_FinalError):
+    """What was waited for cannot come any more; its subclasses say why."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as a dict fit for JSON, for :meth:`from_dict`."""
+        return {"class": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> WaitFailedError:
+        """Make the error, of the same class, from what :meth:`to_dict` returned."""
+        fields = dict(data)
+        classes = {one.__name__: one for one in (BackupSetFailedError, PointNotRestorableError)}
+        return classes[fields.pop("class")](**fields)
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
-class BackupSetFailedError(_FinalError):
+class BackupSetFailedError(WaitFailedError):
     """The backup itself failed. Airflow does not retry the task: the same backup will not recover.
 
     :param reason: such as ``ended with status FAILED``
@@ -269,14 +285,33 @@ class BackupSetFailedError(_FinalError):
         details = _joined({"requestId": self.request_id})
         super().__init__(f"{_sentence(f'Backup {self.reason}', about, details)} {self.hint}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the error as a dict fit for JSON, for :meth:`from_dict`."""
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Make the error from what :meth:`to_dict` returned."""
-        return cls(**data)
+@dataclass(eq=False, repr=False, kw_only=True)
+class PointNotRestorableError(WaitFailedError):
+    """A tenant can never be restored to a time: all that can be restored begins later.
+
+    Airflow does not retry the task: what can be restored only begins later and later.
+
+    :param reason: which tenant, and from when on it can be restored
+    :param instance_id: ID of the OceanBase cluster
+    :param restore_time: the time: ISO 8601, with a time zone
+    :param request_id: ID of the request that showed it
+    """
+
+    reason: str = field(kw_only=False)
+    instance_id: str
+    restore_time: str
+    request_id: str | None = None
+
+    hint: ClassVar[str] = (
+        "Choose a later restore_time. If that tenant does not matter, name the others in tenants. With "
+        "fail_if_unreachable=False the task waits all the same."
+    )
+
+    def __post_init__(self) -> None:
+        about = f"{self.reason}, instance {shown(str(self.instance_id))!r}"
+        verdict, details = f"Never restorable to {self.restore_time}", _joined({"requestId": self.request_id})
+        super().__init__(f"{_sentence(verdict, about, details)} {self.hint}")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
 from airflow_provider_oceanbase.cloud.diagnosis import NAMED_INSTANCES, diagnosis, success
 from airflow_provider_oceanbase.cloud.failures import naming
 from airflow_provider_oceanbase.cloud.protocol import list_instances_request
+from airflow_provider_oceanbase.cloud.restorable import restorable_tenants_request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request, start_unknown
 from airflow_provider_oceanbase.compat import form
+from airflow_provider_oceanbase.compat.assets import BACKUP_SETS, TENANTS, record
 from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
+    from airflow_provider_oceanbase.cloud.restorable import RestorableTenant
     from airflow_provider_oceanbase.compat.sdk import Connection
     from airflow_provider_oceanbase.transport.known_connection import Steps
 
@@ -149,6 +152,7 @@ class OceanBaseHook(BaseHook):
             what = "No such backup, or not registered yet"
             with naming(self.endpoint):
                 raise request.error(OceanBaseNotFoundError, what, status_code=200, request_id=request_id)
+        self._record("input", instance_id, BACKUP_SETS, backup_task_id)
         return backup_set
 
     def find_backup_set(
@@ -169,7 +173,10 @@ class OceanBaseHook(BaseHook):
         request = backup_set_request(
             instance_id, backup_task_id, check_backup_set_download_enable=check_backup_set_download_enable
         )
-        return self.fetch(request).data
+        backup_set = self.fetch(request).data
+        if backup_set is not None:
+            self._record("input", instance_id, BACKUP_SETS, backup_task_id)
+        return backup_set
 
     def list_backup_sets(
         self,
@@ -206,7 +213,46 @@ class OceanBaseHook(BaseHook):
         while (request := pages.request) is not None:
             with naming(self._find()):
                 backup_sets = pages.take(*self.fetch(request))
+            self._record("input", pages.instance_id, BACKUP_SETS)
             yield from backup_sets
+
+    def get_restorable_tenants(
+        self,
+        instance_id: str,
+        *,
+        tenant_id: str | None = None,
+        backup_set_id: str | None = None,
+        restore_object_type: str | None = None,
+        from_remote: bool | None = None,
+        query_parameters: Mapping[str, str] | None = None,
+    ) -> list[RestorableTenant]:
+        """Return the tenants that can be restored, each with the intervals of time to which it can be.
+
+        The vendor documents two versions of this request. The arguments are those of the newer one, all
+        optional. For the older one, give ``query_parameters={"restoreType": …, "openRequest": …}``, and set
+        the connection's Project ID, which it requires.
+
+        :param instance_id: ID of the OceanBase cluster
+        :param tenant_id: ID of the only tenant to return; default: all
+        :param backup_set_id: ID of the backup set to restore from
+        :param restore_object_type: object of the restore
+        :param from_remote: ``fromRemote`` of the API
+        :param query_parameters: further parameters of the request, by the API's names
+        :return: the ``data`` of the response, intervals under ``timeIntervalList``; empty without any
+        :raises OceanBaseInputError: an argument is unusable
+        :raises OceanBaseCloudError: any other failure, by its subclass
+        """
+        request = restorable_tenants_request(
+            instance_id,
+            tenant_id=tenant_id,
+            backup_set_id=backup_set_id,
+            restore_object_type=restore_object_type,
+            from_remote=from_remote,
+            query_parameters=query_parameters,
+        )
+        tenants = self.fetch(request).data
+        self._record("input", instance_id, TENANTS)
+        return tenants
 
     def start_backup(
         self,
@@ -243,11 +289,17 @@ class OceanBaseHook(BaseHook):
             need_pre_check=need_pre_check,
         )
         try:
-            return self.fetch(request).data
+            backup_task_id = self.fetch(request).data
         except OceanBaseCloudError as error:
             if not error.may_have_acted:
                 raise
             raise start_unknown(error, instance_id) from error
+        self._record("output", instance_id, BACKUP_SETS, backup_task_id)
+        return backup_task_id
+
+    def _record(self, kind: Literal["input", "output"], instance_id: str, *path: str) -> None:
+        """Record what was read or made, for lineage."""
+        record(self, self.oceanbase_conn_id, kind, str(instance_id), *map(str, path))
 
     def fetch(self, query: Query[T], *, retry: bool = True) -> Answer[T]:
         """Send a query, and return the answer.

@@ -174,6 +174,9 @@ class StartBackupOperator(BackupStart):
         HTTP 400 and ``success: false`` of the API, mean "not registered yet"; default 10 minutes
     """
 
+    #: ID of the backup task, and the summary of the set after a wait.
+    _started: str | None = None
+    _summary: BackupSetSummary | None = None
     template_fields: Sequence[str] = (
         "instance_id",
         "backup_object_type",
@@ -228,18 +231,21 @@ class StartBackupOperator(BackupStart):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
+        if condition := event.get("condition"):
+            self._started = cast("str", condition["backup_task_id"])
         self._push(context, advised(self.log, lambda: self._summary_in(event)), event["began"])
-        return cast("str", event["condition"]["backup_task_id"])
+        return cast("str", self._started)
 
     def _summary_in(self, event: dict[str, Any]) -> BackupSetSummary:
         raise_timeout(event, self.timeout, self.execution_timeout)
-        return summary_in(event)
+        return cast("BackupSetSummary", summary_in(event))
 
     def poll_until_complete(self, external_id: JsonValue, context: Context) -> None:
         """Wait, with ``wait_for_completion``."""
         from airflow_provider_oceanbase.cloud.backup_set import summary
 
         super().poll_until_complete(external_id, context)
+        self._started = self._backup_task_id
         if self.wait_for_completion:
             began = time.time()
             self._push(context, summary(self._wait(began)), began)
@@ -266,8 +272,8 @@ class StartBackupOperator(BackupStart):
         wait = Wait(condition, self.log, first=False)
         schedule = PollSchedule(poke_interval=self.poke_interval, timeout=self.timeout)
         if not self.deferrable:
-            return wait_in_worker(self._hook, wait, schedule, began)
-        backup_set = poll(self._hook, wait)
+            return cast("BackupSet", wait_in_worker(self._hook, wait, schedule, began))
+        backup_set: BackupSet | None = poll(self._hook, wait)
         if backup_set is None:
             defer_wait(
                 self,
@@ -282,4 +288,15 @@ class StartBackupOperator(BackupStart):
 
     def _push(self, context: Context, summary: BackupSetSummary, began: float) -> None:
         record_wait(began)
+        self._summary = summary
         context["ti"].xcom_push(key="backup_set", value=dict(summary))
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any] | None:
+        """Return the backup set as an output dataset, for Airflow's openlineage provider."""
+        from airflow_provider_oceanbase.compat.openlineage import started_backup_lineage
+
+        if self._started is None:
+            return None
+        return started_backup_lineage(
+            self._hook.endpoint.origin, self.instance_id, self._started, self._summary
+        )

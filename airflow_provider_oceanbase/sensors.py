@@ -1,4 +1,7 @@
-"""Sensors: BackupSetSensor waits for a backup set by its ID, BackupCheckpointSensor for any recent one."""
+"""Sensors: BackupSetSensor waits for a backup set by its ID, BackupCheckpointSensor for any recent one.
+
+RestorablePointSensor waits until tenants can be restored to a point in time.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,18 @@ from airflow_provider_oceanbase.waiting.arguments import (
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_oceanbase.triggers import (
+        BackupCheckpointTrigger,
+        BackupSetTrigger,
+        RestorablePointTrigger,
+    )
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+    from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
 
 
 class BackupSetSensor(WaitSensor):
@@ -211,10 +221,109 @@ class BackupCheckpointSensor(WaitSensor):
 
     @property
     def _backup_task(self) -> str | None:
-        return self._summary and self._summary["backupSetId"]
+        return cast("str | None", self._summary and self._summary["backupSetId"])
 
     @property
     def _trigger_class(self) -> type[BackupCheckpointTrigger]:
         from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger
 
         return BackupCheckpointTrigger
+
+
+class RestorablePointSensor(WaitSensor):
+    """Waits until tenants can be restored to a point in time; put it before what destroys or rewrites data.
+
+    A backup set that is DONE does not say to which moments a tenant can be restored. This sensor reads the
+    intervals that OceanBase Cloud lists for each tenant, and succeeds when each tenant has one that contains
+    ``restore_time``. That the end of an interval moves on with the archived log is inferred.
+
+    - Without ``tenants`` it is about every tenant that is listed, and at least one. A tenant that is named
+      and not listed is waited for.
+    - If all intervals of a tenant begin after ``restore_time``, the task fails at once and without a retry
+      (:class:`~airflow_provider_oceanbase.exceptions.PointNotRestorableError`): they only begin later and
+      later. In a gap between two intervals the task keeps waiting: which ends move is not documented.
+    - The log has a warning for each tenant that is not listed, for a name that several tenants have (then
+      each must be restorable), for a gap, and for an interval that cannot be read, such as one without a
+      time zone, which does not count.
+    - An interval that ends in the future fails the task: the service may write local times.
+    - For the first poll, outages and refusals see :class:`BackupSetSensor`.
+
+    Its XCom is a :class:`~airflow_provider_oceanbase.waiting.restorable.RestorePoint`: ``instanceId``,
+    ``restoreTime``, ``tenantCount``, and for up to 100 tenants their ``tenantId``, ``tenantName``, and the
+    ``startTime``, ``endTime`` and ``storageType`` of the interval.
+
+    :param instance_id: ID of the OceanBase cluster (templated)
+    :param restore_time: the point in time, such as ``{{ data_interval_end }}``: ISO 8601 with a time zone,
+        or a datetime (templated)
+    :param tenants: names or IDs of the tenants, in any collection; default: all that are listed. A template
+        must find some (templated)
+    :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated); default
+        ``oceanbase_default``
+    :param fail_if_unreachable: fail at once when all intervals of a tenant begin later; default True. False:
+        keep waiting
+    :param query_parameters: further parameters of the request, by the API's names, such as the
+        ``restoreType`` and ``openRequest`` that the older version of the API requires; default: none
+        (templated)
+    :param deferrable: as for :class:`BackupSetSensor`
+    :param start_from_trigger: as for :class:`BackupSetSensor`
+    """
+
+    template_fields: Sequence[str] = (
+        "instance_id",
+        "restore_time",
+        "tenants",
+        "query_parameters",
+        "oceanbase_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        restore_time: str | datetime,
+        tenants: Collection[str] = (),
+        oceanbase_conn_id: str = "oceanbase_default",
+        fail_if_unreachable: bool = True,
+        query_parameters: Mapping[str, str] | None = None,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            instance_id=instance_id,
+            oceanbase_conn_id=oceanbase_conn_id,
+            # It is about no statuses.
+            success_statuses=SUCCESS_STATUSES,
+            failure_statuses=FAILURE_STATUSES,
+            deferrable=deferrable,
+            **kwargs,
+        )
+        self.restore_time = restore_time
+        self.tenants = tenants
+        self.query_parameters = query_parameters
+        self._given = given(self, tenants=tenants, query_parameters=query_parameters)
+        self.fail_if_unreachable = fail_if_unreachable
+
+    @property
+    def _condition(self) -> RestorableCondition:
+        from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
+
+        return RestorableCondition(
+            instance_id=self.instance_id,
+            # Text, since templates are rendered and checked.
+            restore_time=cast("str", self.restore_time),
+            tenants=self.tenants,
+            fail_if_unreachable=self.fail_if_unreachable,
+            query_parameters=self.query_parameters,
+        )
+
+    @property
+    def _trigger_class(self) -> type[RestorablePointTrigger]:
+        from airflow_provider_oceanbase.triggers import RestorablePointTrigger
+
+        return RestorablePointTrigger
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any] | None:
+        """Return the tenants as input datasets, for Airflow's openlineage provider."""
+        from airflow_provider_oceanbase.compat.openlineage import restore_point_lineage
+
+        return self._summary and restore_point_lineage(self._hook.endpoint.origin, self._summary)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import SharedStreamProducer
     from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+    from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
     from airflow_provider_oceanbase.watching.listings import BackupSetLister
     from airflow_provider_oceanbase.watching.stream import StreamItem
     from airflow_provider_oceanbase.watching.watcher import Watcher
@@ -55,6 +56,22 @@ class BackupCheckpointTrigger(WaitTrigger):
         from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
 
         return CheckpointCondition
+
+
+class RestorablePointTrigger(WaitTrigger):
+    """Waits until tenants can be restored to a point in time, or never can, or the wait times out.
+
+    :class:`~airflow_provider_oceanbase.sensors.RestorablePointSensor` defers to it. Its condition is a
+    :class:`~airflow_provider_oceanbase.waiting.restorable.RestorableCondition`; for the rest see
+    :class:`~airflow_provider_oceanbase.waiting.trigger.WaitTrigger`.
+    """
+
+    @property
+    def condition_class(self) -> type[RestorableCondition]:
+        """The class of the condition."""
+        from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
+
+        return RestorableCondition
 
 
 class BackupSetEventTrigger(BaseEventTrigger):

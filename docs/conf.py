@@ -25,6 +25,8 @@ nitpick_ignore = [
     ("py:class", "RetryDecision"),
     ("py:class", "airflow.sdk.exceptions.AirflowFailException"),
     ("py:class", "airflow_provider_oceanbase.exceptions._FinalError"),
+    ("py:class", "Dataset"),
+    ("py:class", "Interval"),
     ("py:class", "PageField"),
     ("py:class", "Statuses"),
     ("py:class", "Tenants"),

@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,24 @@ PROGRESS = re.compile(
     r"|\[DAG TEST\] (?P<mark>starting task_id=\S+|running trigger)"
 )
 ON_BACKUP = "oceanbase_on_backup"
+GUARDED = "oceanbase_guarded_purge"
 #: The example DAGs, and the parameters of each.
 PARAMETERS = {
     DAG_ID: ("instance_id", "backup_task_id"),
     "oceanbase_nightly_etl": ("instance_id",),
     "oceanbase_backup_and_verify": ("instance_id", "tenant_id"),
+    GUARDED: ("instance_id", "tenant"),
     ON_BACKUP: (),
 }
-VALUES = {"instance_id": "ob-demo", "backup_task_id": "bak-demo", "tenant_id": "t1002"}
+VALUES = {
+    "instance_id": "ob-demo",
+    "backup_task_id": "bak-demo",
+    "tenant_id": "t1002",
+    "tenant": "orders",
+}
 TENANTS = ("orders", "billing", "analytics")
 COLUMNS = ("tenantName", "tenantId", "backupSetId", "status", "validity", "dataBackupSize", "checkpoint")
+RESTORABLE = ("tenantName", "tenantId", "startTime", "endTime", "storageType")
 
 
 def real_connection() -> str | None:
@@ -86,9 +95,12 @@ def wanted(name: str) -> str:
 
 
 def emulator(stack: ExitStack, **options: Any) -> CloudEmulator:
-    """Start the emulator, with one backup set."""
+    """Start the emulator, with one backup set, and tenants that can be restored up to now."""
     cloud = stack.enter_context(CloudEmulator())
     cloud.add_backup_set(VALUES["instance_id"], VALUES["backup_task_id"], tenants=TENANTS, **options)
+    for tenant in TENANTS:
+        begin = datetime.now(UTC) - timedelta(days=1)
+        cloud.add_restorable_tenant(VALUES["instance_id"], tenant, intervals=[(begin, None)])
     print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
     return cloud
 
@@ -170,15 +182,17 @@ def run_on_backup(cloud: CloudEmulator, home: Path, database: Database) -> None:
         say("the DAG run has ended with success")
 
 
-def tenants_in_xcom(dag_id: str, database: Database) -> str:
-    """Return the operator's XCom, as Airflow stored it, as a table of text."""
-    xcoms = database.xcoms(dag_id, "get_backup_set")
+def tenants_in_xcom(dag_id: str, task_id: str, database: Database) -> str:
+    """Return the tenants in a task's XCom, as Airflow stored it, as a table of text."""
+    xcoms = database.xcoms(dag_id, task_id)
     if not xcoms:
         raise RunError("the run ended without the tenants in XCom: a task failed, as the lines above say")
-    rows = [[tenant.get(column, "") for column in COLUMNS] for tenant in xcoms[0]]
+    is_point = isinstance(xcoms[0], dict)
+    columns, tenants = (RESTORABLE, xcoms[0]["tenants"]) if is_point else (COLUMNS, xcoms[0])
+    rows = [[tenant.get(column, "") for column in columns] for tenant in tenants]
     # A column is as wide as its widest cell.
     tabulate.MIN_PADDING = 0
-    return str(tabulate.tabulate(rows, COLUMNS, "simple", disable_numparse=True))
+    return str(tabulate.tabulate(rows, columns, "simple", disable_numparse=True))
 
 
 def main() -> str:
@@ -196,8 +210,9 @@ def main() -> str:
             run_on_backup(emulator(stack, statuses=("DOING",)), home, database)
         else:
             test_dag(stack, home, dag_id)
-        table = tenants_in_xcom(dag_id, database)
-        print(f"\nXCom of get_backup_set, as it is stored in Airflow's database:\n\n{table}\n")
+        task_id = "wait_until_restorable" if dag_id == GUARDED else "get_backup_set"
+        table = tenants_in_xcom(dag_id, task_id, database)
+        print(f"\nXCom of {task_id}, as it is stored in Airflow's database:\n\n{table}\n")
     others = " ".join(name for name in PARAMETERS if name != dag_id)
     return (
         f"done in {time.monotonic() - began:.0f} s; nothing is left running.\n"

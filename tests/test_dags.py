@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 
 import airflow
 import pytest
@@ -32,6 +33,7 @@ EXAMPLES = {
     "oceanbase_backup_etl": {"instance_id": "ob-demo", "backup_task_id": "bak-demo"},
     "oceanbase_nightly_etl": {},
 }
+GUARDED = "oceanbase_guarded_purge"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,10 @@ def runs(dag_runner: DagRunner) -> Iterator[Runs]:
             runs.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
         for dag_id, conf in EXAMPLES.items():
             runs.test(ROOT / "example_dags" / f"{dag_id}.py", dag_id, conf)
+        begin = runs.began - timedelta(days=1)
+        cloud.add_restorable_tenant("ob-demo", "orders", intervals=[(begin, None)])
+        conf = {"instance_id": "ob-demo", "tenant": "orders"}
+        runs.test(ROOT / "example_dags" / f"{GUARDED}.py", GUARDED, conf)
         yield runs
 
 
@@ -110,7 +116,10 @@ def test_stored_triggers_contain_no_secret(runs: Runs) -> None:
         pytest.skip("dag.test() of Airflow 2 runs triggers without storing them")
     assert len(rows) >= 4
     for classpath, arguments in rows:
-        assert classpath == "airflow_provider_oceanbase.triggers.BackupSetTrigger"
+        assert classpath in {
+            f"airflow_provider_oceanbase.triggers.{name}"
+            for name in ("BackupSetTrigger", "RestorablePointTrigger")
+        }
         # From these tests, or from an example.
         assert "deferrable_" in arguments or "ob-demo" in arguments
         assert "emulator-key" not in arguments
@@ -129,6 +138,17 @@ def test_example(dag_id: str, runs: Runs) -> None:
     assert [tenant["tenantName"] for tenant in tenants] == ["orders", "billing"]
     results = [runs.task(dag_id, f"process[{index}]")["return_value"] for index in (0, 1)]
     assert [result.partition(" GB")[0] for result in results] == ["orders: 0.06", "billing: 0.06"]
+
+
+def test_example_that_guards_a_destructive_step(runs: Runs) -> None:
+    assert runs.states(GUARDED) == {"wait_until_restorable": "success", "purge": "success"}
+    point = runs.task(GUARDED, "wait_until_restorable")["return_value"]
+    assert (point["tenantCount"], point["tenants"][0]["tenantName"]) == (1, "orders")
+    assert runs.task(GUARDED, "purge")["return_value"] == (
+        f"orders: deleted nothing; to undo it, restore to {point['restoreTime']}"
+    )
+    path = "/api/v2/instances/ob-demo/backup/restore/tenants"
+    assert path in {request.path for request in runs.cloud.requests}
 
 
 @pytest.mark.parametrize("dag_id", [name for name in SENSORS if name.endswith("_refused")])

@@ -14,7 +14,7 @@ from airflow_provider_oceanbase.operators import StartBackupOperator
 
 FILES = sorted((ROOT / "example_dags").glob("*.py"))
 #: The DAGs that a person, or another system, triggers with all parameters.
-TRIGGERED = ["oceanbase_backup_and_verify", "oceanbase_backup_etl"]
+TRIGGERED = ["oceanbase_backup_and_verify", "oceanbase_backup_etl", "oceanbase_guarded_purge"]
 
 # Airflow imports all providers to find handlers of URIs; on older versions, some of them warn.
 pytestmark = pytest.mark.filterwarnings("ignore")

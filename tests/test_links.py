@@ -7,14 +7,21 @@ from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_oceanbase.links import OceanBaseCloudLink
 from airflow_provider_oceanbase.operators import GetBackupSetOperator, StartBackupOperator
-from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor, RestorablePointSensor
 
 CONNECTION = {"conn_type": "oceanbase", "login": "k", "password": "s"}
 EXTRA = {"console_url": "https://console.example/{instance_id}", "timeout": "none"}
 
 
 @pytest.mark.parametrize(
-    "operator_class", [BackupCheckpointSensor, BackupSetSensor, GetBackupSetOperator, StartBackupOperator]
+    "operator_class",
+    [
+        BackupCheckpointSensor,
+        BackupSetSensor,
+        RestorablePointSensor,
+        GetBackupSetOperator,
+        StartBackupOperator,
+    ],
 )
 def test_each_task_has_the_link(operator_class: type) -> None:
     (link,) = operator_class.operator_extra_links  # type: ignore[attr-defined]

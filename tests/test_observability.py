@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import socket
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from conftest import RETRIED_BY_AIRFLOW, ROOT, SECRET
 from dag_runs import DagRunner
 
-from airflow_provider_oceanbase.sensors import BackupCheckpointSensor
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, RestorablePointSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 
 pytest.importorskip("airflow.providers.openlineage", reason="the openlineage provider is optional")
@@ -38,6 +38,9 @@ def emitted(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> 
         for dag_id in DAG_IDS:
             end = dag_id.rpartition("_")[2].upper()
             cloud.add_backup_set("ob-1", dag_id, statuses=("DOING", "DOING", end), tenants=("orders",))
+        cloud.add_backup_set("ob-1", "bak-read", statuses=("DONE",), tenants=("orders",))
+        for name in ("bak-by-hook", "bak-by-task"):
+            cloud.next_backup("ob-1", backup_task_id=name, statuses=("DONE",))
         environ = {
             "AIRFLOW_CONN_OCEANBASE_DEFAULT": cloud.connection_uri,
             "AIRFLOW__METRICS__STATSD_ON": "True",
@@ -52,6 +55,9 @@ def emitted(dag_runner: DagRunner, tmp_path_factory: pytest.TempPathFactory) -> 
         }
         # Airflow sets up metrics and listeners only once, when it starts.
         with dag_runner.alone(**environ) as runner:
+            # First: what a hook records stays in the process, and a worker has one for each task.
+            runner.test(ROOT / "tests" / "dags" / "lineage.py", "lineage_of_tasks")
+            _received(statsd)
             for dag_id in DAG_IDS:
                 runner.test(ROOT / "tests" / "dags" / "waits.py", dag_id)
         lines = _received(statsd)
@@ -93,6 +99,25 @@ def test_backup_set_is_an_input(dag_id: str, task_id: str, emitted: Emitted) -> 
     assert dataset["inputFacets"]["dataQualityMetrics"]["bytes"] == 60_000_000
 
 
+def _named(emitted: Emitted, task_id: str, kind: str) -> list[tuple[str, str]]:
+    datasets = emitted.events[f"lineage_of_tasks.{task_id}", "COMPLETE"][kind]
+    return sorted((dataset["namespace"], dataset["name"]) for dataset in datasets)
+
+
+def test_what_a_task_reads_and_starts_by_the_hook(emitted: Emitted) -> None:
+    space = "oceanbase-cloud://HOST"
+    assert _named(emitted, "read", "inputs") == [(space, "ob-1/bak-read"), (space, "ob-1/tenants")]
+    assert _named(emitted, "start", "outputs") == [(space, "ob-1/bak-by-hook")]
+
+
+def test_started_backup_is_an_output(emitted: Emitted) -> None:
+    assert _named(emitted, "back_up", "outputs") == [("oceanbase-cloud://HOST", "ob-1/bak-by-task")]
+    assert _named(emitted, "back_up", "inputs") == []
+    (dataset,) = emitted.events["lineage_of_tasks.back_up", "COMPLETE"]["outputs"]
+    assert datetime.fromisoformat(dataset["facets"]["version"]["datasetVersion"]).tzinfo is not None
+    assert dataset["outputFacets"]["outputStatistics"]["size"] == 60_000_000
+
+
 def test_failed_backup_is_named_without_a_version(emitted: Emitted) -> None:
     (dataset,) = emitted.events["poke_failed.wait", "FAIL"]["inputs"]
     assert dataset["name"] == "ob-1/poke_failed"
@@ -126,6 +151,24 @@ def test_checkpoint_sensor_reports_the_set_that_it_accepted(cloud: CloudEmulator
     (dataset,) = lineage.inputs
     assert (dataset.namespace, dataset.name) == (cloud.url.replace("http", "oceanbase-cloud"), "ob-1/bak-1")
     assert set(dataset.facets or ()) == {"version"}
+
+
+def test_restorable_tenants_are_inputs(cloud: CloudEmulator) -> None:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    for name in ("orders", "billing"):
+        cloud.add_restorable_tenant("ob-1", name, intervals=[(begin, None)])
+    sensor = RestorablePointSensor(task_id="w", instance_id="ob-1", restore_time="2026-01-02T00:00:00+00:00")
+    assert sensor.get_openlineage_facets_on_complete(None) is None
+    assert sensor.poke({})
+    lineage = sensor.get_openlineage_facets_on_complete(None)
+    assert lineage
+    assert {dataset.namespace for dataset in lineage.inputs} == {cloud.url.replace("http", "oceanbase-cloud")}
+    assert [dataset.name for dataset in lineage.inputs] == [
+        "ob-1/tenants/id-of-orders",
+        "ob-1/tenants/id-of-billing",
+    ]
+    (version,) = (lineage.inputs[0].facets or {}).values()
+    assert version.datasetVersion == "2026-01-02T00:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,13 @@ def _interval(needed: str) -> Arg:
     )
 
 
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
+
+
 _CONN_ID = _Arg(
     ("--conn-id",),
     type=_identifier,
@@ -145,6 +152,23 @@ COMMANDS = (
                 help="with --wait: seconds to wait at most (default: a week)",
             ),
             _interval("--wait"),
+            _CONN_ID,
+            ARG_OUTPUT,
+        ),
+    ),
+    ActionCommand(
+        name="restorable",
+        help="Show up to when the tenants of an instance can be restored",
+        func=lazy_load_command("airflow_provider_oceanbase.cli.restorable.restorable"),
+        args=(
+            _INSTANCE,
+            _Arg(
+                ("--parameter",),
+                type=_parameter,
+                action="append",
+                metavar="NAME=VALUE",
+                help="send a further parameter, such as openRequest=true; may be repeated",
+            ),
             _CONN_ID,
             ARG_OUTPUT,
         ),

@@ -10,7 +10,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase._inferred import POINTS, Finding
-from airflow_provider_oceanbase.cli import contents
+from airflow_provider_oceanbase.cli import contents, restorable
 from airflow_provider_oceanbase.cli.anonymous import anonymous, names_in
 from airflow_provider_oceanbase.cli.contents import OUTSIDE, Result
 from airflow_provider_oceanbase.cli.forms import answer_of, kind, name, words
@@ -191,6 +191,14 @@ def _unknown_instance(found: Observations) -> Result:
     return _is_refusal(backup) and not items_of(listed), seen
 
 
+def _restorable(found: Observations) -> Result:
+    return (
+        None
+        if found.restorable is None or isinstance(found.restorable.error, OUTSIDE)
+        else (restorable.judge(found.restorable))
+    )
+
+
 def _is_refusal(seen: Seen) -> bool:
     says_no = isinstance(seen.envelope, dict) and seen.envelope.get("success") is False
     return isinstance(seen.error, OceanBaseNotFoundError) or (
@@ -231,4 +239,5 @@ _CHECKS: dict[str, Callable[[Observations], Result]] = {
     "times": contents.times,
     "size": contents.size,
     "set_tenant": contents.set_tenant,
+    "restorable": _restorable,
 }

@@ -15,6 +15,7 @@ from airflow_provider_oceanbase.cloud.backup_set import backup_set_request, is_w
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, utc
 from airflow_provider_oceanbase.cloud.instances import InstanceList
 from airflow_provider_oceanbase.cloud.query import path_segment
+from airflow_provider_oceanbase.cloud.restorable import restorable_tenants_request
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseInputError
 from airflow_provider_oceanbase.transport.requests_client import new_session
 
@@ -63,6 +64,8 @@ class Observations:
     filtered: Mapping[str, Any] | None = None
     filters: list[tuple[frozenset[str], Seen]] = field(default_factory=list)
     polls: list[Seen] = field(default_factory=list)
+    #: The tenants that can be restored.
+    restorable: Seen | None = None
 
     @property
     def sets(self) -> list[Mapping[str, Any]]:
@@ -82,6 +85,7 @@ class Observations:
             self.unknown_instance,
             self.list_of_unknown_instance,
             *(seen for _, seen in self.filters),
+            self.restorable,
             *self.polls,
         )
         return [self.instances, *(seen for seen in single if seen is not None)]
@@ -126,6 +130,8 @@ def observe(hook: OceanBaseHook, instance_id: str | None, say: Callable[[str], N
     _pages(found, observer, instance_id, say)
     _unknown(found, observer, instance_id, say)
     _filters(found, observer, instance_id, say)
+    say("what can be restored")
+    found.restorable = observer.observe(_raw(restorable_tenants_request(instance_id)))
     say(f"{POLLS} polls")
     _polls(found, observer, instance_id)
     return found

@@ -152,7 +152,7 @@ def _problem(data: object) -> str | None:
         return "validity is no text"
     if len(data.get("validity") or "") > _MAX_WORD_CHARACTERS:
         return "validity is too long"
-    if not _is_shallow(data):
+    if not is_shallow(data):
         return f"data are nested deeper than {_MAX_DEPTH} levels"
     tenants = data.get("tenantBackupSetList")
     if not isinstance(tenants, list | None):
@@ -162,12 +162,13 @@ def _problem(data: object) -> str | None:
     return None
 
 
-def _is_shallow(value: object, levels: int = _MAX_DEPTH) -> bool:
+def is_shallow(value: object, levels: int = _MAX_DEPTH) -> bool:
+    """Return whether data are nested no deeper than so many levels: far more than is documented."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):
         return True
-    return levels > 0 and all(_is_shallow(item, levels - 1) for item in value)
+    return levels > 0 and all(is_shallow(item, levels - 1) for item in value)
 
 
 def tenants_of(backup_set: BackupSet) -> list[TenantBackupSet]:

@@ -109,6 +109,7 @@ class BackupSetPages:
 
     def __init__(self, backup_sets: BackupSetList) -> None:
         self._list = backup_sets
+        self.instance_id = backup_sets.instance_id
         self._number, self._passes, self._fruitless, self._entries = 1, 1, 0, 0
         self._returned: set[str] = set()
         #: The sets listed in this pass, by page, and in all.

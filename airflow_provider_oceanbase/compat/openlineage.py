@@ -1,4 +1,4 @@
-"""A backup set as an OpenLineage dataset. Only Airflow's openlineage provider leads here."""
+"""Backups and tenants as OpenLineage datasets. Only Airflow's openlineage provider leads here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.openlineage.extractors import OperatorLineage
-from openlineage.client.event_v2 import InputDataset
-from openlineage.client.facet_v2 import DatasetFacet, InputDatasetFacet
+from openlineage.client.event_v2 import Dataset, InputDataset, OutputDataset
+from openlineage.client.facet_v2 import DatasetFacet, InputDatasetFacet, OutputDatasetFacet
 from openlineage.client.facet_v2 import data_quality_metrics_input_dataset as metrics
 from openlineage.client.facet_v2 import dataset_version_dataset as version
+from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,12 +39,69 @@ def backup_set_lineage(
             columnMetrics={}, bytes=size
         )
     dataset = InputDataset(
-        namespace=f"oceanbase-cloud://{urlsplit(origin).netloc}",
+        namespace=_namespace(origin),
         name=f"{instance_id}/{backup_task_id}",
         facets=facets,
         inputFacets=input_facets,
     )
     return OperatorLineage(inputs=[dataset])
+
+
+def started_backup_lineage(
+    origin: str, instance_id: str, backup_task_id: str, summary: Mapping[str, Any] | None
+) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a task that has started a backup: the set is its output, named as an input is.
+
+    :param origin: URL of the API host
+    :param summary: summary of the set, None if the task has not waited for it
+    """
+    facets: dict[str, DatasetFacet] = {}
+    output_facets: dict[str, OutputDatasetFacet] = {}
+    if summary and (checkpoint := summary["checkpoint"]):
+        facets["version"] = version.DatasetVersionDatasetFacet(checkpoint)
+    if summary and (size := _bytes(summary["dataBackupSize"])) is not None:
+        output_facets["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(size=size)
+    dataset = OutputDataset(
+        namespace=_namespace(origin),
+        name=f"{instance_id}/{backup_task_id}",
+        facets=facets,
+        outputFacets=output_facets,
+    )
+    return OperatorLineage(outputs=[dataset])
+
+
+def dataset(origin: str, name: str) -> Dataset:
+    """Return a dataset by its name.
+
+    :param origin: URL of the API host
+    """
+    return Dataset(namespace=_namespace(origin), name=name)
+
+
+def restore_point_lineage(origin: str, point: Mapping[str, Any]) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a task that has waited until tenants could be restored: they are its inputs.
+
+    The dataset of a tenant is ``instance_id/tenants/tenant_id``. Its version is the time to which it can be
+    restored.
+
+    :param origin: URL of the API host
+    :param point: what the task has pushed to XCom
+    """
+    restorable = version.DatasetVersionDatasetFacet(point["restoreTime"])
+    return OperatorLineage(
+        inputs=[
+            InputDataset(
+                namespace=_namespace(origin),
+                name=f"{point['instanceId']}/tenants/{tenant['tenantId']}",
+                facets={"version": restorable},
+            )
+            for tenant in point["tenants"]
+        ]
+    )
+
+
+def _namespace(origin: str) -> str:
+    return f"oceanbase-cloud://{urlsplit(origin).netloc}"
 
 
 def _bytes(size: object) -> int | None:

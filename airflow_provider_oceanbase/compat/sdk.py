@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
+    from airflow.sdk.lineage import get_hook_lineage_collector as get_hook_lineage_collector
     from airflow.sdk.observability.stats import Stats as Stats
     from airflow.sdk.types import Logger as Logger
     from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
@@ -71,6 +72,7 @@ _MODULES = {
     "BaseTrigger": ("airflow.triggers.base",),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "get_hook_lineage_collector": ("airflow.sdk.lineage", "airflow.lineage.hook"),
     "GroupCommand": ("airflow.cli.cli_config",),
     "lazy_load_command": ("airflow.cli.cli_config",),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
@@ -136,7 +138,9 @@ def _stand_in(name: str) -> Any:
         case "BaseEventTrigger":
             # Airflow 2 cannot watch assets.
             return _found("BaseTrigger")
-        case "Asset" | "AssetWatcher":
+        case "Asset":
+            return import_module("airflow.datasets").Dataset
+        case "AssetWatcher":
             return None
     raise ImportError(f"this version of Airflow has no {name}")
 

@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import threading
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,10 @@ endpoints:
   GET  /api/v2/instances
   GET  /api/v2/instances/{instanceId}/backup/data/sets
   GET  /api/v2/instances/{instanceId}/backup/data/sets/{backupTaskId}
+  GET  /api/v2/instances/{instanceId}/backup/restore/tenants
   POST /api/v2/instances/{instanceId}/backup/data/start
 
-It prints the Airflow connection, a curl command for each of the last three endpoints, and a line for each
+It prints the Airflow connection, a curl command for each endpoint but the first, and a line for each
 request. It keeps its state in memory only."""
 #: What a log line says of a request without accepted credentials.
 REFUSALS = {
@@ -82,6 +83,9 @@ def main() -> int:
             seconds_per_status=options.seconds,
             tenants=TENANTS,
         )
+    for tenant in TENANTS:
+        begin, lag = datetime.now(UTC) - timedelta(days=1), timedelta(seconds=options.seconds)
+        cloud.add_restorable_tenant(INSTANCE_ID, tenant, intervals=[(begin, None)], lag=lag)
     for status in options.fail:
         cloud.fail(status=status)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -189,10 +193,10 @@ def _usage(cloud: CloudEmulator, seconds: float) -> list[str]:
     fields = cloud.connection
     curl = f"curl --digest -u {shlex.quote('{login}:{password}'.format(**fields))}"
     data = f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(START))}"
-    base = f"{cloud.url}/api/v2/instances/{INSTANCE_ID}/backup/data"
-    details, sets, start = (
+    base = f"{cloud.url}/api/v2/instances/{INSTANCE_ID}/backup"
+    details, sets, restorable, start = (
         shlex.quote(f"{base}/{path}?requestId=1")
-        for path in (f"sets/{next(iter(BACKUP_SETS))}", "sets", "start")
+        for path in (f"data/sets/{next(iter(BACKUP_SETS))}", "data/sets", "restore/tenants", "data/start")
     )
     return [
         f"The emulator of OceanBase Cloud listens on {cloud.url}; press Ctrl-C to stop it.",
@@ -213,9 +217,10 @@ def _usage(cloud: CloudEmulator, seconds: float) -> list[str]:
         ),
         "or for the environment:",
         f"export {CONNECTION_VARIABLE}={shlex.quote(cloud.connection_uri)}",
-        "Read a backup set, list all backup sets, start a backup:",
+        "Read a backup set, list all backup sets, list what can be restored, start a backup:",
         f"{curl} {details}",
         f"{curl} {sets}",
+        f"{curl} {restorable}",
         f"{curl} {data} {start}",
     ]
 

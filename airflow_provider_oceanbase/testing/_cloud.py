@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from airflow_provider_oceanbase.testing._envelope import Failure
+from airflow_provider_oceanbase.testing._restorable import RestorableScript, of_backup_sets
 from airflow_provider_oceanbase.testing._script import TIME_FORMAT, BackupSetScript, utc
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Cloud:
     profile: Profile
     projects: Collection[str] | None
     sets: dict[tuple[str, str], BackupSetScript] = field(default_factory=dict)
+    #: Tenants that can be restored, by instance and ID; without any, those of complete backup sets.
+    restorable: dict[tuple[str, str], RestorableScript] = field(default_factory=dict)
     #: The next backups to start, by instance.
     planned: defaultdict[str, deque[BackupSetScript]] = field(default_factory=lambda: defaultdict(deque))
     _new_ids: Iterator[str] = field(default_factory=lambda: map("bak-started-{}".format, itertools.count(1)))
@@ -65,18 +68,9 @@ class Cloud:
 
         :param body: parsed JSON of the body
         """
-        action: Callable[[], Any]
-        match [unquote(segment) for segment in path.split("/")[1:]]:
-            case ["api", "v2", "instances"]:
-                allowed, action = "GET", partial(self._list_instances, query)
-            case ["api", "v2", "instances", instance_id, "backup", "data", "sets"]:
-                allowed, action = "GET", partial(self._list_sets, instance_id, query)
-            case ["api", "v2", "instances", instance_id, "backup", "data", "sets", backup_task_id]:
-                allowed, action = "GET", partial(self._read_set, instance_id, backup_task_id, query)
-            case ["api", "v2", "instances", instance_id, "backup", "data", "start"]:
-                allowed, action = "POST", partial(self._start, instance_id, body)
-            case _:
-                return Failure(404, error_message="No such path")
+        if (route := self._route(path, query, body)) is None:
+            return Failure(404, error_message="No such path")
+        allowed, action = route
         if method != allowed:
             return Failure(405, error_message="Method not allowed")
         if not query.get("requestId"):
@@ -89,6 +83,21 @@ class Cloud:
             return action()
         except _BadRequestError as error:
             return Failure(400, error_message=str(error))
+
+    def _route(self, path: str, query: Mapping[str, str], body: Any) -> tuple[str, Callable[[], Any]] | None:
+        """Return the method that a path allows, and what it does; None for no path of the API."""
+        match [unquote(segment) for segment in path.split("/")[1:]]:
+            case ["api", "v2", "instances"]:
+                return "GET", partial(self._list_instances, query)
+            case ["api", "v2", "instances", instance_id, "backup", "data", "sets"]:
+                return "GET", partial(self._list_sets, instance_id, query)
+            case ["api", "v2", "instances", instance_id, "backup", "data", "sets", backup_task_id]:
+                return "GET", partial(self._read_set, instance_id, backup_task_id, query)
+            case ["api", "v2", "instances", instance_id, "backup", "restore", "tenants"]:
+                return "GET", partial(self._list_restorable, instance_id, query)
+            case ["api", "v2", "instances", instance_id, "backup", "data", "start"]:
+                return "POST", partial(self._start, instance_id, body)
+        return None
 
     def _list_instances(self, query: Mapping[str, str]) -> dict[str, Any]:
         instances = sorted({instance_id for instance_id, _ in self.sets})
@@ -135,6 +144,19 @@ class Cloud:
             "dataList": listed[end - size : end],
             **{name: counts[name] for name in self.profile.page_fields},
         }
+
+    def _list_restorable(self, instance_id: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        for name in self.profile.restore_requires:
+            if not query.get(name):
+                raise _BadRequestError(f"{name} is required")
+        found = [script for (owner, _), script in self.restorable.items() if owner == instance_id]
+        if not found:
+            now = self.clock()
+            scripts = [script for (owner, _), script in self.sets.items() if owner == instance_id]
+            found = of_backup_sets(script.item(now, check_download=False) for script in scripts)
+        wanted = query.get("tenantId")
+        items = (script.item() for script in found if wanted in (None, script.tenant_id))
+        return [self.profile.as_read(item) for item in items]
 
     def _start(self, instance_id: str, body: Any) -> dict[str, str]:
         if not isinstance(body, dict):

@@ -12,15 +12,17 @@ from airflow_provider_oceanbase.testing._cloud import Cloud
 from airflow_provider_oceanbase.testing._digest import AuthResult, DigestServer
 from airflow_provider_oceanbase.testing._envelope import Failure, SeenRequest, json_of, response_of
 from airflow_provider_oceanbase.testing._profile import Profile
+from airflow_provider_oceanbase.testing._restorable import RestorableScript
 from airflow_provider_oceanbase.testing._script import STATUSES, TENANTS, BackupSetScript, check_seconds, utc
 from airflow_provider_oceanbase.testing._server import Response, Server
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from airflow_provider_oceanbase.testing._profile import PageField
+    from airflow_provider_oceanbase.testing._restorable import Interval
     from airflow_provider_oceanbase.testing._script import Statuses, Tenants
 
 
@@ -29,9 +31,10 @@ class CloudEmulator:
 
     A context manager: it listens from ``with`` until the block ends. Its methods are thread-safe.
 
-    It returns the details of a backup set, lists the backup sets of an instance, starts backups, and lists
-    the instances that have backup sets. Any other instance has no backup sets: its list is empty, and a
-    backup can be started. A request that is not as the API documents gets HTTP 400.
+    It returns the details of a backup set, lists the backup sets of an instance and its tenants that can be
+    restored, starts backups, and lists the instances that have backup sets. Any other instance has no backup
+    sets: its list is empty, and a backup can be started. A request that is not as the API documents gets HTTP
+    400.
 
     Lists are ordered by start time, newest first; of two that started in the same second, the one that was
     added later comes first. ``startTime`` and ``endTime`` of a list are inclusive. A backup set that is not
@@ -222,6 +225,35 @@ class CloudEmulator:
             )
             self._cloud.planned[instance_id].append(script)
         return script.backup_task_id
+
+    def add_restorable_tenant(
+        self,
+        instance_id: str,
+        name: str,
+        *,
+        intervals: Sequence[Interval],
+        lag: timedelta | None = None,
+        tenant_id: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Add a tenant that can be restored; one with the same ID is replaced.
+
+        Without any, an instance lists the tenants of its complete backup sets, each from the checkpoint of
+        its earliest set on.
+
+        :param name: its name
+        :param intervals: begin and end of each interval, timezone-aware datetimes; an end of None moves on
+            with the clock
+        :param lag: how far that end is behind the clock; default: not at all
+        :param tenant_id: its ID; default: ``id-of-`` and the name
+        :param fields: fields to set or add, such as ``timeIntervalList=None``
+        :raises ValueError: a time has no time zone
+        """
+        times = [(utc(begin), None if end is None else utc(end)) for begin, end in intervals]
+        tenant_id = tenant_id or f"id-of-{name}"
+        script = RestorableScript(name, tenant_id, times, lag or RestorableScript.lag, fields)
+        with self._lock:
+            self._cloud.restorable[instance_id, tenant_id] = script
 
     def set_status(self, instance_id: str, backup_task_id: str, status: str | None) -> None:
         """Set the status of a backup set for good."""

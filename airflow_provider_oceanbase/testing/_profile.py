@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PageField = Literal["total", "hasMore"]
 _TIMES = ("checkpoint", "startTime", "endTime")
+_LISTS = ("tenantBackupSetList", "timeIntervalList")
 _WORDS = ("status", "validity", "backupMode", "backupObjectType", "dataBackupMode", "triggerMode")
 _OFFSET = re.compile(r"[+-]99:?99$")
 _BEIJING = timezone(timedelta(hours=8))
@@ -44,6 +45,8 @@ class Profile:
     :param qop: whether a challenge offers ``qop="auth"``; False: none
     :param nonce_uses: for how many requests a nonce is valid, None for no limit
     :param project_required: whether a request without ``X-Ob-Project-Id`` is refused
+    :param restore_requires: parameters without which the list of restorable tenants is refused, such as
+        ``openRequest``
     """
 
     unknown_id: int | None = 404
@@ -59,6 +62,7 @@ class Profile:
     qop: bool = True
     nonce_uses: int | None = None
     project_required: bool = False
+    restore_requires: Collection[str] = ()
 
     @classmethod
     def from_report(cls, report: str) -> Self:
@@ -94,8 +98,8 @@ class Profile:
         return {name: self._value(name, value) for name, value in backup_set.items()}
 
     def _value(self, name: str, value: Any) -> Any:
-        if name == "tenantBackupSetList" and value:
-            return [self.as_read(tenant) for tenant in value]
+        if name in _LISTS and value:
+            return [self.as_read(item) for item in value]
         if name == "backupSetId" and self.own_set_ids:
             return f"set-of-{value}"
         if name == "dataBackupSize" and self.sizes_as_text:

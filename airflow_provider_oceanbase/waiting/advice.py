@@ -23,6 +23,11 @@ STUCK = (
     "Look the backup up in the console: if it still runs, clear the task to wait again. Raise timeout, if "
     "backups take so long."
 )
+#: Likewise, of a wait for a point in time.
+NOT_RESTORABLE = (
+    "Look up backups and log archive in the console: if they go on, clear the task. Raise timeout, if the "
+    "log archive is so far behind."
+)
 AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
 
 
@@ -39,18 +44,18 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
     """
     # Inside the function: a DAG file is parsed far more often than its tasks run.
     from airflow_provider_oceanbase.exceptions import (
-        BackupSetFailedError,
         BackupStartUnknownError,
         OceanBaseCloudError,
+        WaitFailedError,
     )
 
     failure: BaseException
     try:
         return work()
-    except (OceanBaseCloudError, BackupSetFailedError, BackupStartUnknownError) as error:
+    except (OceanBaseCloudError, WaitFailedError, BackupStartUnknownError) as error:
         failure, advice = error, error.advice
     except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
-        hints = [hint for hint in (STUCK, AWAY, no_triggerer()) if str(error).endswith(hint)]
+        hints = [hint for hint in (STUCK, NOT_RESTORABLE, AWAY, no_triggerer()) if str(error).endswith(hint)]
         if not hints:
             # Airflow's own: its lines say where the task was.
             raise
@@ -60,7 +65,7 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
         cause = skip.__cause__
         while isinstance(cause, AirflowSkipException) and cause.__cause__:
             cause = cause.__cause__
-        known = (OceanBaseCloudError, BackupSetFailedError, AirflowSensorTimeout, AirflowSkipException)
+        known = (OceanBaseCloudError, WaitFailedError, AirflowSensorTimeout, AirflowSkipException)
         if isinstance(cause, known) and str(cause) not in str(skip):
             log.warning("%s", cause)
         raise

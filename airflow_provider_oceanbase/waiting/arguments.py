@@ -26,7 +26,7 @@ POKE_INTERVAL = 60.0
 #: in MySQL in January 2038.
 LONGEST_SECONDS = 5 * 365 * 86400.0
 #: Templated arguments that a DAG may leave out.
-_OPTIONAL = frozenset({"tenants", "backup_mode", "tenant_id", "database_tables"})
+_OPTIONAL = frozenset({"tenants", "backup_mode", "tenant_id", "database_tables", "query_parameters"})
 
 
 def checked_statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
@@ -118,6 +118,7 @@ def _checks() -> dict[str, Callable[[str, object], object]]:
     # Inside the function: a DAG file is parsed far more often than its tasks run.
     from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
     from airflow_provider_oceanbase.cloud.backup_sets import checked_time
+    from airflow_provider_oceanbase.cloud.restorable import checked_parameters
     from airflow_provider_oceanbase.cloud.start_backup import checked_databases
 
     return {
@@ -125,9 +126,11 @@ def _checks() -> dict[str, Callable[[str, object], object]]:
         "instance_id": checked_text,
         "backup_task_id": checked_text,
         "min_checkpoint": lambda name, value: checked_time(name, value).isoformat(),
+        "restore_time": lambda name, value: checked_time(name, value).isoformat(),
         "tenants": checked_names,
         "backup_mode": partial(checked_text, kind="backup mode"),
         "backup_object_type": partial(checked_text, kind="type of object"),
         "tenant_id": checked_text,
         "database_tables": checked_databases,
+        "query_parameters": checked_parameters,
     }

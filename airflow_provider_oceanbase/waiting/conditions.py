@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
-from airflow_provider_oceanbase.cloud.backup_set import VALID, backup_set_request, kind_of, time_or_never
+from airflow_provider_oceanbase.cloud.backup_set import (
+    VALID,
+    backup_set_request,
+    kind_of,
+    summary,
+    time_or_never,
+)
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
 from airflow_provider_oceanbase.exceptions import (
     BackupSetFailedError,
@@ -16,8 +22,10 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseRefusedError,
     shown,
 )
+from airflow_provider_oceanbase.waiting.advice import STUCK
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
 from airflow_provider_oceanbase.waiting.lacks import Demands, status_lack, validity_lack
+from airflow_provider_oceanbase.waiting.progress import described
 from airflow_provider_oceanbase.waiting.verdict import Notice, Verdict
 
 if TYPE_CHECKING:
@@ -33,8 +41,23 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 _UNREGISTERED = Verdict("not registered yet")
 
 
+class _OfBackupSet:
+    """A condition that a backup set satisfies."""
+
+    __slots__ = ()
+    stuck: ClassVar[str] = STUCK
+
+    def summary(self, found: BackupSet) -> dict[str, Any]:
+        """Return the summary of the set."""
+        return dict(summary(found))
+
+    def described(self, found: BackupSet) -> str:
+        """Return what is known of the set."""
+        return described(found)
+
+
 @dataclass(frozen=True, slots=True)
-class BackupSetCondition:
+class BackupSetCondition(_OfBackupSet):
     """One backup set, known by its ID, is complete.
 
     :param instance_id: ID of the OceanBase cluster
@@ -132,7 +155,7 @@ class BackupSetCondition:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointCondition:
+class CheckpointCondition(_OfBackupSet):
     """The instance has a complete backup set whose checkpoint is recent enough.
 
     :param instance_id: ID of the OceanBase cluster

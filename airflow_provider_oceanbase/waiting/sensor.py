@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSetSummary
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
@@ -74,7 +73,7 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
     _continues = False
     #: The trigger's event, until a poke has taken it.
     _event: dict[str, Any] | None = None
-    _summary: BackupSetSummary | None = None
+    _summary: Any = None
 
     def __init__(
         self,
@@ -189,20 +188,19 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
             summary = self._look()
         return False if summary is None else self._complete(summary)
 
-    def _look(self) -> BackupSetSummary | None:
+    def _look(self) -> Any:
         """Take what the trigger has found, or poll; None to keep waiting."""
         if self._event is not None:
             event, self._event = self._event, None
             return summary_in(event)
-        from airflow_provider_oceanbase.cloud.backup_set import summary
         from airflow_provider_oceanbase.waiting.wait import Wait
 
         if self._wait is None:
             self._wait = Wait(self._condition, self.log, first=not self._continues)
             rescheduled = self.reschedule and self._continues
             self._wait.lasts(self._schedule, self._began, rescheduled=rescheduled)
-        backup_set = poll(self._hook, self._wait)
-        return None if backup_set is None else summary(backup_set)
+        found = poll(self._hook, self._wait)
+        return None if found is None else self._wait.condition.summary(found)
 
     def _begin(self, began: float) -> None:
         from airflow_provider_oceanbase.waiting.wait import passed
@@ -226,7 +224,7 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
             return None
         return backup_set_lineage(self._hook.endpoint.origin, self.instance_id, name, self._summary)
 
-    def _complete(self, summary: BackupSetSummary) -> PokeReturnValue:
+    def _complete(self, summary: Any) -> PokeReturnValue:
         self._summary = summary
         return PokeReturnValue(is_done=True, xcom_value=dict(summary))
 

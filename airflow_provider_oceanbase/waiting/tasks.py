@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout, triggerer_health
 from airflow_provider_oceanbase.waiting.advice import no_triggerer
 
 if TYPE_CHECKING:
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSet, BackupSetSummary
     from airflow_provider_oceanbase.cloud.query import T
     from airflow_provider_oceanbase.compat.sdk import BaseOperator
     from airflow_provider_oceanbase.hooks import OceanBaseHook
@@ -27,10 +26,10 @@ _TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
-def poll(hook: OceanBaseHook, wait: Wait[T]) -> BackupSet | None:
-    """Poll once: return the set that is waited for, None to keep waiting.
+def poll(hook: OceanBaseHook, wait: Wait[T]) -> Any:
+    """Poll once: return what is waited for, such as a backup set; None to keep waiting.
 
-    :raises BackupSetFailedError: the backup failed
+    :raises WaitFailedError: waiting would not help, for example because the backup failed
     :raises OceanBaseCloudError: waiting would not help, or no poll has succeeded yet
     """
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
@@ -43,20 +42,20 @@ def poll(hook: OceanBaseHook, wait: Wait[T]) -> BackupSet | None:
     return wait.answered(*answer)
 
 
-def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, began: float) -> BackupSet:
-    """Wait in the worker's slot, and return the set that is waited for.
+def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, began: float) -> Any:
+    """Wait in the worker's slot, and return what is waited for, such as a backup set.
 
     :param began: when the wait began, in seconds since the epoch
     :raises AirflowSensorTimeout: the wait timed out
-    :raises BackupSetFailedError: the backup failed
+    :raises WaitFailedError: waiting would not help, for example because the backup failed
     :raises OceanBaseCloudError: waiting would not help
     """
     wait.lasts(schedule, began)
     for next_poll in wait.polls(schedule, began, first_share=0.0):
         # Not deferrable: the task holds its worker slot, as a sensor in poke mode does.
         time.sleep(next_poll.pause)
-        if backup_set := poll(hook, wait):
-            return backup_set
+        if found := poll(hook, wait):
+            return found
     raise AirflowSensorTimeout(wait.timed_out(schedule, began))
 
 
@@ -127,7 +126,7 @@ def resumption(
     if next_method != _FAIL or (next_kwargs or {}).get("error") not in _TIMED_OUT:
         return next_method, next_kwargs
     message = (
-        f"No triggerer in time, timed out: Airflow ended the wait for a backup of instance {instance_id!r} "
+        f"No triggerer in time, timed out: Airflow ended the wait at instance {instance_id!r} "
         f"itself. {no_triggerer()}"
     )
     return "execute_complete", {"event": {"timeout": message}}
@@ -139,12 +138,12 @@ def raise_timeout(event: dict[str, Any], timeout: float, execution_timeout: time
         raise time_limit(timeout, execution_timeout)[1](message)
 
 
-def summary_in(event: dict[str, Any]) -> BackupSetSummary:
+def summary_in(event: dict[str, Any]) -> Any:
     """Return the summary in a trigger's event, or raise the error in it."""
-    from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, WaitFailedError
 
     if "summary" in event:
-        return cast("BackupSetSummary", event["summary"])
+        return event["summary"]
     if failed := event.get("failed"):
-        raise BackupSetFailedError.from_dict(failed)
+        raise WaitFailedError.from_dict(failed)
     raise OceanBaseCloudError.from_dict(event["error"])

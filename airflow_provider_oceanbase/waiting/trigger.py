@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query, T
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
@@ -28,8 +27,8 @@ class WaitTrigger(BaseTrigger):
 
     It yields one event, a dict with ``began`` and ``condition`` as they were given, and one of
 
-    - ``summary``: the summary of the backup set that was waited for
-    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.BackupSetFailedError` as a dict
+    - ``summary``: the summary of what was waited for, such as a backup set
+    - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.WaitFailedError` as a dict
     - ``error``: an :class:`~airflow_provider_oceanbase.exceptions.OceanBaseCloudError` as a dict
     - ``timeout``: a message
 
@@ -110,15 +109,15 @@ class WaitTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         from airflow_provider_oceanbase.exceptions import (
-            BackupSetFailedError,
             OceanBaseCloudError,
+            WaitFailedError,
             frames,
             unexpected,
         )
 
         try:
             outcome = await self._wait()
-        except BackupSetFailedError as error:
+        except WaitFailedError as error:
             outcome = {"failed": error.to_dict()}
         except OceanBaseCloudError as error:
             outcome = {"error": error.to_dict()}
@@ -132,7 +131,6 @@ class WaitTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
-        from airflow_provider_oceanbase.cloud.backup_set import summary
         from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
         from airflow_provider_oceanbase.waiting.schedule import PollSchedule
         from airflow_provider_oceanbase.waiting.wait import NextPoll, Wait
@@ -153,8 +151,8 @@ class WaitTrigger(BaseTrigger):
             polls = wait.polls(schedule, self.began, first_share=first_share)
             for pause, max_age, limit in chain(at_once, polls):
                 await asyncio.sleep(pause)
-                if backup_set := await _poll(connection, query, wait, max_age, limit):
-                    return {"summary": dict(summary(backup_set))}
+                if found := await _poll(connection, query, wait, max_age, limit):
+                    return {"summary": wait.condition.summary(found)}
                 # So that waits with equal queries come to poll together, by one request.
                 wait.age = connection.age
         return {"timeout": wait.timed_out(schedule, self.began)}
@@ -187,7 +185,7 @@ class WaitTrigger(BaseTrigger):
 
 async def _poll(
     connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
-) -> BackupSet | None:
+) -> Any:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
     retries = wait.log if wait.first else None

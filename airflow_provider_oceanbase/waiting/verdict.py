@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Query
-    from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, WaitFailedError
 
 
 class Notice(NamedTuple):
@@ -29,17 +29,19 @@ class Verdict(NamedTuple):
     """What an answer means for a wait.
 
     :param status: what is known now, in words; logged when it changes
-    :param backup_set: the set that satisfies the condition, None to keep waiting
+    :param found: what satisfies the condition, such as a backup set; None to keep waiting
     :param notices: what else to log
     :param failure: why waiting would not help
     :param underway: the set that is being made, None if none is
+    :param progress: how far it is, in words that may change with each poll
     """
 
     status: str
-    backup_set: BackupSet | None = None
+    found: Any = None
     notices: Sequence[Notice] = ()
-    failure: BackupSetFailedError | OceanBaseCloudError | None = None
+    failure: WaitFailedError | OceanBaseCloudError | None = None
     underway: BackupSet | None = None
+    progress: str = ""
 
 
 class Condition(Protocol[T]):
@@ -48,6 +50,8 @@ class Condition(Protocol[T]):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     #: What the wait is still without, a phrase; empty: the status alone says it.
     missing: ClassVar[str]
+    #: What to do when the wait has timed out although polls were answered.
+    stuck: ClassVar[str]
 
     @property
     def name(self) -> str:
@@ -66,6 +70,12 @@ class Condition(Protocol[T]):
 
     def judge(self, data: T, request_id: str) -> Verdict:
         """Judge an answer."""
+
+    def summary(self, found: Any) -> dict[str, Any]:
+        """Return what a task pushes to XCom of what was waited for."""
+
+    def described(self, found: Any) -> str:
+        """Return what is known of it, for the log: each part after a semicolon."""
 
     def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Judge a poll that failed; None if the error says nothing about the condition.

@@ -8,16 +8,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 from airflow_provider_oceanbase.cloud.query import T
-from airflow_provider_oceanbase.waiting.advice import AWAY, STUCK
+from airflow_provider_oceanbase.waiting.advice import AWAY
 from airflow_provider_oceanbase.waiting.metrics import count_poll
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.progress import (
     LogSchedule,
     amount,
-    described,
     gigabytes,
     moment,
     span,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
 
-    from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
     from airflow_provider_oceanbase.waiting.schedule import PollSchedule
@@ -83,6 +81,8 @@ class Wait(Generic[T]):
     #: When to log again what has not changed, and the size that was logged last, in GB.
     _lines: LogSchedule | None = field(default=None, init=False)
     _size: float | None = field(default=None, init=False)
+    #: How far it was at the last poll, in words.
+    _progress: str = field(default="", init=False)
     _outage: Outage = field(init=False)
     #: The kinds of notices that have been logged.
     _noticed: frozenset[str] = field(default=frozenset(), init=False)
@@ -119,38 +119,39 @@ class Wait(Generic[T]):
             self.condition.details,
         )
 
-    def answered(self, data: T, request_id: str) -> BackupSet | None:
-        """Judge an answer: return the set that is waited for, None to keep waiting.
+    def answered(self, data: T, request_id: str) -> Any:
+        """Judge an answer: return what is waited for, such as a backup set; None to keep waiting.
 
-        :raises BackupSetFailedError: the backup failed
+        :raises WaitFailedError: waiting would not help, for example because the backup failed
         :raises OceanBaseCloudError: the answer cannot be believed
         """
         return self._judged(self.condition.judge(data, request_id), request_id)
 
-    def _judged(self, verdict: Verdict, request_id: str | None) -> BackupSet | None:
+    def _judged(self, verdict: Verdict, request_id: str | None) -> Any:
         self._outage.answered()
         self.first = False
+        self._progress = f"; {verdict.progress}" if verdict.progress else ""
         self.retry_after = None
         elapsed = passed(self._began)
         is_due = self._lines is not None and self._lines.is_due(elapsed)
         warns = self._logs_changes or is_due or elapsed < _REPEATED
-        if verdict.status != self.status or verdict.backup_set:
+        if verdict.status != self.status or verdict.found:
             self._changed(verdict, request_id, is_due=is_due)
         elif is_due:
             self._log_progress(verdict)
-        if warns or verdict.backup_set:
+        if warns or verdict.found:
             self._warn(verdict.notices)
         if verdict.failure:
             raise verdict.failure
-        return verdict.backup_set
+        return verdict.found
 
     def _changed(self, verdict: Verdict, request_id: str | None, *, is_due: bool) -> None:
         self.status, self._size = verdict.status, None
-        is_end = verdict.backup_set is not None or verdict.failure is not None
+        is_end = verdict.found is not None or verdict.failure is not None
         if self._logs_changes or is_end:
-            known = described(verdict.backup_set) if verdict.backup_set else ""
-            text = "%s: %s%s (%s, requestId %s)."
             condition = self.condition
+            known = condition.described(verdict.found) if verdict.found else self._progress
+            text = "%s: %s%s (%s, requestId %s)."
             self.log.info(text, condition.name, verdict.status, known, condition.details, request_id)
         elif is_due:
             self._log_progress(verdict)
@@ -171,7 +172,7 @@ class Wait(Generic[T]):
             # The message for the timeout follows, and says more.
             return
         former, self._size = self._size, gigabytes(verdict.underway)
-        parts = [verdict.status] if self.condition.missing else []
+        parts = [f"{verdict.status}{self._progress}"] if self.condition.missing else []
         if self._size is not None:
             grown = self._size - former if former is not None else 0.0
             growth = f" (+{amount(grown)} since the last line)" if grown > 0 else ""
@@ -251,8 +252,8 @@ class Wait(Generic[T]):
         condition, lasted = self.condition, span(passed(began))
         given = f"{condition.details}, timeout {span(schedule.timeout)}"
         if (seconds := self._outage.seconds) is None:
-            seen = f" The last poll found: {self.status}." if self.status else ""
-            return f"{self._state} after {lasted}: timed out ({given}).{seen} {STUCK}"
+            seen = f" The last poll found: {self.status}{self._progress}." if self.status else ""
+            return f"{self._state} after {lasted}: timed out ({given}).{seen} {condition.stuck}"
         known = f" last seen {condition.missing or self.status}" if self.status else " not seen"
         silence = f"no answer for {span(seconds)}"
         if self._remembers_nothing:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
-from commands import run
+from commands import NOW, run
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.waiting.advice import STUCK
@@ -56,3 +57,23 @@ def test_wait(server: CloudEmulator) -> None:
     assert (code, out) == (4, "")
     assert "bak-stuck still DOING after 1 s: timed out (" in err
     assert err.endswith(f"{STUCK}\n")
+
+
+def test_restorable(server: CloudEmulator) -> None:
+    begin = NOW - timedelta(hours=2)
+    ends = [(begin, begin + timedelta(hours=1)), (begin + timedelta(minutes=90), None)]
+    server.add_restorable_tenant("ob-cli7", "[red]x[/y]", intervals=ends, lag=timedelta(minutes=5))
+    server.add_restorable_tenant("ob-cli7", "new", intervals=[], timeIntervalList=None)
+    code, out, err = run(server, "restorable", "ob-cli7", "-o", "json")
+    first, second = json.loads(out)
+    assert (code, first["tenantName"], second["timeIntervalList"]) == (0, "[red]x[/y]", None)
+    assert "1 of 2 tenants have no interval" in err
+    code, out, _ = run(server, "restorable", "ob-cli7", "--parameter", "openRequest=true", "-o", "plain")
+    header, *rows = out.splitlines()
+    assert (code, len(rows)) == (0, 3)
+    assert "behind" in header
+    assert "5 min" in rows[1]
+    assert server.requests[-1].query["openRequest"] == "true"
+    code, _, err = run(server, "restorable", "ob-cli7", "--parameter", "openRequest")
+    assert code == 2
+    assert "'openRequest' is no NAME=VALUE" in err

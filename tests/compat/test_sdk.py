@@ -31,7 +31,7 @@ def test_each_name_is_found_or_substituted(name: str) -> None:
     if name in ("RetryDecision", "RetryPolicy"):
         pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has them from 3.3 on")
     found = getattr(sdk, name)
-    assert (found is None) == (AIRFLOW_2 and name in ("Asset", "AssetWatcher"))
+    assert (found is None) == (AIRFLOW_2 and name == "AssetWatcher")
     assert getattr(sdk, name) is found
 
 

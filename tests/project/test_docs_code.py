@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ OUTCOMES: dict[str, dict[str, str]] = {
     "etl_with_backup_set_sensor": {"wait": "success", "load": "success"},
     "backup_by_six": {"wait": "success"},
     "etl_with_deadline": {"wait": "success", "load": "success"},
+    "purge_behind_a_restore_point": {"wait": "success", "purge": "success"},
     "nightly_backup": {"back_up": "success", "load": "success"},
 }
 #: For DAGs whose parameters have no default.
@@ -74,6 +76,9 @@ def cloud() -> Iterator[CloudEmulator]:
         for backup_task_id, statuses in BACKUP_SETS.items():
             cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=statuses[-1:], tenants=TENANTS)
         cloud.next_backup(INSTANCE_ID, statuses=("DONE",), tenants=TENANTS)
+        for tenant in TENANTS:
+            begin = datetime.now(UTC) - timedelta(days=1)
+            cloud.add_restorable_tenant(INSTANCE_ID, tenant, intervals=[(begin, None)])
         yield cloud
 
 

@@ -88,6 +88,8 @@ SAYINGS = {reality.outcome(job).says for reality in REALITIES.values() for job i
 def _is_right(name: str, job: str, result: Any) -> bool:
     set_id = "set-of-bak-1" if REALITIES[name].profile.own_set_ids else "bak-1"
     match job:
+        case "wait for a point in time":
+            return result["tenantCount"] == 2 and result["tenants"][0]["tenantName"] == "orders"
         case "read":
             return [one["tenantName"] for one in result] == ["orders", "billing"]
         case "start and wait":
@@ -120,6 +122,14 @@ def _wait_by_checkpoint(cloud: CloudEmulator, reality: Reality, mode: str) -> An
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DONE"), tenants=("orders", "billing"))
     timeout = _timeout(reality, "wait by checkpoint")
     return wait(mode, min_checkpoint=_EARLIEST, tenants=["orders"], timeout=timeout, **_OFTEN)
+
+
+def _wait_for_point(cloud: CloudEmulator, reality: Reality, mode: str) -> Any:
+    begin = _NOW - timedelta(hours=8)
+    cloud.add_restorable_tenant("ob-1", "orders", intervals=[(begin, None)], lag=timedelta(seconds=1))
+    cloud.add_restorable_tenant("ob-1", "billing", intervals=[(begin, None)])
+    timeout = _timeout(reality, "wait for a point in time")
+    return wait(mode, restore_time=datetime.now(UTC), timeout=timeout, **_OFTEN)
 
 
 def _read(cloud: CloudEmulator, reality: Reality, mode: str) -> Any:
@@ -164,6 +174,7 @@ async def _first_event(cloud: CloudEmulator, *, is_expected: bool) -> list[str]:
 _RUN: dict[str, Callable[[CloudEmulator, Reality, str], Any]] = {
     "wait by ID": _wait_by_id,
     "wait by checkpoint": _wait_by_checkpoint,
+    "wait for a point in time": _wait_for_point,
     "read": _read,
     "start and wait": _start_and_wait,
     "watch": _watch,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from airflow_provider_oceanbase.testing import Profile
 
 #: What the provider is used for.
-JOBS = ("wait by ID", "wait by checkpoint", "read", "start and wait", "watch")
+JOBS = ("wait by ID", "wait by checkpoint", "wait for a point in time", "read", "start and wait", "watch")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def _words(done: str) -> Reality:
 RIGHT = Outcome("right")
 _NO_PROJECT = Outcome("OceanBaseRefusedError", "errorMessage X-Ob-Project-Id is required")
 _REFUSED = "errorMessage No such backup set"
+_UNREADABLE = Outcome("waits", "is none that this provider can read")
 _STARTED = {"start and wait": Outcome("right", "Refused, which may mean not registered yet")}
 
 REALITIES = {
@@ -93,13 +94,16 @@ REALITIES = {
     "statuses in lower case": _words("done"),
     "an unknown status, `SUCCESS`": _words("SUCCESS"),
     "pages of at most 10, no `total`, no `hasMore`": Reality(Profile(max_page_size=10, page_fields=())),
-    "times without a zone": Reality(Profile(times="9999-99-99T99:99:99")),
+    "times without a zone": Reality(
+        Profile(times="9999-99-99T99:99:99"), {"wait for a point in time": _UNREADABLE}
+    ),
     "times with an offset": Reality(Profile(times="9999-99-99T99:99:99+99:99")),
     "times such as `2024-01-01'T'12:10:10.000'Z'`": Reality(Profile(times="9999-99-99'T'99:99:99.999'Z'")),
     "times as numbers, such as `1704111010000`": Reality(
         Profile(times="(number)"),
         {
             "wait by checkpoint": Outcome("waits", "is no time that this provider can read"),
+            "wait for a point in time": _UNREADABLE,
             "watch": Outcome("no event", "Their startTime is missing, unreadable or in the future"),
         },
     ),
@@ -109,6 +113,14 @@ REALITIES = {
         Profile(project_required=True), dict.fromkeys(JOBS[:-1], _NO_PROJECT) | {
             "watch": Outcome("no event", _NO_PROJECT.says)
         }
+    ),
+    "`openRequest` required for the restorable tenants": Reality(
+        Profile(restore_requires=("openRequest",)),
+        {
+            "wait for a point in time": Outcome(
+                "OceanBaseRefusedError", "errorMessage openRequest is required"
+            )
+        },
     ),
     "sizes as text": Reality(Profile(sizes_as_text=True)),
     "the list has the oldest set first": Reality(Profile(newest_first=False)),

@@ -17,8 +17,12 @@ from airflow.exceptions import AirflowRescheduleException
 from moved import TaskDeferred
 from packaging.version import Version
 
-from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
-from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor, RestorablePointSensor
+from airflow_provider_oceanbase.triggers import (
+    BackupCheckpointTrigger,
+    BackupSetTrigger,
+    RestorablePointTrigger,
+)
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 from airflow_provider_oceanbase.waiting.trigger import WaitTrigger
@@ -30,13 +34,15 @@ MODES = ("poke", "reschedule", "deferrable", *(["triggerer"] if STARTS else []))
 
 
 def sensor(**options: Any) -> WaitSensor:
-    """Make a BackupSetSensor, or, with ``min_checkpoint``, a BackupCheckpointSensor.
+    """Make a BackupSetSensor; with ``min_checkpoint`` or ``restore_time``, the sensor that has it.
 
     For the first one, HTTP 404 fails at once, so that tests of it take no minutes.
     """
     defaults = {"task_id": "wait", "instance_id": "ob-1", "poke_interval": 0.01}
     if "min_checkpoint" in options:
         return BackupCheckpointSensor(**defaults | options)
+    if "restore_time" in options:
+        return RestorablePointSensor(**defaults | options)
     return BackupSetSensor(**defaults | {"backup_task_id": "bak-1", "registration_timeout": 0} | options)
 
 
@@ -149,7 +155,7 @@ def stored(trigger: Any) -> WaitTrigger[Any]:
 def _stored(path: str, arguments: Any) -> Any:
     (trigger_class,) = (
         one
-        for one in (BackupSetTrigger, BackupCheckpointTrigger)
+        for one in (BackupSetTrigger, BackupCheckpointTrigger, RestorablePointTrigger)
         if path == f"{one.__module__}.{one.__name__}"
     )
     return trigger_class(**json.loads(json.dumps(arguments)))

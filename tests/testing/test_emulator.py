@@ -269,16 +269,21 @@ def test_command_line() -> None:
         assert process.stdout is not None
         try:
             usage = read_until(process, "Read a backup set")
-            commands = [shlex.split(process.stdout.readline()) for _ in range(3)]
-            assert [command[:3] for command in commands] == [["curl", "--digest", "-u"]] * 3
+            commands = [shlex.split(process.stdout.readline()) for _ in range(4)]
+            assert [command[:3] for command in commands] == [["curl", "--digest", "-u"]] * 4
             auth = HTTPDigestAuth(*commands[0][3].split(":"))
-            read, listed, start = (command[-1] for command in commands)
-            answers = [requests.get(url, auth=auth, timeout=5) for url in (read, read, listed)]
-            assert [response.status_code for response in answers] == [503, 200, 200]
+            read, listed, restorable, start = (command[-1] for command in commands)
+            answers = [requests.get(url, auth=auth, timeout=5) for url in (read, read, listed, restorable)]
+            assert [response.status_code for response in answers] == [503, 200, 200, 200]
             # It begins with the first request.
             assert answers[1].json()["data"]["status"] == "BEGINNING"
             assert answers[2].json()["data"]["total"] == 3
-            header, data = (commands[2][commands[2].index(option) + 1] for option in ("-H", "-d"))
+            assert [tenant["tenantName"] for tenant in answers[3].json()["data"]] == [
+                "orders",
+                "billing",
+                "analytics",
+            ]
+            header, data = (commands[3][commands[3].index(option) + 1] for option in ("-H", "-d"))
             name, _, value = header.partition(": ")
             started = requests.post(start, data, headers={name: value}, auth=auth, timeout=5).json()["data"]
             url = read.replace("bak-demo", started["backupTaskId"])
@@ -292,16 +297,17 @@ def test_command_line() -> None:
         times, shown = zip(*(line.split(" ", 1) for line in shown), strict=True)
         assert all(re.fullmatch(r"\d\d:\d\d:\d\d", time) for time in times)
         challenge = "401 challenge, as each client gets it first"
-        assert shown[:5] == (
+        assert shown[:6] == (
             f"GET {path}/sets/bak-demo > {challenge}",
             f"GET {path}/sets/bak-demo > 503",
             f"GET {path}/sets/bak-demo > 200 BEGINNING",
             f"GET {path}/sets > 200",
+            "GET /api/v2/instances/ob-demo/backup/restore/tenants > 200",
             f"POST {path}/start > 200",
         )
         started_path = f"GET {path}/sets/bak-started-1 > "
-        assert shown[5].startswith(f"{started_path}200 ")
-        assert shown[6:] == (f"{started_path}{challenge}", f"{started_path}401 not this AccessKey")
+        assert shown[6].startswith(f"{started_path}200 ")
+        assert shown[7:] == (f"{started_path}{challenge}", f"{started_path}401 not this AccessKey")
         assert stopped == "Stopped."
         assert process.wait() == 0
     fields = dict(line.strip().rsplit(maxsplit=1) for line in usage if line.startswith("  "))

@@ -38,7 +38,7 @@ def condition(**options: Any) -> CheckpointCondition:
 
 
 def accepted(*backup_sets: Any, **options: Any) -> str | None:
-    found = condition(**options).judge(list(backup_sets), "r").backup_set
+    found = condition(**options).judge(list(backup_sets), "r").found
     return found and found["backupSetId"]
 
 
@@ -76,7 +76,7 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 def test_no_set_keeps_waiting() -> None:
     verdict = condition().judge([], "r")
-    assert verdict._replace(notices=()) == ("no backup set", None, (), None, None)
+    assert verdict._replace(notices=()) == ("no backup set", None, (), None, None, "")
     (notice,) = verdict.notices
     # It may be a wrong ID, which is no error for all that is known.
     assert notice.text.startswith(
@@ -91,7 +91,7 @@ def test_a_checkpoint_in_the_future_is_not_believed(form: str) -> None:
     for checkpoint in (ahead.strftime(form), "9999-12-31T23:59:59Z"):
         # Beside others: their times are no better.
         verdict = condition().judge([one(), one("bak-2", checkpoint=checkpoint)], "r-1")
-        assert verdict.backup_set is None
+        assert verdict.found is None
         assert str(verdict.failure).startswith(
             f"Checkpoint in the future ({checkpoint}, backup set 'bak-2'): the backup sets of instance "
             "'ob-1'; requestId r-1. "
@@ -289,7 +289,7 @@ entries = st.fixed_dictionaries(
 
 @given(st.lists(entries, max_size=5))
 def test_success_is_never_guessed(sets: list[Any]) -> None:
-    found = condition().judge(sets, "r").backup_set
+    found = condition().judge(sets, "r").found
     if found is not None:
         assert (found["status"], found["validity"], found["checkpoint"]) == ("DONE", "VALID", at(1))
 

@@ -47,13 +47,13 @@ def tenant(name: str = "orders", **data: Any) -> Any:
 def by_id(found: Any, **options: Any) -> list[str]:
     options = {"registered_by": time.time() + 60} | options
     verdict = BackupSetCondition("ob-1", "bak-1", **options).judge(found, "r")
-    assert verdict.backup_set is None
+    assert verdict.found is None
     return [notice.text for notice in verdict.notices]
 
 
 def by_checkpoint(*found: Any, **options: Any) -> list[str]:
     verdict = CheckpointCondition("ob-1", MIDNIGHT.isoformat(), **options).judge(list(found), "r")
-    assert verdict.backup_set is None
+    assert verdict.found is None
     return [notice.text for notice in verdict.notices]
 
 
@@ -86,6 +86,7 @@ def test_words_that_the_arguments_give_are_known() -> None:
         (),
         None,
         None,
+        "",
     )
 
 
@@ -325,7 +326,7 @@ def test_no_set_that_may_be_complete_is_passed_over_in_silence(
     # A part of the instance that lacks more is none that is wanted.
     is_other = kind_of(found) == "TENANT" and not tenants
     if is_final and not is_early and not is_other:
-        assert (verdict.backup_set is None) == bool(verdict.notices) or status in FAILURE_STATUSES
-    if verdict.backup_set is not None:
+        assert (verdict.found is None) == bool(verdict.notices) or status in FAILURE_STATUSES
+    if verdict.found is not None:
         assert (status, validity, checkpoint) == ("DONE", "VALID", at(1))
         assert verdict.notices == ()

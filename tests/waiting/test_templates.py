@@ -23,7 +23,7 @@ except ImportError:  # Airflow 2.11
 
 from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 from airflow_provider_oceanbase.operators import GetBackupSetOperator, StartBackupOperator
-from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor, RestorablePointSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.waiting.arguments import check_templates, checked_statuses, given
 
@@ -44,6 +44,10 @@ def wait_for_checkpoint(**options: Any) -> Any:
     return wait(**{"min_checkpoint": MIDNIGHT} | options)
 
 
+def wait_for_point(**options: Any) -> Any:
+    return wait(**{"restore_time": MIDNIGHT} | options)
+
+
 def get(**options: Any) -> Any:
     return GetBackupSetOperator(**{"task_id": "get", "instance_id": "ob-1", "backup_task_id": "b"} | options)
 
@@ -61,6 +65,7 @@ def modes(mode: str) -> dict[str, Any]:
 CLASSES: dict[type[Any], Any] = {
     BackupSetSensor: (wait, MODES),
     BackupCheckpointSensor: (wait_for_checkpoint, MODES),
+    RestorablePointSensor: (wait_for_point, MODES),
     GetBackupSetOperator: (get, ("poke",)),
     StartBackupOperator: (start, ("poke", "deferrable")),
 }
@@ -178,12 +183,22 @@ def test_tables_in_any_collection(tables: Any, cloud: CloudEmulator) -> None:
     assert sent["databaseTables"] == [{"databaseName": "shop", "tables": ["billing", "orders"]}]
 
 
+_NO_IDS = (
+    "min_checkpoint",
+    "restore_time",
+    "database_tables",
+    "tenants",
+    "query_parameters",
+    "backup_object_type",
+)
+
+
 @pytest.mark.parametrize(("made_by", "mode", "name"), ARGUMENTS)
 def test_an_id_of_digits(
     made_by: Any, mode: str, name: str, cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Native rendering makes a number of it."""
-    if name in ("min_checkpoint", "database_tables", "tenants", "backup_object_type"):
+    if name in _NO_IDS:
         pytest.skip("no ID")
     monkeypatch.setenv("AIRFLOW_CONN_1002", cloud.connection_uri)
     ids = {"instance_id": "1002", "backup_task_id": "1002"}
@@ -221,13 +236,14 @@ def test_left_out() -> None:
     assert given(task, a="", b="None", c="{{ x }}", d=["t1"], e=object()) == frozenset("abcde")
 
 
-@pytest.mark.parametrize("made_by", [wait_for_checkpoint, start])
+@pytest.mark.parametrize("made_by", [wait_for_checkpoint, wait_for_point, start])
 def test_what_a_mapped_task_is_made_with_is_not_left_out(made_by: Any) -> None:
-    optional = {wait_for_checkpoint: "backup_mode", start: "tenant_id"}[made_by]
+    names = {wait_for_checkpoint: "backup_mode", wait_for_point: "query_parameters", start: "tenant_id"}
+    optional = names[made_by]
     # As Airflow makes it, for each entry of a list.
     task = made_by(**{optional: None, "_airflow_from_mapped": True})
     for mapped in (task, copy(task), deepcopy(task)):
-        with pytest.raises(OceanBaseInputError, match=f": {optional} is None, which is no "):
+        with pytest.raises(OceanBaseInputError, match=f": {optional} is None(, which is no |; it must be )"):
             check_templates(mapped, mapped._given)
     other = made_by(_airflow_from_mapped=True)
     check_templates(other, other._given)
@@ -238,6 +254,9 @@ def test_optional_arguments_may_be_left_out(tenants: Any, cloud: CloudEmulator) 
     task = wait_for_checkpoint(tenants=tenants, backup_mode=None, deferrable=True)
     condition = deferred(rendered(task, NATIVE))
     assert (condition["tenants"], condition["backup_mode"]) == ([], None)
+    task = wait_for_point(tenants=tenants, query_parameters={}, deferrable=True)
+    condition = deferred(rendered(task, NATIVE))
+    assert (condition["tenants"], condition["query_parameters"]) == ([], None)
 
 
 def test_what_was_found_stays_found(cloud: CloudEmulator) -> None:

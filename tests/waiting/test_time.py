@@ -224,7 +224,7 @@ def test_airflows_own_timeout_is_the_timeout_of_the_wait(
     make, _ = WAITS[name]
     task = make(deferrable=True, **options)
     with pytest.raises(
-        raised, match=r"timed out.* backup of instance 'ob-1'.*Check that a triggerer runs"
+        raised, match=r"timed out.* wait at instance 'ob-1'.*Check that a triggerer runs"
     ) as caught:
         task.resume_execution("__fail__", {"error": error}, context())
     assert type(caught.value) is raised

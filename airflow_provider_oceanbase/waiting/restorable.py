@@ -1,0 +1,245 @@
+"""The condition that tenants can be restored to a point in time: plain code without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+from airflow_provider_oceanbase.cloud.arguments import checked_names
+from airflow_provider_oceanbase.cloud.backup_sets import checked_time
+from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseMalformedResponseError,
+    PointNotRestorableError,
+    shown,
+)
+from airflow_provider_oceanbase.waiting.advice import NOT_RESTORABLE
+from airflow_provider_oceanbase.waiting.arguments import is_left_out
+from airflow_provider_oceanbase.waiting.intervals import Interval, TenantIntervals, tenants_in
+from airflow_provider_oceanbase.waiting.progress import span
+from airflow_provider_oceanbase.waiting.verdict import Notice, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from airflow_provider_oceanbase.cloud.query import Query
+    from airflow_provider_oceanbase.cloud.restorable import RestorableTenant
+    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+#: So many tenants at most in an XCom, which is a row of Airflow's database, and in a line of the log.
+_MAX_TENANTS, _SHOWN_TENANTS = 100, 5
+_WORD_CHARACTERS = 200
+_HALF_A_DAY = timedelta(hours=12)
+#: The clocks of the service and of this machine may differ by so much.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_CHECK = "Check its name, or its ID. A tenant without a backup may be missing."
+
+
+class RestorePointTenant(TypedDict):
+    """A tenant that can be restored to the time, and the interval that contains it."""
+
+    tenantId: str
+    tenantName: str | None
+    startTime: str
+    endTime: str
+    storageType: str | None
+
+
+class RestorePoint(TypedDict):
+    """What ``RestorablePointSensor`` pushes to XCom: at most 100 tenants, and how many there are."""
+
+    instanceId: str
+    restoreTime: str
+    tenantCount: int
+    tenants: list[RestorePointTenant]
+
+
+@dataclass(frozen=True, slots=True)
+class RestorableCondition:
+    """Tenants of an instance can be restored to a point in time.
+
+    :param instance_id: ID of the OceanBase cluster
+    :param restore_time: the point in time: ISO 8601, with a time zone
+    :param tenants: names or IDs of the tenants; empty: all that are listed, and at least one
+    :param fail_if_unreachable: whether to end the wait with ``PointNotRestorableError`` when all intervals of
+        a tenant begin later
+    :param query_parameters: further parameters of the request, by the API's names
+    :raises OceanBaseInputError: ``tenants`` or ``query_parameters`` is unusable
+    """
+
+    missing: ClassVar[str] = "not restorable to that time"
+    stuck: ClassVar[str] = NOT_RESTORABLE
+    instance_id: str
+    restore_time: str
+    tenants: Collection[str] = ()
+    fail_if_unreachable: bool = True
+    query_parameters: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        tenants = [] if is_left_out(self.tenants) else checked_names("tenants", self.tenants)
+        # A tenant that is named twice is waited for once.
+        object.__setattr__(self, "tenants", list(dict.fromkeys(tenants)))
+        given = self.query_parameters
+        parameters = None if is_left_out(given) else checked_parameters("query_parameters", given)
+        object.__setattr__(self, "query_parameters", parameters)
+
+    @property
+    def name(self) -> str:
+        """The instance."""
+        return shown(str(self.instance_id))
+
+    @property
+    def details(self) -> str:
+        """The point in time."""
+        return f"wanted: restorable to {self.restore_time}"
+
+    @property
+    def query(self) -> Query[list[RestorableTenant]]:
+        """What to request: all tenants of the instance, so that all waits for it send equal queries."""
+        return restorable_tenants_request(self.instance_id, query_parameters=self.query_parameters)
+
+    def judge(self, listed: list[RestorableTenant], request_id: str) -> Verdict:
+        """Judge the tenants that are listed."""
+        time = checked_time("restore_time", self.restore_time)
+        tenants, missing, notices = self._wanted(tenants_in(listed))
+        latest = datetime.now(UTC) + _CLOCKS_DIFFER
+        for tenant in tenants:
+            if future := tenant.ending_after(latest):
+                return self._untimely(tenant, future, request_id)
+        ready = [(tenant, interval) for tenant in tenants if (interval := tenant.containing(time))]
+        waiting = [tenant for tenant in tenants if not tenant.containing(time)]
+        count = len(tenants) + len(missing)
+        if count and len(ready) == count:
+            status = f"{_tenants(count)} restorable to {self.restore_time}"
+            return Verdict(status, found=self._point(ready), notices=notices)
+        status = f"{len(ready)} of {_tenants(count)} restorable" if count else "no tenant listed"
+        lost = [tenant for tenant in waiting if tenant.begins_after(time)]
+        if lost and self.fail_if_unreachable:
+            return Verdict(status, notices=notices, failure=self._failure(lost, request_id))
+        notices += [notice for tenant in waiting if (notice := self._doubt(tenant, time))]
+        # The one that lacks most comes first.
+        waiting.sort(key=lambda tenant: tenant.up_to(time) or _NEVER)
+        lines = [f"{name} not listed" for name in missing]
+        lines += [_outlook(tenant, time) for tenant in waiting]
+        more = f", and {len(lines) - _SHOWN_TENANTS} more" if len(lines) > _SHOWN_TENANTS else ""
+        return Verdict(status, notices=notices, progress="; ".join(lines[:_SHOWN_TENANTS]) + more)
+
+    def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
+        """Judge no error: it says nothing about the tenants."""
+        return None
+
+    def summary(self, found: RestorePoint) -> dict[str, Any]:
+        """Return the point."""
+        return dict(found)
+
+    def described(self, found: RestorePoint) -> str:
+        """Return up to when the tenants can be restored."""
+        tenants = found["tenants"][:_SHOWN_TENANTS]
+        more = ", …" if found["tenantCount"] > len(tenants) else ""
+        listed = (f"{one['tenantName'] or one['tenantId']} up to {one['endTime']}" for one in tenants)
+        return f"; {', '.join(listed)}{more}"
+
+    def _wanted(self, listed: list[TenantIntervals]) -> tuple[list[TenantIntervals], list[str], list[Notice]]:
+        """Return the tenants that are waited for, the names of those that are not listed, and warnings."""
+        if not self.tenants:
+            return listed, [], []
+        found: dict[str, TenantIntervals] = {}
+        missing, notices = [], []
+        for name in self.tenants:
+            same = [tenant for tenant in listed if name in (tenant.tenant_id, *tenant.names)]
+            found |= {tenant.tenant_id: tenant for tenant in same}
+            if not same:
+                missing.append(shown(name))
+                notices.append(
+                    self._warning(f"missing {name}", f"No tenant {shown(name)!r} is listed", _CHECK)
+                )
+            elif len(same) > 1:
+                ids = ", ".join(shown(tenant.tenant_id) for tenant in same[:_SHOWN_TENANTS])
+                what = f"{len(same)} tenants are named {shown(name)!r} ({ids}), and each must be restorable"
+                notices.append(self._warning(f"ambiguous {name}", what, "To wait for one, give its ID."))
+        return list(found.values()), missing, notices
+
+    def _doubt(self, tenant: TenantIntervals, time: datetime) -> Notice | None:
+        """Return a warning, if the wait for a tenant may never end."""
+        if tenant.odd is not None:
+            what = (
+                f"Of tenant {tenant.label!r}, the interval {tenant.odd} is none that this provider can read"
+            )
+            return self._warning(f"odd {tenant.tenant_id}", what, "It does not count.")
+        if tenant.begins_after(time):
+            what = f"Tenant {tenant.label!r} is restorable only from {tenant.begin} on"
+            return self._warning(f"late {tenant.tenant_id}", what, "Choose a later restore_time.")
+        if gap := tenant.gap_around(time):
+            what = f"Tenant {tenant.label!r} is restorable up to {gap[0]} and again from {gap[1]}"
+            remedy = "If the gap does not close, choose another restore_time."
+            return self._warning(f"gap {tenant.tenant_id}", what, remedy)
+        return None
+
+    def _warning(self, kind: str, what: str, remedy: str) -> Notice:
+        return Notice(kind, f"{what}: instance {self.name!r} keeps waiting ({self.details}). {remedy}")
+
+    def _untimely(self, tenant: TenantIntervals, interval: Interval, request_id: str) -> Verdict:
+        """Give up: a local time that counts as UTC makes of any time one that can be restored."""
+        end = interval.end_text
+        error = OceanBaseMalformedResponseError(
+            f"Interval ends in the future ({end}, tenant {tenant.label!r})",
+            subject=f"the restorable tenants of instance {self.name!r}",
+            request_id=request_id,
+            hint="The service may write local times, or the clock of this machine is behind.",
+        )
+        return Verdict(f"{tenant.label} restorable up to {end}, in the future", failure=error)
+
+    def _failure(self, lost: list[TenantIntervals], request_id: str) -> PointNotRestorableError:
+        first = lost[0]
+        more = f", as {len(lost) - 1} more" if len(lost) > 1 else ""
+        return PointNotRestorableError(
+            f"tenant {first.label!r} (ID {shown(first.tenant_id)}) only from {first.begin} on{more}",
+            instance_id=self.instance_id,
+            restore_time=self.restore_time,
+            request_id=request_id,
+        )
+
+    def _point(self, ready: list[tuple[TenantIntervals, Interval]]) -> RestorePoint:
+        return RestorePoint(
+            instanceId=self.instance_id,
+            restoreTime=self.restore_time,
+            tenantCount=len(ready),
+            tenants=[_of_point(tenant, interval) for tenant, interval in ready[:_MAX_TENANTS]],
+        )
+
+
+def _of_point(tenant: TenantIntervals, interval: Interval) -> RestorePointTenant:
+    return RestorePointTenant(
+        tenantId=shown(tenant.tenant_id),
+        tenantName=_word(next(iter(tenant.names), None)),
+        startTime=interval.start_text,
+        endTime=interval.end_text,
+        storageType=_word(interval.storage_type),
+    )
+
+
+def _word(value: object) -> str | None:
+    return shown(value[:_WORD_CHARACTERS]) if isinstance(value, str) else None
+
+
+def _tenants(count: int) -> str:
+    return f"{count} tenant{'s' * (count != 1)}"
+
+
+def _outlook(tenant: TenantIntervals, time: datetime) -> str:
+    """Return up to when a tenant can be restored, and how much is missing."""
+    if gap := tenant.gap_around(time):
+        return f"{tenant.label} restorable up to {gap[0]} and from {gap[1]}"
+    if end := tenant.up_to(time):
+        return f"{tenant.label} restorable up to {_clock(end)}, {span((time - end).total_seconds())} to go"
+    if tenant.begin is not None:
+        return f"{tenant.label} restorable only from {tenant.begin} on"
+    return f"{tenant.label} not restorable yet"
+
+
+def _clock(time: datetime) -> str:
+    """Return a time, which is UTC; with its date, if it is not of today."""
+    is_near = abs(datetime.now(UTC) - time) < _HALF_A_DAY
+    return f"{time:%H:%M} UTC" if is_near else f"{time:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,43 @@
+"""A DAG whose tasks read and start a backup: one by the hook, one by an operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2.11
+    from airflow.decorators import dag, task
+
+from airflow_provider_oceanbase.operators import StartBackupOperator
+
+
+@dag(schedule=None)
+def lineage_of_tasks() -> None:
+    @task
+    def read() -> list[Any]:
+        from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+        hook = OceanBaseHook("oceanbase_default")
+        status = hook.get_backup_set("ob-1", "bak-read")["status"]
+        return [status, len(hook.get_restorable_tenants("ob-1"))]
+
+    @task
+    def start() -> str:
+        from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+        return OceanBaseHook("oceanbase_default").start_backup("ob-1", backup_object_type="tenant")
+
+    started = StartBackupOperator(
+        task_id="back_up",
+        instance_id="ob-1",
+        backup_object_type="tenant",
+        wait_for_completion=True,
+        poke_interval=0.1,
+        timeout=60,
+        retries=0,
+    )
+    read() >> start() >> started
+
+
+dag_object = lineage_of_tasks()
