@@ -13,9 +13,10 @@ from airflow_provider_oceanbase.compat.sdk import (
     Arg,
     GroupCommand,
     lazy_load_command,
-    positive_int,
 )
 
+#: Ten years: far enough for any backup, and no date that cannot be written.
+_MOST_DAYS = 3650
 HELP = "Look at instances and backups of OceanBase Cloud"
 EPILOG = (
     "Exit codes: 0 done; 1 the request or the connection failed; 2 unusable arguments; 3 the backup failed; "
@@ -41,6 +42,18 @@ def short_errors(parser: argparse.ArgumentParser) -> None:
 
 def _fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
     parser.exit(2, f"{parser.prog}: {message}\nFor help: {parser.prog} --help\n")
+
+
+def _days(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _MOST_DAYS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {_MOST_DAYS}")
+
+
+def _status(text: str) -> str:
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no status")
 
 
 def _identifier(text: str) -> str:
@@ -113,13 +126,14 @@ COMMANDS = (
             _INSTANCE,
             _Arg(
                 ("--days",),
-                type=positive_int(allow_zero=False),
+                type=_days,
                 default=7,
                 metavar="DAYS",
                 help="days to look back (default: %(default)s)",
             ),
             _Arg(
                 ("--status",),
+                type=_status,
                 action="append",
                 metavar="STATUS",
                 help="show only sets with this status, such as FAILED; may be repeated",

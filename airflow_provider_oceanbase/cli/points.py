@@ -192,11 +192,10 @@ def _unknown_instance(found: Observations) -> Result:
 
 
 def _restorable(found: Observations) -> Result:
-    return (
-        None
-        if found.restorable is None or isinstance(found.restorable.error, OUTSIDE)
-        else (restorable.judge(found.restorable))
-    )
+    seen = found.restorable
+    if seen is None or found.is_unknown or isinstance(seen.error, OUTSIDE):
+        return None
+    return restorable.judge(seen)
 
 
 def _is_refusal(seen: Seen) -> bool:

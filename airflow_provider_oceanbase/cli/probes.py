@@ -109,7 +109,9 @@ def observe(hook: OceanBaseHook, instance_id: str | None, say: Callable[[str], N
         observer.observe(_raw(InstanceList().page(1)), retry=False),
         private=_private(hook.endpoint, instance_id),
     )
-    if found.instances.status in (None, 401, 429) or found.instances.status >= 500:
+    first = found.instances
+    # No JSON is the answer of something that is not the API: a login page, a proxy.
+    if first.status in (None, 401, 429) or first.status >= 500 or first.envelope is None:
         return found
     say("the list of instances without a project")
     found.has_project = hook.endpoint.project_id is not None

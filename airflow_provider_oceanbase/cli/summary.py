@@ -21,6 +21,7 @@ _NEEDS = {
     "start_time": "a backup set whose start, checkpoint and end are at least two seconds apart",
     "validity": "a complete backup set",
     "times": "a backup set with times",
+    "restorable": "a tenant with an interval that can be restored",
 }
 #: The points that need no backup set.
 _WITHOUT_SETS = frozenset(

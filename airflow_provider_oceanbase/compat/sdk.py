@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import Arg as Arg
     from airflow.cli.cli_config import GroupCommand as GroupCommand
     from airflow.cli.cli_config import lazy_load_command as lazy_load_command
-    from airflow.cli.cli_config import positive_int as positive_int
     from airflow.cli.simple_table import AirflowConsole as AirflowConsole
     from airflow.cli.simple_table import SimpleTable as SimpleTable
     from airflow.sdk import Asset as Asset
@@ -76,7 +75,6 @@ _MODULES = {
     "GroupCommand": ("airflow.cli.cli_config",),
     "lazy_load_command": ("airflow.cli.cli_config",),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
-    "positive_int": ("airflow.cli.cli_config",),
     "ResumableJobMixin": ("airflow.sdk",),
     "RetryDecision": ("airflow.sdk",),
     "RetryPolicy": ("airflow.sdk",),

@@ -25,7 +25,7 @@ def test_check_of_the_emulator(server: CloudEmulator, tmp_path: Path) -> None:
     assert found.keys() == _inferred.POINTS.keys() == points._CHECKS.keys()
     assert json.loads(out) == json.loads(text)["points"]
     assert {one.verdict for one in found.values()} == {"confirmed"}
-    assert err.splitlines()[0] == "Points: 23; confirmed: 23; differing: 0; not seen: 0."
+    assert err.splitlines()[0] == "Points: 24; confirmed: 24; differing: 0; not seen: 0."
     assert found["start_time"].seen == {"by": ["startTime"], "filters": True}
     assert found["challenge"].seen["offers"][0]["algorithm"] == "MD5"
     for name in ("bak-old7", "bak-new7", "ob-cli7", "key-of", "127.0.0.1", "[red]", "t1002"):
@@ -56,7 +56,7 @@ def test_check_names_what_differs(server: CloudEmulator) -> None:
     found = {one["key"]: one for one in json.loads(out)}
     assert found["statuses"]["verdict"] == found["times"]["verdict"] == "differs"
     assert "99.99.9999 99:99" in found["times"]["seen"]["startTime"]
-    assert err.startswith("Points: 23; ")
+    assert err.startswith("Points: 24; ")
     assert "statuses" in err.splitlines()[0]
 
 

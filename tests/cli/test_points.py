@@ -16,14 +16,14 @@ ODD: dict[str, tuple[set[str], set[str]]] = {
     "lower case": ({"statuses", "object_types"}, set()),
     "lower validity": ({"validity"}, set()),
     "other words": ({"statuses", "object_types"}, set()),
-    "no zone": ({"times"}, set()),
-    "numbers": ({"times"}, {"list_order", "start_time"}),
+    "no zone": ({"times", "restorable"}, set()),
+    "numbers": ({"times", "restorable"}, {"list_order", "start_time"}),
     "sizes": ({"size"}, set()),
     "no tenants": ({"list_tenants"}, set()),
     "no validity": ({"list", "validity"}, set()),
     "fresh nonces": ({"polls"}, set()),
     "a project": (
-        {"instances", "project", "list"},
+        {"instances", "project", "list", "restorable"},
         {
             *("polls", "page_size", "list_end", "list_order", "list_tenants", "start_time", "backup_set"),
             *("backup_set_id", "statuses", "validity", "object_types", "modes", "times", "size"),
