@@ -81,7 +81,7 @@ def read_backup_task_id(data: object) -> str:
     backup_task_id = data.get("backupTaskId") if isinstance(data, dict) else None
     if isinstance(backup_task_id, int) and not isinstance(backup_task_id, bool):
         # A backup has been started: whoever looks for it needs the number.
-        raise ValueError(f"backupTaskId is the number {backup_task_id}, no text")
+        raise ValueError(f"backupTaskId is the number {shown(str(backup_task_id))}, no text")
     # A replacement character is what was left of another.
     if not is_word(backup_task_id) or not backup_task_id.isprintable() or "\ufffd" in backup_task_id:
         raise ValueError("data have no backupTaskId")
