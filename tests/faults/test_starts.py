@@ -85,7 +85,7 @@ UNKNOWN: dict[str, tuple[Behaviour, str]] = {
     "truncated JSON": (answer(b'{"success": true, "data": {'), "not the documented JSON"),
     "success missing": (answer({"data": {"backupTaskId": "bak-new"}}), "without the field success"),
     "no data": (answer({"success": True, "data": None}), "data have no backupTaskId"),
-    "an ID that is no text": (answer({"success": True, "data": {"backupTaskId": 7}}), "backupTaskId is the number 7, no text"),
+    "an ID that is no text": (answer({"success": True, "data": {"backupTaskId": 7}}), "is the number 7"),
     "a blank ID": (answer({"success": True, "data": {"backupTaskId": " "}}), "a blank backupTaskId"),
     "NUL": (answer({"success": True, "data": {"backupTaskId": "bak\0"}}), "no backupTaskId"),
     "huge": (bomb(2000), "larger than"),
