@@ -19,6 +19,7 @@ STEPS = [
     "make demo DAG=oceanbase_nightly_etl",
     "make demo DAG=oceanbase_backup_and_verify",
     "make demo DAG=oceanbase_on_backup",
+    "make demo DAG=oceanbase_guarded_purge",
     "make cluster",
     "make events",
     "make ui",
