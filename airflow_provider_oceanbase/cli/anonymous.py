@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cli.probes import Observations
 
 _NAME = "(name)"
-#: Fields of a response whose values are words of the API, or a text in which any word may stand.
+#: Fields of a response whose values are words of the API, a text in which any word may stand, or random.
 _WORDS_OF_API = frozenset(
     {"status", "validity", "backupMode", "dataBackupMode", "backupObjectType", "triggerMode"}
-    | {"errorCode", "errorMessage"}
+    | {"errorCode", "errorMessage", "requestId"}
 )
+#: What looks like the form of a time.
+_FORM = re.compile(r"[9atz\W_]*")
 #: What may stand in any report, whatever an instance is named.
 _DOCUMENTED = frozenset(
     {*STATUSES, *OBJECT_TYPES, VALID, *KINDS, *get_args(Verdict), "Digest", "MD5", "SHA-256", "auth"}
@@ -38,7 +40,8 @@ def names_in(found: Observations) -> list[str]:
     """Return the texts that must not be passed on, and their parts, the longest first; in small letters."""
     seen = {text.casefold() for text in (*found.private, *_texts([one.envelope for one in found.all]))}
     parts = {part for text in seen for part in re.split(r"[\W_]+", text) if len(part) >= _SHORT}
-    return sorted((seen | parts) - {"", "*"}, key=len, reverse=True)
+    names = (text for text in seen | parts if not _FORM.fullmatch(text))
+    return sorted(names, key=len, reverse=True)
 
 
 def _texts(values: Iterable[Any]) -> Iterator[str]:

@@ -70,6 +70,12 @@ def test_a_short_name_is_no_part_of_other_words() -> None:
     }
 
 
+def test_forms_of_times_stay_whatever_an_instance_is_named() -> None:
+    found = Observations(answered({"requestId": "9999-abcd"}, requestId="dead"), private=("9999", "a-9"))
+    assert names_in(found) == []
+    assert anonymous(["9999-99-99T99:99:99Z", "a9999"], names_in(found)) == ["9999-99-99T99:99:99Z", "a9999"]
+
+
 def test_thousands_of_names_and_deep_data_are_read() -> None:
     deep: Any = "deep-name"
     for _ in range(900):
