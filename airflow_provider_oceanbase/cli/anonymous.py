@@ -28,7 +28,7 @@ _WORDS_OF_API = frozenset(
 _FORM = re.compile(r"[9atz\W_]*")
 #: What may stand in any report, whatever an instance is named.
 _DOCUMENTED = frozenset(
-    {*STATUSES, *OBJECT_TYPES, VALID, *KINDS, *get_args(Verdict), "Digest", "MD5", "SHA-256", "auth"}
+    {*STATUSES, *OBJECT_TYPES, VALID, *KINDS, *get_args(Verdict), "Digest", "MD5", "SHA-256", "auth", "sys"}
     | {*BackupSet.__annotations__, *TenantBackupSet.__annotations__, *Instance.__annotations__}
     | {"dataList", "total", "hasMore", "success", "data", "requestId", "errorCode", "errorMessage"}
 )

@@ -28,6 +28,8 @@ def test_check_of_the_emulator(server: CloudEmulator, tmp_path: Path) -> None:
     assert err.splitlines()[0] == "Points: 24; confirmed: 24; differing: 0; not seen: 0."
     assert found["start_time"].seen == {"by": ["startTime"], "filters": True}
     assert found["challenge"].seen["offers"][0]["algorithm"] == "MD5"
+    assert found["set_tenant"].seen == {"tenantId": "sys", "tenantName": "*"}
+    assert "(name)" not in text
     for name in ("bak-old7", "bak-new7", "ob-cli7", "key-of", "127.0.0.1", "[red]", "t1002"):
         assert name not in text
     assert {request.method for request in server.requests} == {"GET"}
