@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_oceanbase._inferred import OBJECT_TYPES, STATUSES
 from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, kind, words
 from airflow_provider_oceanbase.cli.probes import MOMENTS, Observations, is_complete
-from airflow_provider_oceanbase.cloud.backup_set import VALID, TenantBackupSet, parsed_time, read_backup_set
+from airflow_provider_oceanbase.cloud.backup_set import (
+    CLOCKS_DIFFER,
+    VALID,
+    TenantBackupSet,
+    parsed_time,
+    read_backup_set,
+)
 from airflow_provider_oceanbase.cloud.backup_sets import read_backup_set_page
 from airflow_provider_oceanbase.cloud.instances import InstanceList
 from airflow_provider_oceanbase.exceptions import (
@@ -29,8 +35,6 @@ Result: TypeAlias = tuple[bool | None, dict[str, Any]] | None
 OUTSIDE = (OceanBaseAuthenticationError, OceanBaseThrottledError, OceanBaseUnavailableError)
 #: The documented fields of a set, and of a tenant's set.
 _DOCUMENTED = frozenset(TenantBackupSet.__annotations__)
-#: Clocks differ: a time so little ahead is none of the future.
-_AHEAD = timedelta(minutes=5)
 
 
 def instances(found: Observations) -> Result:
@@ -131,7 +135,7 @@ def times(found: Observations) -> Result:
     times = [parsed_time(value, zone=None) for value in values]
     service = next((seen.date for seen in found.all if seen.date is not None), None)
     now = datetime.now(UTC) if service is None else datetime.fromtimestamp(service, UTC)
-    limit = now + _AHEAD
+    limit = now + CLOCKS_DIFFER
     ahead = any(time > limit for value in values if (time := parsed_time(value)) is not None)
     forms = {
         moment: sorted({form_of_time(value) for value in _values(found.sets, moment)}) for moment in MOMENTS

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, words
 from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.run import Exit, command, opened
 from airflow_provider_oceanbase.cli.terminal import progress, say
-from airflow_provider_oceanbase.cloud.backup_set import parsed_time
+from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER, parsed_time
 from airflow_provider_oceanbase.cloud.restorable import (
     RestorableTenant,
     intervals_of,
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 #: What decisions depend on.
 _NEEDED = {"tenantId", "tenantName", "timeIntervalList"}
-
-#: Clocks differ: a time so little ahead is none of the future.
-_AHEAD = timedelta(minutes=5)
 
 
 @command
@@ -89,7 +86,7 @@ def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
         for name in ("startTime", "endTime")
     }
     zoned = all(time is not None and time.tzinfo is not None for time in times)
-    latest = datetime.now(UTC) + _AHEAD
+    latest = datetime.now(UTC) + CLOCKS_DIFFER
     ahead = any((time := parsed_time(value)) is not None and time > latest for _, value in ends)
     found = {"missing": words(missing), "more": words(more), "intervals": bool(intervals), **forms}
     right = zoned and not missing and not ahead

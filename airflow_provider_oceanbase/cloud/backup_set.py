@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypedDict, TypeGuard, cast
 
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The one value of ``validity`` that is known to be good.
 VALID = "VALID"
+#: The clocks of the service and of this machine may differ by so much: a time further ahead is not believed.
+CLOCKS_DIFFER = timedelta(minutes=5)
 _SUMMARY_VALUE_BYTES = 160
 #: Statuses and IDs are far shorter; logs, errors and XComs hold them whole.
 _MAX_WORD_CHARACTERS = 200

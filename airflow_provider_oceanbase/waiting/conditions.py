@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
 from airflow_provider_oceanbase.cloud.backup_set import (
+    CLOCKS_DIFFER,
     VALID,
     backup_set_request,
     kind_of,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 
-#: The clocks of the service and of this machine may differ by so much.
-_CLOCKS_DIFFER = timedelta(minutes=5)
 _UNREGISTERED = Verdict("not registered yet")
 
 
@@ -213,7 +212,7 @@ class CheckpointCondition(_OfBackupSet):
         demands = self._demands
         if fitting := [one for one in backup_sets if demands.accepts(one)]:
             best = max(fitting, key=lambda one: (time_or_never(one, "checkpoint"), _started(one)))
-            if time_or_never(best, "checkpoint") > datetime.now(UTC) + _CLOCKS_DIFFER:
+            if time_or_never(best, "checkpoint") > datetime.now(UTC) + CLOCKS_DIFFER:
                 return self._untimely(best, request_id)
             return Verdict(f"accepted {shown(best['backupSetId'])}, {shown(best['status'])}", best)
         if not backup_sets:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names
+from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER
 from airflow_provider_oceanbase.cloud.backup_sets import checked_time
 from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
 from airflow_provider_oceanbase.exceptions import (
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _MAX_TENANTS, _SHOWN_TENANTS = 100, 5
 _WORD_CHARACTERS = 200
 _HALF_A_DAY = timedelta(hours=12)
-#: The clocks of the service and of this machine may differ by so much.
-_CLOCKS_DIFFER = timedelta(minutes=5)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _CHECK = "Check its name, or its ID. A tenant without a backup may be missing."
 
@@ -104,7 +103,7 @@ class RestorableCondition:
         """Judge the tenants that are listed."""
         time = checked_time("restore_time", self.restore_time)
         tenants, missing, notices = self._wanted(tenants_in(listed))
-        latest = datetime.now(UTC) + _CLOCKS_DIFFER
+        latest = datetime.now(UTC) + CLOCKS_DIFFER
         for tenant in tenants:
             if future := tenant.ending_after(latest):
                 return self._untimely(tenant, future, request_id)
