@@ -93,7 +93,8 @@ def _poke(options: dict[str, Any]) -> Any:
 
 def _reschedule(options: dict[str, Any]) -> Any:
     began = None
-    for _ in range(100):
+    # Far more polls than any wait here has: a fast machine makes hundreds in a second.
+    for _ in range(5000):
         try:
             # A new object each time: no state but Airflow's survives.
             with rescheduled(began) as given:
