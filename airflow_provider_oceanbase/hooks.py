@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.backup_sets import PAGE_SIZE, BackupSetList, BackupSetPages, utc
@@ -17,9 +16,7 @@ from airflow_provider_oceanbase.compat import form
 from airflow_provider_oceanbase.compat.assets import BACKUP_SETS, TENANTS, record
 from airflow_provider_oceanbase.compat.sdk import BaseHook, stored_connection
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
-from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps
-from airflow_provider_oceanbase.transport.repeating import retrying
-from airflow_provider_oceanbase.transport.requests_client import RequestsClient, new_session, without_frames
+from airflow_provider_oceanbase.transport.task_connection import TaskConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
     from airflow_provider_oceanbase.cloud.restorable import RestorableTenant
     from airflow_provider_oceanbase.compat.sdk import Connection
-    from airflow_provider_oceanbase.transport.known_connection import Steps
 
 
 class OceanBaseHook(BaseHook):
@@ -73,38 +69,11 @@ class OceanBaseHook(BaseHook):
         :raises OceanBaseInputError: there is no connection, or a field is missing or unusable
         :raises OceanBaseUnavailableError: the connection cannot be read now
         """
-        known = self._known
-        if known.endpoint is None:
-            self._read()
-        if known.endpoint is None:
-            raise cast("OceanBaseCloudError", known.failure())
-        return known.endpoint
+        return self._connection.endpoint
 
     @cached_property
-    def _known(self) -> KnownConnection:
-        return KnownConnection(self.oceanbase_conn_id)
-
-    def _find(self) -> Endpoint:
-        """Return the endpoint; look for its connection for a while, if what stores it may be down."""
-        attempts = retrying(lambda _: self._known.may_be_away, self.log)
-        return without_frames(lambda: attempts(lambda: self.endpoint))
-
-    def _read(self) -> None:
-        """Read the connection; if it was changed, close the session to the former."""
-        known = self._known
-        former = known.endpoint
-        with known.reading():
-            connection = self.get_connection(self.oceanbase_conn_id)
-            known.take(connection, connection.extra_dejson)
-        if known.endpoint is None or known.endpoint == former:
-            return
-        self._close_session()
-        if known.endpoint.warning:
-            self.log.warning("%s", known.endpoint.warning)
-
-    @cached_property
-    def _session(self) -> requests.Session:
-        return new_session(self._find())
+    def _connection(self) -> TaskConnection:
+        return TaskConnection(self.oceanbase_conn_id, self.get_connection, self.log)
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
@@ -116,20 +85,16 @@ class OceanBaseHook(BaseHook):
         :raises OceanBaseInputError: there is no connection, or a field of it is missing or unusable
         :raises OceanBaseUnavailableError: the connection cannot be read now
         """
-        return self._session
+        return self._connection.session
 
     def close(self) -> None:
         """Close the session and forget the connection; the next request reads it again."""
-        self._close_session()
-        self.__dict__.pop("_known", None)
-
-    def _close_session(self) -> None:
-        if session := self.__dict__.pop("_session", None):
-            session.close()
+        if connection := vars(self).pop("_connection", None):
+            connection.close()
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled hook holds no AccessKey: it reads the connection where it is used.
-        return {key: value for key, value in vars(self).items() if key not in ("_session", "_known")}
+        return {key: value for key, value in vars(self).items() if key != "_connection"}
 
     def get_backup_set(
         self, instance_id: str, backup_task_id: str, *, check_backup_set_download_enable: bool = False
@@ -211,7 +176,7 @@ class OceanBaseHook(BaseHook):
 
     def _pages(self, pages: BackupSetPages) -> Iterator[BackupSet]:
         while (request := pages.request) is not None:
-            with naming(self._find()):
+            with naming(self._connection.find()):
                 backup_sets = pages.take(*self.fetch(request))
             self._record("input", pages.instance_id, BACKUP_SETS)
             yield from backup_sets
@@ -307,7 +272,9 @@ class OceanBaseHook(BaseHook):
         :param retry: whether transient failures are retried, and the reading of the connection
         :raises OceanBaseCloudError: the last failure
         """
-        endpoint = self._find() if retry else self.endpoint
+        from airflow_provider_oceanbase.transport.requests_client import RequestsClient
+
+        endpoint = self._connection.find() if retry else self._connection.endpoint
         # By get_conn(), which a subclass may override.
         return RequestsClient(self.get_conn(), endpoint, self.log).fetch(query, retry=retry)
 
@@ -320,10 +287,7 @@ class OceanBaseHook(BaseHook):
         :param is_final: whether an error would end the wait
         :raises OceanBaseCloudError: the failure
         """
-        if first:
-            self._find()
-        steps: Steps[T] = self._known.polling(recent=time.monotonic(), is_final=is_final, confirm=not first)
-        return run_steps(steps, lambda _: self.fetch(query, retry=first), lambda _: self._read())
+        return self._connection.poll(lambda _: self.fetch(query, retry=first), first=first, is_final=is_final)
 
     def test_connection(self) -> tuple[bool, str]:
         """Request some instances of the account.
@@ -334,7 +298,8 @@ class OceanBaseHook(BaseHook):
             instances = self.fetch(list_instances_request(page_size=NAMED_INSTANCES), retry=False).data
             return True, success(instances, self.endpoint)
         except OceanBaseCloudError as error:
-            return False, str(error) if self._known.may_be_away else diagnosis(error, self._known.endpoint)
+            known = self._connection.known
+            return False, str(error) if known.may_be_away else diagnosis(error, known.endpoint)
         finally:
             self.close()
 

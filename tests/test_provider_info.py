@@ -55,6 +55,41 @@ def test_dag_files_import_no_http_library() -> None:
     }
 
 
+#: What Airflow itself imports, such as requests in Airflow 2, is not counted.
+IN_A_TASK = (
+    "from airflow_provider_oceanbase.compat.sdk import BaseHook, BaseSensorOperator;"
+    " before = set(sys.modules)"
+)
+
+
+def test_hook_imports_no_http_library_before_it_sends() -> None:
+    modules = imported_by(
+        f"{IN_A_TASK}; from airflow_provider_oceanbase.hooks import OceanBaseHook as H; H('x')"
+    )
+    assert "airflow_provider_oceanbase.hooks" in modules
+    assert not modules & {"requests", "aiohttp", "urllib3"}
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ("sensors.BackupSetSensor(backup_task_id='b'", {"backupSetId": "b"}),
+        ("sensors.BackupCheckpointSensor(min_checkpoint='2026-01-01T00:00Z'", {"backupSetId": "b"}),
+        ("sensors.RestorablePointSensor(restore_time='2026-01-01T00:00Z'", {"tenants": []}),
+    ],
+)
+def test_resumed_wait_imports_no_http_library(task: str, found: dict[str, Any]) -> None:
+    """What the trigger has found needs no request: the task ends as soon as it has a worker."""
+    resume = (
+        "import airflow_provider_oceanbase.sensors as sensors;"
+        f" task = {task}, task_id='t', instance_id='i', deferrable=True);"
+        f" task.resume_execution('execute_complete', {{'event': {{'began': 0.0, 'summary': {found}}}}}, {{}})"
+    )
+    modules = imported_by(f"{IN_A_TASK}; {resume}")
+    assert "airflow_provider_oceanbase.waiting.wait" in modules
+    assert not modules & {"requests", "aiohttp", "urllib3"}
+
+
 def test_provider_info_fits_the_schema() -> None:
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)

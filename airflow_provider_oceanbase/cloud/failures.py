@@ -11,7 +11,7 @@ import os
 import re
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_oceanbase.cloud.acting import may_have_acted
 from airflow_provider_oceanbase.exceptions import (
@@ -24,10 +24,12 @@ from airflow_provider_oceanbase.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Request
+
+R = TypeVar("R")
 
 _SLOW_HINT = (
     "Check Host, Port and Proxy URL of the connection. A firewall may drop what is sent. Check the state of "
@@ -57,6 +59,16 @@ _CAUSES = (
     ),
 )
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
+
+
+def without_frames(work: Callable[[], R]) -> R:
+    """Do something; raise its error as if it began here, without the thirty lines of the libraries."""
+    try:
+        return work()
+    except OceanBaseCloudError as error:
+        failure = error
+    # Outside of the handler, else it would be shown as the context.
+    raise failure.with_traceback(None) from None
 
 
 @contextmanager

@@ -6,8 +6,6 @@ import os
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-from requests.utils import get_environ_proxies, select_proxy
-
 from airflow_provider_oceanbase.cloud.hosts import is_host
 
 #: What urlsplit or an HTTP library would take for the end of a user or password, or refuse.
@@ -18,6 +16,9 @@ def environment_proxy(origin: str) -> str | None:
     """Return the URL of the environment's proxy for an origin, None to connect directly."""
     if _is_exempt(origin, os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""):
         return None
+    # Not with the module: who imports a hook may never need it, and it takes long.
+    from requests.utils import get_environ_proxies, select_proxy
+
     proxy = select_proxy(origin, get_environ_proxies(origin, no_proxy=None))
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 

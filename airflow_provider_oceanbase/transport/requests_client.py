@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -19,13 +19,11 @@ from airflow_provider_oceanbase.transport.requests_digest import AskedBody, Dige
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, Request, T
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
-
-R = TypeVar("R")
 
 
 class RequestsClient:
@@ -50,7 +48,7 @@ class RequestsClient:
         :raises OceanBaseCloudError: the last failure
         """
         send = self._send_with_retries if retry else self._send
-        return without_frames(lambda: run_exchange(query, send))
+        return failures.without_frames(lambda: run_exchange(query, send))
 
     def _send_with_retries(self, request: Request[T]) -> Answer[T]:
         return retrying(is_repeatable, self._log)(self._send, request)
@@ -111,16 +109,6 @@ class RequestsClient:
         }
         status = response.status_code
         return protocol.read_response(request, request_id, status, headers, content, sent=sent)
-
-
-def without_frames(work: Callable[[], R]) -> R:
-    """Do something; raise its error as if it began here, without the thirty lines of the libraries."""
-    try:
-        return work()
-    except OceanBaseCloudError as error:
-        failure = error
-    # Outside of the handler, else it would be shown as the context.
-    raise failure.with_traceback(None) from None
 
 
 class _Session(requests.Session):
