@@ -11,36 +11,19 @@ there is a backup.
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from airflow_provider_oceanbase._texts import (
+    SEEN_CHARACTERS,
+    first_sentence,
+    in_brackets,
+    joined,
+    sentence,
+    shown,
+)
 from airflow_provider_oceanbase.compat.sdk import AirflowFailException
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_SHOWN_CHARACTERS = 300
-#: So much of a line of the log is seen without scrolling, at a width of 1,400 pixels.
-_SEEN_CHARACTERS = 85
-#: So many frames of a bug's traceback are logged, the innermost.
-_SHOWN_FRAMES = 6
-
-
-def shown(text: str) -> str:
-    """Return foreign text fit for a message: short, and without control characters."""
-    cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-    if cut.isprintable():
-        return cut
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
-
-
-def _first_sentence(hint: str) -> str:
-    """Return the beginning of a hint, for a line of the log that is seen whole."""
-    sentence, stop, _ = hint.partition(". ")
-    text = sentence + stop.rstrip()
-    return text if len(text) <= _SEEN_CHARACTERS else text[: _SEEN_CHARACTERS - 1] + "…"
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -96,14 +79,14 @@ class OceanBaseCloudError(Exception):
     def verdict(self) -> str:
         """What happened, in the first words of the text, such as ``AccessKey refused (HTTP 401)``."""
         details = {"HTTP": self.status_code, "accepted until": self.accepted_until}
-        return self.what + _in_brackets(details)
+        return self.what + in_brackets(details)
 
     @property
     def advice(self) -> str:
         """What to do next, in one short sentence; if there is room, it names the connection."""
-        sentence = _first_sentence(self.hint or "")
-        named = sentence.replace("the connection", f"connection {self.conn_id!r}")
-        return named if self.conn_id and len(named) <= _SEEN_CHARACTERS else sentence
+        advice = first_sentence(self.hint or "")
+        named = advice.replace("the connection", f"connection {self.conn_id!r}")
+        return named if self.conn_id and len(named) <= SEEN_CHARACTERS else advice
 
     def __str__(self) -> str:
         return self.text(self.verdict)
@@ -111,16 +94,16 @@ class OceanBaseCloudError(Exception):
     def text(self, verdict: str) -> str:
         """Return the text with other first words, for a line of the log."""
         conn_id = self.conn_id and repr(shown(self.conn_id))
-        about = _joined({"": self.subject, "connection": conn_id, "host": self.host})
+        about = joined({"": self.subject, "connection": conn_id, "host": self.host})
         response = {"errorCode": self.error_code, "errorMessage": self.error_message}
-        details = _joined({**response, "requestId": self.request_id})
-        text = _sentence(verdict, about, details)
-        hint = (self.hint or "").replace(_first_sentence(self.hint or ""), self.advice, 1)
+        details = joined({**response, "requestId": self.request_id})
+        text = sentence(verdict, about, details)
+        hint = (self.hint or "").replace(first_sentence(self.hint or ""), self.advice, 1)
         return f"{text} {hint}" if hint else text
 
     def brief(self, verdict: str) -> str:
         """Return what tells the error from one like it that a line of the log before has told whole."""
-        return _sentence(verdict, _joined({"requestId": self.request_id}))
+        return sentence(verdict, joined({"requestId": self.request_id}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OceanBaseCloudError.from_dict, (self.to_dict(),)
@@ -148,26 +131,6 @@ def unexpected(activity: str, error: Exception, **known: Any) -> OceanBaseCloudE
     # Not the error's own text, which may hold a secret.
     what = f"{activity} stopped unexpectedly in the triggerer ({type(error).__name__})"
     return OceanBaseCloudError(what, **known)
-
-
-def frames(error: Exception) -> str:
-    """Return where an error was raised, for a log: the last lines of code, without the texts of errors."""
-    return "".join(traceback.format_tb(error.__traceback__, limit=-_SHOWN_FRAMES)).rstrip()
-
-
-def _joined(details: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {value}".strip() for name, value in details.items() if value is not None)
-
-
-def _in_brackets(details: Mapping[str, object]) -> str:
-    known = _joined(details)
-    return f" ({known})" if known else ""
-
-
-def _sentence(verdict: str, *parts: str) -> str:
-    """Return a sentence of a verdict and of what is known besides."""
-    known = "; ".join(part for part in parts if part)
-    return f"{verdict}: {known}." if known else f"{verdict}."
 
 
 class OceanBaseInputError(OceanBaseCloudError, ValueError):
@@ -233,7 +196,7 @@ class _FinalError(AirflowFailException):
     @property
     def advice(self) -> str:
         """What to do next, in one short sentence."""
-        return _first_sentence(self.hint)
+        return first_sentence(self.hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
@@ -282,8 +245,8 @@ class BackupSetFailedError(WaitFailedError):
     def __post_init__(self) -> None:
         backup, instance = (repr(shown(str(one))) for one in (self.backup_task_id, self.instance_id))
         about = f"backup task {backup} of instance {instance}"
-        details = _joined({"requestId": self.request_id})
-        super().__init__(f"{_sentence(f'Backup {self.reason}', about, details)} {self.hint}")
+        details = joined({"requestId": self.request_id})
+        super().__init__(f"{sentence(f'Backup {self.reason}', about, details)} {self.hint}")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -310,8 +273,8 @@ class PointNotRestorableError(WaitFailedError):
 
     def __post_init__(self) -> None:
         about = f"{self.reason}, instance {shown(str(self.instance_id))!r}"
-        verdict, details = f"Never restorable to {self.restore_time}", _joined({"requestId": self.request_id})
-        super().__init__(f"{_sentence(verdict, about, details)} {self.hint}")
+        verdict, details = f"Never restorable to {self.restore_time}", joined({"requestId": self.request_id})
+        super().__init__(f"{sentence(verdict, about, details)} {self.hint}")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -343,8 +306,8 @@ class BackupStartUnknownError(_FinalError):
 
     def __post_init__(self) -> None:
         conn_id = self.conn_id and repr(shown(self.conn_id))
-        about = _joined({"instance": repr(shown(self.instance_id)), "connection": conn_id})
+        about = joined({"instance": repr(shown(self.instance_id)), "connection": conn_id})
         response = {"errorCode": self.error_code, "errorMessage": self.error_message}
-        details = _in_brackets({"HTTP": self.http_status, **response, "requestId": self.request_id})
-        text = _sentence("A backup may be running", about, self.reason + details)
+        details = in_brackets({"HTTP": self.http_status, **response, "requestId": self.request_id})
+        text = sentence("A backup may be running", about, self.reason + details)
         super().__init__(f"{text} {self.hint}")

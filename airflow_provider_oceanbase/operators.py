@@ -89,8 +89,8 @@ class GetBackupSetOperator(BaseOperator):
         return advised(self.log, lambda: self._read(context))
 
     def _read(self, context: Context) -> list[TenantBackupSet]:
+        from airflow_provider_oceanbase._texts import shown
         from airflow_provider_oceanbase.cloud.backup_set import summary, tenants_of
-        from airflow_provider_oceanbase.exceptions import shown
 
         check_templates(self, ())
         hook = self._hook()

@@ -21,6 +21,7 @@ from modes import MODES, wait
 from requests.structures import CaseInsensitiveDict
 
 import airflow_provider_oceanbase
+from airflow_provider_oceanbase._texts import frames
 from airflow_provider_oceanbase.cloud import arguments, failures, protocol
 from airflow_provider_oceanbase.cloud.backup_set import backup_set_request
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, BackupSetPage, BackupSetPages, utc
@@ -32,7 +33,6 @@ from airflow_provider_oceanbase.exceptions import (
     BackupStartUnknownError,
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
-    frames,
     unexpected,
 )
 from airflow_provider_oceanbase.hooks import OceanBaseHook

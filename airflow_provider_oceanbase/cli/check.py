@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase import __version__
 from airflow_provider_oceanbase._inferred import POINTS, write_report
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.points import findings
 from airflow_provider_oceanbase.cli.probes import observe
 from airflow_provider_oceanbase.cli.run import Exit, command, opened
 from airflow_provider_oceanbase.cli.summary import problem, summary
 from airflow_provider_oceanbase.cli.terminal import progress, say
-from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from argparse import Namespace

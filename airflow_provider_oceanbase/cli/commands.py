@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase._inferred import STATUSES
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.rows import backup_record, backup_row, instance_row, is_bad, tenant_row
 from airflow_provider_oceanbase.cli.run import Exit, command, needs, opened
@@ -17,7 +18,7 @@ from airflow_provider_oceanbase.cloud.backup_set import tenants_of, time_of
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, utc
 from airflow_provider_oceanbase.cloud.instances import InstanceList
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
-from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError, shown
+from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseCloudError
 from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 from airflow_provider_oceanbase.waiting.progress import span

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.compat.sdk import AirflowConsole, SimpleTable
-from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

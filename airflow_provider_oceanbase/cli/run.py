@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase._texts import frames
 from airflow_provider_oceanbase.cli.terminal import LOG, quiet, say
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, frames
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 
 if TYPE_CHECKING:

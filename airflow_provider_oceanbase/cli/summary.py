@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from airflow_provider_oceanbase._inferred import Verdict
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cli.probes import DAYS, Observations
-from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import TypeGuard
 
-from airflow_provider_oceanbase.exceptions import OceanBaseInputError, shown
+from airflow_provider_oceanbase._texts import shown
+from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 
 PLAIN_HINT = "Correct the argument. Nothing was sent."
 TEMPLATE_HINT = "If it is a template, check what it renders to, under Rendered Template. Nothing was sent."

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypedDict, TypeGuard, cast
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
-from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import PLAIN_HINT, checked_text, unusable
 from airflow_provider_oceanbase.cloud.backup_set import parsed_time, problem_of_word, read_backup_set
 from airflow_provider_oceanbase.cloud.query import Answer, Request, T, path_segment
-from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, shown
+from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
     OceanBaseCloudError,
@@ -14,7 +15,6 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseRefusedError,
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
-    shown,
 )
 
 if TYPE_CHECKING:

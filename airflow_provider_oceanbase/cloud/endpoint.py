@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.hosts import is_host, is_loopback
 from airflow_provider_oceanbase.cloud.proxy import environment_proxy, is_proxy_url
-from airflow_provider_oceanbase.exceptions import OceanBaseInputError, shown
+from airflow_provider_oceanbase.exceptions import OceanBaseInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

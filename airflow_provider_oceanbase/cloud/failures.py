@@ -13,6 +13,7 @@ import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.acting import may_have_acted
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseCloudError,
@@ -20,7 +21,6 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseMalformedResponseError,
     OceanBaseRefusedError,
     OceanBaseUnavailableError,
-    shown,
 )
 
 if TYPE_CHECKING:

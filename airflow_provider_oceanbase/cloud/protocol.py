@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase import __version__
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.acting import may_have_acted
 from airflow_provider_oceanbase.cloud.body import ACCEPTED_ENCODING
 from airflow_provider_oceanbase.cloud.digest import answerable_challenge, read_challenges
@@ -27,7 +28,6 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseRefusedError,
     OceanBaseThrottledError,
     OceanBaseUnavailableError,
-    shown,
 )
 
 if TYPE_CHECKING:

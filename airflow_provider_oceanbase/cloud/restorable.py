@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import TypedDict, cast
 from urllib.parse import urlencode
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import NATIVE_HINT, PLAIN_HINT, checked_text, unusable
 from airflow_provider_oceanbase.cloud.backup_set import is_shallow, is_word
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
-from airflow_provider_oceanbase.exceptions import shown
 
 #: Of tenants and of all their intervals: no instance has so many.
 _MAX_ENTRIES = 500_000

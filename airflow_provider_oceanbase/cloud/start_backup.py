@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import (
     NATIVE_HINT,
     PLAIN_HINT,
@@ -19,11 +20,7 @@ from airflow_provider_oceanbase.cloud.arguments import (
 )
 from airflow_provider_oceanbase.cloud.backup_set import is_word
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
-from airflow_provider_oceanbase.exceptions import (
-    BackupStartUnknownError,
-    OceanBaseInputError,
-    shown,
-)
+from airflow_provider_oceanbase.exceptions import BackupStartUnknownError, OceanBaseInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

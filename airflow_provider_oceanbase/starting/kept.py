@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_oceanbase.exceptions import shown
+from airflow_provider_oceanbase._texts import shown
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

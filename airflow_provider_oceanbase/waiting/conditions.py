@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_text
 from airflow_provider_oceanbase.cloud.backup_set import (
     CLOCKS_DIFFER,
@@ -21,7 +22,6 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseMalformedResponseError,
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
-    shown,
 )
 from airflow_provider_oceanbase.waiting.advice import STUCK
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out

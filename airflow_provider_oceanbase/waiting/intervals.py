@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.backup_set import parsed_time
 from airflow_provider_oceanbase.cloud.restorable import intervals_of
-from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.backup_set import (
     VALID,
     kind_of,
@@ -17,7 +18,6 @@ from airflow_provider_oceanbase.cloud.backup_set import (
     time_of,
     time_or_never,
 )
-from airflow_provider_oceanbase.exceptions import shown
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, IN_PROGRESS_STATUSES
 from airflow_provider_oceanbase.waiting.verdict import Notice
 

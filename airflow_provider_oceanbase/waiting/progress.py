@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.backup_set import tenants_of, time_of
-from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet, TenantBackupSet

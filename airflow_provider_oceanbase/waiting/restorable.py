@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
+from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import checked_names
 from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER
 from airflow_provider_oceanbase.cloud.backup_sets import checked_time
 from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
-from airflow_provider_oceanbase.exceptions import (
-    OceanBaseMalformedResponseError,
-    PointNotRestorableError,
-    shown,
-)
+from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, PointNotRestorableError
 from airflow_provider_oceanbase.waiting.advice import NOT_RESTORABLE
 from airflow_provider_oceanbase.waiting.arguments import is_left_out
 from airflow_provider_oceanbase.waiting.intervals import Interval, TenantIntervals, tenants_in

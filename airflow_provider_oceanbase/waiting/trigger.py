@@ -108,12 +108,8 @@ class WaitTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
-        from airflow_provider_oceanbase.exceptions import (
-            OceanBaseCloudError,
-            WaitFailedError,
-            frames,
-            unexpected,
-        )
+        from airflow_provider_oceanbase._texts import frames
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, WaitFailedError, unexpected
 
         try:
             outcome = await self._wait()

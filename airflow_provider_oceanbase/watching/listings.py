@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_oceanbase._texts import frames
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, day_of
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, frames, unexpected
+from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, unexpected
 from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
 from airflow_provider_oceanbase.waiting.arguments import POKE_INTERVAL, seconds
 from airflow_provider_oceanbase.waiting.metrics import record_failing

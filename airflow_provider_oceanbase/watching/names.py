@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_oceanbase.exceptions import shown
+from airflow_provider_oceanbase._texts import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

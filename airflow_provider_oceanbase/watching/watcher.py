@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_oceanbase._texts import frames, shown
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK
 from airflow_provider_oceanbase.compat.sdk import is_shared_state, watched_assets
-from airflow_provider_oceanbase.exceptions import frames, shown
 from airflow_provider_oceanbase.waiting.metrics import record_failing
 from airflow_provider_oceanbase.waiting.progress import LogSchedule, span
 from airflow_provider_oceanbase.watching.cursor import MAX_PENDING, Criteria, Cursor, is_dated
