@@ -73,7 +73,8 @@ class OceanBaseHook(BaseHook):
 
     @cached_property
     def _connection(self) -> TaskConnection:
-        return TaskConnection(self.oceanbase_conn_id, self.get_connection, self.log)
+        # Looked up at each reading: a subclass or a test may have its own.
+        return TaskConnection(self.oceanbase_conn_id, lambda name: self.get_connection(name), self.log)
 
     def get_conn(self) -> requests.Session:
         """Return the session: digest authentication, headers, proxy and TLS settings of the connection.
