@@ -29,6 +29,7 @@ ways = st.builds(
             {"deferrable": False, "mode": "poke"},
             {"deferrable": False, "mode": "reschedule"},
             {"deferrable": True},
+            {"deferrable": True, "start_from_trigger": True},
         ]
     ),
     timeouts,
