@@ -66,12 +66,11 @@ def _plain(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """
     lines = [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            word + " " * (width - cell_len(word)) for word, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
+    return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
+
+
+def _padded(word: str, width: int) -> str:
+    return word + " " * (width - cell_len(word))
 
 
 def cell(value: object) -> str:

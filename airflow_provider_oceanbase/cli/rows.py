@@ -51,7 +51,7 @@ def tenant_row(tenant: TenantBackupSet, now: datetime) -> dict[str, object]:
 
 
 def problem(backup_set: TenantBackupSet) -> str | None:
-    """Return what is bad about a set, or a tenant's part of one: it has failed, or is known not to be valid."""
+    """Return what is bad about a set, or a tenant's part of one: it has failed, or is not valid."""
     if backup_set.get("status") in FAILURE_STATUSES:
         return "failed"
     return "not valid" if backup_set.get("validity") not in (None, VALID) else None
