@@ -78,8 +78,8 @@ tables: setup  ## Write the tables of the docs that come from runs: what a log s
 	done
 
 .PHONY: histories
-histories: setup  ## Run fixed and random histories of a start, waits and a watch against a model (HISTORIES=2000 SEED=1: how many, which)
-	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/pytest -q -n 0 tests/histories/fixed.py tests/histories/run.py
+histories: setup  ## Run fixed and random histories of a start, waits and a watch against models (HISTORIES=2000 SEED=1: how many, which)
+	HISTORIES=$(HISTORIES) SEED=$(SEED) $(BIN)/pytest -q -n 0 $(addprefix tests/histories/,fixed.py run.py agreement.py)
 
 .PHONY: docs
 docs: setup  ## Build the documentation into docs/_build/; a broken link or reference fails

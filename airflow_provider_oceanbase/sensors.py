@@ -15,6 +15,7 @@ from airflow_provider_oceanbase.waiting.arguments import (
     given,
     seconds,
 )
+from airflow_provider_oceanbase.waiting.backup_set_sensor import WaitForBackupSet
 from airflow_provider_oceanbase.waiting.sensor import WaitSensor
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
 
 
-class BackupSetSensor(WaitSensor):
+class BackupSetSensor(WaitForBackupSet):
     """Waits until a backup set is DONE; its XCom is the summary of the set.
 
     - A status in ``failure_statuses`` fails the task at once and without a retry
@@ -93,11 +94,11 @@ class BackupSetSensor(WaitSensor):
             oceanbase_conn_id=oceanbase_conn_id,
             success_statuses=success_statuses,
             failure_statuses=failure_statuses,
+            require_valid=require_valid,
             deferrable=deferrable,
             **kwargs,
         )
         self.backup_task_id = backup_task_id
-        self.require_valid = require_valid
         self.registration_timeout = seconds("registration_timeout", registration_timeout)
 
     @property
@@ -128,7 +129,7 @@ class BackupSetSensor(WaitSensor):
         return BackupSetTrigger
 
 
-class BackupCheckpointSensor(WaitSensor):
+class BackupCheckpointSensor(WaitForBackupSet):
     """Waits until an instance has a backup that reaches a point in time; its XCom is the summary of the set.
 
     Use it when the ID of the backup task is not known. It accepts the newest backup set that is DONE and
@@ -193,6 +194,7 @@ class BackupCheckpointSensor(WaitSensor):
             oceanbase_conn_id=oceanbase_conn_id,
             success_statuses=success_statuses,
             failure_statuses=failure_statuses,
+            require_valid=require_valid,
             deferrable=deferrable,
             **kwargs,
         )
@@ -200,7 +202,6 @@ class BackupCheckpointSensor(WaitSensor):
         self.tenants = tenants
         self.backup_mode = backup_mode
         self._given = given(self, tenants=tenants, backup_mode=backup_mode)
-        self.require_valid = require_valid
         self.fail_on_failed_backup = fail_on_failed_backup
 
     @property
@@ -291,9 +292,6 @@ class RestorablePointSensor(WaitSensor):
         super().__init__(
             instance_id=instance_id,
             oceanbase_conn_id=oceanbase_conn_id,
-            # It is about no statuses.
-            success_statuses=SUCCESS_STATUSES,
-            failure_statuses=FAILURE_STATUSES,
             deferrable=deferrable,
             **kwargs,
         )

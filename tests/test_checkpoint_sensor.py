@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from emulators import after_polls
 from modes import MODES, sensor, wait
 from moved import AirflowSkipException
 
@@ -122,13 +123,11 @@ def test_failures_during_the_wait(
 ) -> None:
     add(cloud, "bak-1", 1, "DOING", "DONE")
 
-    def fail_after_the_first(seen: Any) -> None:
-        if len([request for request in cloud.requests if request.status == 200]) == 1:
-            cloud._on_request = None
-            for status in statuses:
-                cloud.fail(status=status)
+    def fail() -> None:
+        for status in statuses:
+            cloud.fail(status=status)
 
-    cloud._on_request = fail_after_the_first
+    after_polls(cloud, 1, fail)
     if error is None:
         assert wait_for(mode)["backupSetId"] == "bak-1"
     else:

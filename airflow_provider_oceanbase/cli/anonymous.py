@@ -12,6 +12,7 @@ from airflow_provider_oceanbase._inferred import OBJECT_TYPES, STATUSES, Verdict
 from airflow_provider_oceanbase.cli.forms import KINDS
 from airflow_provider_oceanbase.cloud.backup_set import VALID, BackupSet, TenantBackupSet
 from airflow_provider_oceanbase.cloud.instances import Instance
+from airflow_provider_oceanbase.cloud.restorable import OLDER_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +31,17 @@ _FORM = re.compile(r"[9atz\W_]*")
 _DOCUMENTED = frozenset(
     {*STATUSES, *OBJECT_TYPES, VALID, *KINDS, *get_args(Verdict), "Digest", "MD5", "SHA-256", "auth", "sys"}
     | {*BackupSet.__annotations__, *TenantBackupSet.__annotations__, *Instance.__annotations__}
-    | {"dataList", "total", "hasMore", "success", "data", "requestId", "errorCode", "errorMessage"}
+    | {
+        *OLDER_PARAMETERS,
+        "dataList",
+        "total",
+        "hasMore",
+        "success",
+        "data",
+        "requestId",
+        "errorCode",
+        "errorMessage",
+    }
 )
 #: A shorter text is part of many words, so it counts only where it stands alone.
 _SHORT = 4

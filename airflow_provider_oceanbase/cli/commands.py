@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_oceanbase._inferred import STATUSES
 from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cli.output import show
-from airflow_provider_oceanbase.cli.rows import backup_record, backup_row, instance_row, is_bad, tenant_row
+from airflow_provider_oceanbase.cli.rows import backup_record, backup_row, instance_row, problem, tenant_row
 from airflow_provider_oceanbase.cli.run import Exit, command, needs, opened
 from airflow_provider_oceanbase.cli.terminal import LOG, progress, say
 from airflow_provider_oceanbase.cloud.backup_set import tenants_of, time_of
@@ -102,7 +102,7 @@ def _show_list(arguments: Namespace, backup_sets: list[BackupSet], interval: flo
     if arguments.watch and arguments.output in ("table", "plain"):
         print(f"\n{now:%Y-%m-%d %H:%M:%S} UTC, every {span(interval)} until Ctrl-C")  # noqa: T201
     backup_sets = _filtered(arguments, backup_sets)
-    bad = {index for index, one in enumerate(backup_sets) if is_bad(one)}
+    bad = {index for index, one in enumerate(backup_sets) if problem(one)}
     rows = [backup_row(one, now) for one in backup_sets]
     show(arguments.output, [backup_record(one, now) for one in backup_sets], rows, bad=bad)
     if bad:
@@ -148,8 +148,8 @@ def _wait(hook: OceanBaseHook, arguments: Namespace) -> Exit:
 def _show_set(arguments: Namespace, backup_set: BackupSet) -> None:
     now = datetime.now(UTC)
     tenants = tenants_of(backup_set)
-    bad = {0} if is_bad(backup_set) else set()
+    bad = {0} if problem(backup_set) else set()
     show(arguments.output, backup_set, [backup_row(backup_set, now)], bad=bad)
     if tenants and arguments.output in ("table", "plain"):
-        bad = {index for index, tenant in enumerate(tenants) if is_bad(tenant)}
+        bad = {index for index, tenant in enumerate(tenants) if problem(tenant)}
         show(arguments.output, tenants, [tenant_row(tenant, now) for tenant in tenants], bad=bad)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from airflow_provider_oceanbase._texts import shown
@@ -31,7 +32,7 @@ def show(
     :param output: ``table``, ``plain``, ``json`` or ``yaml``
     :param data: what JSON and YAML hold
     :param rows: what tables show, from column to value
-    :param bad: which rows to highlight
+    :param bad: which rows to highlight in a table; a word in them must say the same
     """
     console = _Console(markup=False, emoji=False, highlight=False)
     if output == "json":
@@ -59,13 +60,17 @@ def _table(rows: Sequence[Mapping[str, object]], bad: Collection[int]) -> Simple
 
 
 def _plain(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """Return lines of columns: Airflow's own writes an ID such as 12e3 as a number."""
+    """Return lines of columns: Airflow's own writes an ID such as 12e3 as a number.
+
+    A wide character, such as a Chinese one, takes two cells of a terminal.
+    """
     lines = [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
+
+
+def _padded(word: str, width: int) -> str:
+    return word + " " * (width - cell_len(word))
 
 
 def cell(value: object) -> str:

@@ -192,10 +192,15 @@ def _unknown_instance(found: Observations) -> Result:
 
 
 def _restorable(found: Observations) -> Result:
-    seen = found.restorable
-    if seen is None or found.is_unknown or isinstance(seen.error, OUTSIDE):
+    if not found.restorable or found.is_unknown or isinstance(found.restorable[0].error, OUTSIDE):
         return None
-    return restorable.judge(seen)
+    first, last = found.restorable[0], found.restorable[-1]
+    result = restorable.judge(last)
+    if first.error is None:
+        return result
+    # Whatever it answers to more parameters, it refuses the request as the provider sends it.
+    shape = result[1] if result is not None and last.error is None else {}
+    return False, answer_of(first) | {"demands": found.demanded} | shape
 
 
 def _is_refusal(seen: Seen) -> bool:

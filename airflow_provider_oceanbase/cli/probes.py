@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import string
 from contextlib import suppress
@@ -15,8 +16,12 @@ from airflow_provider_oceanbase.cloud.backup_set import backup_set_request, is_w
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList, utc
 from airflow_provider_oceanbase.cloud.instances import InstanceList
 from airflow_provider_oceanbase.cloud.query import path_segment
-from airflow_provider_oceanbase.cloud.restorable import restorable_tenants_request
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseInputError
+from airflow_provider_oceanbase.cloud.restorable import OLDER_PARAMETERS, restorable_tenants_request
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseCloudError,
+    OceanBaseInputError,
+    OceanBaseRefusedError,
+)
 from airflow_provider_oceanbase.transport.requests_client import new_session
 
 if TYPE_CHECKING:
@@ -64,8 +69,10 @@ class Observations:
     filtered: Mapping[str, Any] | None = None
     filters: list[tuple[frozenset[str], Seen]] = field(default_factory=list)
     polls: list[Seen] = field(default_factory=list)
-    #: The tenants that can be restored.
-    restorable: Seen | None = None
+    #: The tenants that can be restored: by the request as it is, then with each parameter that is demanded.
+    restorable: list[Seen] = field(default_factory=list)
+    #: Documented parameters that the refusals of these requests name.
+    demanded: list[str] = field(default_factory=list)
 
     @property
     def sets(self) -> list[Mapping[str, Any]]:
@@ -85,7 +92,7 @@ class Observations:
             self.unknown_instance,
             self.list_of_unknown_instance,
             *(seen for _, seen in self.filters),
-            self.restorable,
+            *self.restorable,
             *self.polls,
         )
         return [self.instances, *(seen for seen in single if seen is not None)]
@@ -133,7 +140,7 @@ def observe(hook: OceanBaseHook, instance_id: str | None, say: Callable[[str], N
     _unknown(found, observer, instance_id, say)
     _filters(found, observer, instance_id, say)
     say("what can be restored")
-    found.restorable = observer.observe(_raw(restorable_tenants_request(instance_id)))
+    _restorable(found, observer, instance_id)
     say(f"{POLLS} polls")
     _polls(found, observer, instance_id)
     return found
@@ -244,6 +251,23 @@ def _filters(found: Observations, observer: Observer, instance_id: str, say: Cal
         since = before + timedelta(seconds=1)
         later = frozenset(name for name, time in times.items() if time is not None and time > since)
         found.filters.append((later, observer.observe(_raw(_list(instance_id, since=since).page(1)))))
+
+
+def _restorable(found: Observations, observer: Observer, instance_id: str) -> None:
+    """Request what can be restored; as long as a refusal names another parameter, again with that one.
+
+    Its value is a guess: which ones there are is not documented. That it is demanded shows in any case.
+    """
+    while True:
+        given = dict.fromkeys(found.demanded, "true")
+        request = restorable_tenants_request(instance_id, query_parameters=given)
+        found.restorable.append(seen := observer.observe(_raw(request)))
+        refusal = seen.envelope.get("errorMessage") if isinstance(seen.envelope, dict) else None
+        words = re.findall(r"\w+", str(refusal)) if isinstance(seen.error, OceanBaseRefusedError) else []
+        new = [name for name in OLDER_PARAMETERS if name in words and name not in found.demanded]
+        if not new:
+            return
+        found.demanded += new
 
 
 def _polls(found: Observations, observer: Observer, instance_id: str) -> None:

@@ -40,17 +40,21 @@ def backup_record(backup_set: BackupSet, now: datetime) -> dict[str, Any]:
 
 def backup_row(backup_set: BackupSet, now: datetime) -> dict[str, object]:
     """Return what a table shows of a set in a list."""
-    return {**_row(backup_set, now), "tenants": len(tenants_of(backup_set))}
+    row = {**_row(backup_set, now), "tenants": len(tenants_of(backup_set))}
+    return row | {"problem": problem(backup_set)}
 
 
 def tenant_row(tenant: TenantBackupSet, now: datetime) -> dict[str, object]:
     """Return what a table shows of a tenant's backup set."""
-    return {"tenant": tenant.get("tenantName"), "tenant id": tenant.get("tenantId"), **_row(tenant, now)}
+    row = {"tenant": tenant.get("tenantName"), "tenant id": tenant.get("tenantId"), **_row(tenant, now)}
+    return row | {"problem": problem(tenant)}
 
 
-def is_bad(backup_set: TenantBackupSet) -> bool:
-    """Return whether a set, or a tenant's part of one, has failed, or is known not to be valid."""
-    return backup_set.get("status") in FAILURE_STATUSES or backup_set.get("validity") not in (None, VALID)
+def problem(backup_set: TenantBackupSet) -> str | None:
+    """Return what is bad about a set, or a tenant's part of one: it has failed, or is not valid."""
+    if backup_set.get("status") in FAILURE_STATUSES:
+        return "failed"
+    return "not valid" if backup_set.get("validity") not in (None, VALID) else None
 
 
 def _row(backup_set: TenantBackupSet, now: datetime) -> dict[str, object]:

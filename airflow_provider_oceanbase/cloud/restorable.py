@@ -14,6 +14,8 @@ from airflow_provider_oceanbase.cloud.arguments import NATIVE_HINT, PLAIN_HINT, 
 from airflow_provider_oceanbase.cloud.backup_set import is_shallow, is_word
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
 
+#: Further parameters of the request, in the older version of the page.
+OLDER_PARAMETERS = ("restoreType", "openRequest")
 #: Of tenants and of all their intervals: no instance has so many.
 _MAX_ENTRIES = 500_000
 

@@ -30,18 +30,15 @@ def backup_set_lineage(
     :param origin: URL of the API host
     :param summary: summary of the set, None if the task has read none
     """
-    facets: dict[str, DatasetFacet] = {}
     input_facets: dict[str, InputDatasetFacet] = {}
-    if summary and (checkpoint := summary["checkpoint"]):
-        facets["version"] = version.DatasetVersionDatasetFacet(checkpoint)
-    if summary and (size := _bytes(summary["dataBackupSize"])) is not None:
+    if (size := _bytes(summary)) is not None:
         input_facets["dataQualityMetrics"] = metrics.DataQualityMetricsInputDatasetFacet(
             columnMetrics={}, bytes=size
         )
     dataset = InputDataset(
         namespace=_namespace(origin),
         name=f"{instance_id}/{backup_task_id}",
-        facets=facets,
+        facets=_checkpoint(summary),
         inputFacets=input_facets,
     )
     return OperatorLineage(inputs=[dataset])
@@ -55,16 +52,13 @@ def started_backup_lineage(
     :param origin: URL of the API host
     :param summary: summary of the set, None if the task has not waited for it
     """
-    facets: dict[str, DatasetFacet] = {}
     output_facets: dict[str, OutputDatasetFacet] = {}
-    if summary and (checkpoint := summary["checkpoint"]):
-        facets["version"] = version.DatasetVersionDatasetFacet(checkpoint)
-    if summary and (size := _bytes(summary["dataBackupSize"])) is not None:
+    if (size := _bytes(summary)) is not None:
         output_facets["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(size=size)
     dataset = OutputDataset(
         namespace=_namespace(origin),
         name=f"{instance_id}/{backup_task_id}",
-        facets=facets,
+        facets=_checkpoint(summary),
         outputFacets=output_facets,
     )
     return OperatorLineage(outputs=[dataset])
@@ -104,8 +98,15 @@ def _namespace(origin: str) -> str:
     return f"oceanbase-cloud://{urlsplit(origin).netloc}"
 
 
-def _bytes(size: object) -> int | None:
-    """Return a size in GB as bytes, None if it is no size; an API may write a number as text."""
+def _checkpoint(summary: Mapping[str, Any] | None) -> dict[str, DatasetFacet]:
+    """Return the checkpoint of a backup set as its version."""
+    checkpoint = summary and summary["checkpoint"]
+    return {"version": version.DatasetVersionDatasetFacet(checkpoint)} if checkpoint else {}
+
+
+def _bytes(summary: Mapping[str, Any] | None) -> int | None:
+    """Return the size of a backup set, None without one; an API may write a number as text."""
+    size = summary and summary["dataBackupSize"]
     try:
         gigabytes = float(size) if isinstance(size, int | float | str) else -1.0
     except ValueError:

@@ -98,6 +98,10 @@ def _times(seen: Seen) -> Fields:
     yield "times", next(filter(_is_form_of_time, _words_in(seen["startTime"])), None)
 
 
+def _restorable(seen: Seen) -> Fields:
+    yield "restore_requires", tuple(_words_in(seen.get("demands", [])))
+
+
 def _is_answer(seen: Seen) -> bool:
     """Return whether the API answered: not an outage, nor a refused AccessKey."""
     return seen.get("http_status") in _ANSWERS
@@ -119,6 +123,7 @@ _READERS: dict[str, Callable[[Seen], Fields]] = {
     "backup_set_id": _backup_set_id,
     "size": _size,
     "times": _times,
+    "restorable": _restorable,
 }
 
 

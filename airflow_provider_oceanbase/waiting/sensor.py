@@ -18,7 +18,6 @@ from airflow_provider_oceanbase.waiting.advice import advised
 from airflow_provider_oceanbase.waiting.arguments import (
     POKE_INTERVAL,
     check_templates,
-    final_statuses,
     seconds,
     sensor_timeout,
 )
@@ -34,10 +33,8 @@ from airflow_provider_oceanbase.waiting.tasks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from datetime import datetime, timedelta
-
-    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.hooks import OceanBaseHook
@@ -51,12 +48,10 @@ _TIMED_OUT = "Sensor has timed out"
 
 # Imports inside functions: a DAG file is parsed far more often than its tasks run.
 class WaitSensor(StartsInTriggerer, BaseSensorOperator):
-    """Waits for a backup set; subclasses say for which.
+    """Waits until a condition holds; subclasses say which.
 
     :param instance_id: ID of the OceanBase cluster (templated)
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase`` (templated)
-    :param success_statuses: statuses of a complete backup set
-    :param failure_statuses: statuses of a failed backup set
     :param deferrable: wait in the triggerer, without a worker slot
     :param start_from_trigger: with ``deferrable``, also begin the wait there; default False
     :param poke_interval: seconds between two polls
@@ -80,8 +75,6 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
         *,
         instance_id: str,
         oceanbase_conn_id: str,
-        success_statuses: Collection[str],
-        failure_statuses: Collection[str],
         deferrable: bool,
         start_from_trigger: bool | None = False,
         poke_interval: float | timedelta = POKE_INTERVAL,
@@ -97,18 +90,12 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
         )
         self.instance_id = instance_id
         self.oceanbase_conn_id = oceanbase_conn_id
-        self.success_statuses, self.failure_statuses = final_statuses(success_statuses, failure_statuses)
         self.deferrable = deferrable
         self.start_from_trigger = start_from_trigger
 
     @property
     def _condition(self) -> Condition[Any]:
         """What is waited for."""
-        raise NotImplementedError
-
-    @property
-    def _backup_task(self) -> str | None:
-        """ID of the backup task that was waited for, None if it is not known."""
         raise NotImplementedError
 
     @cached_property
@@ -118,7 +105,7 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
         return OceanBaseHook(self.oceanbase_conn_id)
 
     def execute(self, context: Context) -> Any:
-        """Wait for the backup set, and return its summary."""
+        """Wait, and return the summary of what was waited for."""
         return advised(self.log, lambda: self._begin_to_wait(context))
 
     def _begin_to_wait(self, context: Context) -> Any:
@@ -143,7 +130,7 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
         return advised(self.log, lambda: resume(next_method, next_kwargs, context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Take the trigger's event, and return the summary of the set."""
+        """Take the trigger's event, and return the summary of what was waited for."""
         raise_timeout(event, self.timeout, self.execution_timeout)
         if "summary" not in event:
             # It may be deferred again. What was found stays found, whatever templates render to by now.
@@ -215,14 +202,6 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
     @property
     def _is_over(self) -> bool:
         return time.monotonic() - self._began_monotonic >= self._limit
-
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any] | None:
-        """Return the backup set as an input dataset, for Airflow's openlineage provider."""
-        from airflow_provider_oceanbase.compat.openlineage import backup_set_lineage
-
-        if (name := self._backup_task) is None:
-            return None
-        return backup_set_lineage(self._hook.endpoint.origin, self.instance_id, name, self._summary)
 
     def _complete(self, summary: Any) -> PokeReturnValue:
         self._summary = summary

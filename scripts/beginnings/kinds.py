@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from harness.cluster import INSTANCE_ID
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 DAG_ID = "beginnings"
 #: A backup for each ID that the templates must come to.
 _IDS = ("plain", "rendered-variable-oceanbase-2-scheduled-templates", "told", "previous")
+#: The tenant that is waited for by a point in time, and the backup that holds it.
+_TENANT, _LAST = "night", "last"
+_HOUR = timedelta(hours=1)
 #: How each wait must end, and how many worker processes it takes: one to resume, and one to begin.
 _EXPECTED = {
     "plain": ("success", 1),
@@ -25,6 +29,8 @@ _EXPECTED = {
     "previous": ("success", 2),
     "output": ("success", 2),
     "mapped": ("success", 2),
+    "min_checkpoint": ("success", 1),
+    "restore_time": ("success", 1),
     # An unknown host: the first poll fails, after its retries.
     "wrong": ("failed", 1),
 }
@@ -45,14 +51,18 @@ def check(cluster: Cluster) -> str:
 
     :raises RunError: a wait has ended otherwise, or has begun elsewhere, than it should
     """
+    cloud, now = cluster.cloud, datetime.now(UTC)
     for backup_task_id in _IDS:
-        cluster.cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",))
+        cloud.add_backup_set(INSTANCE_ID, backup_task_id, statuses=("DOING",))
+    cloud.add_backup_set(INSTANCE_ID, _LAST, statuses=("DOING",), tenants=(_TENANT,))
+    cloud.add_restorable_tenant(INSTANCE_ID, _TENANT, intervals=[(now - 2 * _HOUR, now - _HOUR)])
     cluster.run("unpause", 60, AIRFLOW, "dags", "unpause", DAG_ID)
     # By then the scheduler knows that the workers of the others have ended. If it did not, it might take that
     # for a failure of what follows.
     cluster.wait_for("all wait, and the wrong one has failed", 180, lambda: _states(cluster) == _WAITING)
-    for backup_task_id in _IDS:
-        cluster.cloud.set_status(INSTANCE_ID, backup_task_id, "DONE")
+    for backup_task_id in (*_IDS, _LAST):
+        cloud.set_status(INSTANCE_ID, backup_task_id, "DONE")
+    cloud.add_restorable_tenant(INSTANCE_ID, _TENANT, intervals=[(now - 2 * _HOUR, None)])
     cluster.wait_for(f"{DAG_ID} ends", 300, lambda: cluster.database.ends(DAG_ID))
     query = (
         "SELECT task_id, state, extract(epoch FROM end_date - start_date) AS seconds, (SELECT count(*)"

@@ -7,7 +7,11 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from airflow_provider_oceanbase.sensors import BackupSetSensor
+from airflow_provider_oceanbase.sensors import (
+    BackupCheckpointSensor,
+    BackupSetSensor,
+    RestorablePointSensor,
+)
 
 OPTIONS: dict[str, Any] = {
     "instance_id": os.environ["CLUSTER_INSTANCE_ID"],
@@ -16,6 +20,8 @@ OPTIONS: dict[str, Any] = {
     "poke_interval": 2,
     "timeout": 300,
 }
+#: The tenant that is waited for by a point in time.
+TENANT = "night"
 TEMPLATES = {
     "plain": "plain",
     "templates": (
@@ -47,4 +53,9 @@ with DAG(
         told >> BackupSetSensor(task_id=task_id, backup_task_id=template, **OPTIONS)
     BackupSetSensor(task_id="output", backup_task_id=told, **OPTIONS)
     BackupSetSensor.partial(task_id="mapped", **OPTIONS).expand(backup_task_id=["told"])
+    for sensor, moment in (
+        (BackupCheckpointSensor, "min_checkpoint"),
+        (RestorablePointSensor, "restore_time"),
+    ):
+        sensor(task_id=moment, tenants=[TENANT], **{moment: "{{ data_interval_end }}"}, **OPTIONS)
     BackupSetSensor(task_id="wrong", backup_task_id="told", oceanbase_conn_id="oceanbase_wrong", **OPTIONS)

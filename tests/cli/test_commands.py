@@ -44,6 +44,22 @@ def test_one_backup(server: CloudEmulator) -> None:
     assert (code, out, len(err.splitlines())) == (1, "", 1)
 
 
+def test_what_is_bad_is_told_without_colour(server: CloudEmulator) -> None:
+    parts = {"订单": {"validity": "INVALID"}, "billing": {}, "new": {"validity": None}}
+    server.add_backup_set("ob-cli7", "bak-bad", statuses=("DONE",), tenants=parts, validity="INVALID")
+    _, out, _ = run(server, "backups", "ob-cli7", "-o", "plain")
+    ends = {line.split()[0]: line.rsplit("  ", 1)[1] for line in out.splitlines()}
+    assert ends == {"id": "problem", "bak-bad": "not valid", "bak-new7": "failed", "bak-old7": "-"}
+    _, out, _ = run(server, "backup", "ob-cli7", "bak-bad", "-o", "plain")
+    *_, header, wide, narrow, new = out.splitlines()
+    assert [line.rsplit("  ", 1)[1] for line in (header, wide, narrow, new)] == [
+        *("problem", "not valid", "-", "-")
+    ]
+    # Two characters that take four cells.
+    begin = header.index("tenant id")
+    assert (wide.index("t1002"), narrow.index("t1003")) == (begin - 2, begin)
+
+
 def test_wait(server: CloudEmulator) -> None:
     server.add_backup_set("ob-cli7", "bak-w", statuses=("DOING", "DONE"))
     server.add_backup_set("ob-cli7", "bak-stuck", statuses=("DOING",))

@@ -22,6 +22,8 @@ ODD: dict[str, tuple[set[str], set[str]]] = {
     "no tenants": ({"list_tenants"}, set()),
     "no validity": ({"list", "validity"}, set()),
     "fresh nonces": ({"polls"}, set()),
+    "an older parameter": ({"restorable"}, set()),
+    "older parameters": ({"restorable"}, set()),
     "a project": (
         {"instances", "project", "list", "restorable"},
         {

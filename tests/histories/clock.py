@@ -50,7 +50,15 @@ class Clock:
         return BEGINNING + self.now + self.error
 
     def true_time(self) -> datetime:
-        return datetime.fromtimestamp(BEGINNING + self.now, UTC)
+        return self.moment(self.now)
+
+    def moment(self, seconds: float) -> datetime:
+        """Return a moment of the history, as whoever has a right clock writes it."""
+        return datetime.fromtimestamp(BEGINNING + seconds, UTC)
+
+    def text(self, seconds: float) -> str:
+        """Return a time of the history, as the API writes it."""
+        return self.moment(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def monotonic(self) -> float:
         return 1000.0 + self.now

@@ -8,11 +8,12 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from histories.clock import Clock
+from histories.points import Restorable
 from histories.wire import Reply
 
 #: Where the API is.
@@ -113,6 +114,10 @@ class Cloud:
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: {"GET": deque(), "POST": deque()})
     _count: int = 0
 
+    def __post_init__(self) -> None:
+        #: The tenants that can be restored.
+        self.restorable = Restorable(self.clock)
+
     def begin(
         self, project: str, instance: str, tenant: str | None, plan: tuple[float, float, str]
     ) -> Backup:
@@ -196,6 +201,8 @@ class Cloud:
             return self._data({"backupTaskId": backup.name})
         here = [one for one in self.backups if (one.project, one.instance) == (project, instance)]
         now = self.clock.now
+        if last == "tenants":
+            return self._data(self.restorable.serve(project, instance))
         if last == "sets":
             return self._list([one for one in here if one.status(now)], parse_qs(url.query))
         for one in here:
@@ -207,7 +214,9 @@ class Cloud:
 
     def _list(self, backups: list[Backup], query: dict[str, list[str]]) -> Reply:
         since = datetime.fromisoformat(query.get("startTime", ["2000-01-01T00:00:00Z"])[0])
-        found = sorted((one for one in backups if self._time(one.began) >= since), key=lambda one: -one.began)
+        found = sorted(
+            (one for one in backups if self.clock.moment(one.began) >= since), key=lambda one: -one.began
+        )
         size, number = 2, int(query["pageNumber"][0])
         page = found[size * (number - 1) : size * number]
         data: dict[str, Any] = {"dataList": [self._set(one) for one in page]}
@@ -222,9 +231,9 @@ class Cloud:
         common = {
             "status": status,
             "validity": backup.validity if status == "DONE" else None,
-            "startTime": self._text(backup.began),
-            "endTime": None if status == "DOING" else self._text(backup.began + backup.takes),
-            "checkpoint": None if status == "DOING" else self._text(backup.began),
+            "startTime": self.clock.text(backup.began),
+            "endTime": None if status == "DOING" else self.clock.text(backup.began + backup.takes),
+            "checkpoint": None if status == "DOING" else self.clock.text(backup.began),
             "backupMode": "PHYSICAL_BACKUP",
         }
         tenants = ["t1", "t2"] if backup.tenant is None else []
@@ -236,12 +245,6 @@ class Cloud:
                 common | {"tenantId": one, "tenantName": one, "backupObjectType": "TENANT"} for one in tenants
             ],
         }
-
-    def _time(self, seconds: float) -> datetime:
-        return self.clock.true_time() + timedelta(seconds=seconds - self.clock.now)
-
-    def _text(self, seconds: float) -> str:
-        return self._time(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _data(self, data: Any) -> Reply:
         body = json.dumps({"success": True, "requestId": "r-1", "data": data}).encode()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from histories.clock import Kill
 from histories.cloud import FAULTS, Fault
+from histories.points import CHANGES, TENANTS
 from histories.world import CONNECTIONS
 from hypothesis import strategies as st
 
@@ -21,16 +24,17 @@ plans = st.tuples(
     st.sampled_from(["DONE", "DONE", "DONE", "FAILED", "CANCELED", "DONE INVALID"]),
 )
 timeouts = st.sampled_from([0.0, 90.0, 600.0, 1500.0])
+#: The modes of a sensor.
+MODES: tuple[dict[str, Any], ...] = (
+    {"deferrable": False, "mode": "poke"},
+    {"deferrable": False, "mode": "reschedule"},
+    {"deferrable": True},
+    {"deferrable": True, "start_from_trigger": True},
+)
 #: In which mode a sensor waits, and for how long.
 ways = st.builds(
     lambda mode, timeout: {**mode, "timeout": timeout, "poke_interval": POKE_INTERVAL},
-    st.sampled_from(
-        [
-            {"deferrable": False, "mode": "poke"},
-            {"deferrable": False, "mode": "reschedule"},
-            {"deferrable": True},
-        ]
-    ),
+    st.sampled_from(MODES),
     timeouts,
 )
 
@@ -76,3 +80,13 @@ tries = st.lists(
 mostly = st.sampled_from([True, True, False])
 #: How the connection is, while something else happens.
 states = st.one_of(st.just("right"), st.sampled_from(CONNECTIONS))
+#: What happens to a tenant that can be restored, to which, and how many seconds ago.
+changes = st.tuples(
+    st.sampled_from(CHANGES),
+    st.sampled_from([TENANTS[0], *TENANTS]),
+    st.sampled_from([0.0, 1.0, 60.0, 600.0, 7200.0]),
+)
+#: Names or IDs of tenants that are waited for, none for all.
+names = st.sampled_from([(), (), ("orders",), ("1",), ("2",), ("billing", "3"), ("orders", "nobody")])
+#: The point in time that is waited for, in seconds from now.
+points = st.sampled_from([-7200.0, -3600.0, -60.0, -0.5, 0.0, 30.0, 200.0, 900.0])

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import sys
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
 from histories.clock import Kill
-from histories.cloud import Fault
-from histories.draws import (
-    faults,
-    instances,
-    kills,
-    mostly,
-    plans,
-    states,
-    stops,
-    tenants,
-    then,
-    tries,
-    ways,
-    wishes,
-)
-from histories.model import Judge, Model
-from histories.tasks import RecentTask, StartTask, Task, WaitTask
-from histories.triggerer import Stored, Triggerer
+from histories.draws import instances, kills, plans, states, stops, tenants, then, tries, ways, wishes
+from histories.surroundings import Surroundings
+from histories.tasks import RecentTask, StartTask, WaitTask
+from histories.triggerer import Stored
 from histories.watched import Watched
-from histories.world import ERRORS, Store, World
+from histories.world import ERRORS, Store
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, rule
 
 from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 
@@ -38,23 +21,16 @@ from airflow_provider_oceanbase.triggers import BackupSetEventTrigger
 _WATCH_INTERVAL = 60.0
 
 
-class Histories(RuleBasedStateMachine):
-    """The history of three tasks and a watch, in one Airflow."""
+class Histories(Surroundings):
+    """The history of three tasks and a watch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.judge = Judge()
-        self.world = World(started=lambda *what: self.model.started(*what))
-        self.model = Model(self.world, self.judge)
-        self.triggerer = Triggerer(self.world)
-        made = (self.world, self.triggerer, self.model.ended)
-        self.start, self.wait = StartTask("start", *made), WaitTask("wait", *made)
-        self.recent = RecentTask("recent", *made)
-        self.tasks: tuple[Task, ...] = (self.start, self.wait, self.recent)
+        self.start, self.wait = StartTask("start", *self.made), WaitTask("wait", *self.made)
+        self.recent = RecentTask("recent", *self.made)
+        self.tasks = (self.start, self.wait, self.recent)
         self.watched = Watched(self.world, self.judge, Store(self.world), "ob-1", _WATCH_INTERVAL)
         self.stores = (self.watched.store, self.start.store)
-        self._stack = ExitStack()
-        self._stack.enter_context(self.world.running())
 
     @initialize(
         absent=st.sampled_from(["404", "no data"]),
@@ -161,17 +137,7 @@ class Histories(RuleBasedStateMachine):
         }
         self._run(self.recent, options, kill, then, since=self.world.clock.now - ago - 1)
 
-    def _run(self, task: Task, options: dict[str, Any], kill: Kill | None, then: float, **what: Any) -> None:
-        if not task.running:
-            self.model.begin(task, options, **what)
-            task.run(options, kill)
-        self.world.clock.advance(then)
-
     # What others do.
-
-    @rule(then=then)
-    def time_passes(self, then: float) -> None:
-        self.world.clock.advance(then)
 
     @rule(instance=instances, tenant=st.none() | tenants, plan=plans, then=then)
     def somebody_backs_up(self, instance: str, tenant: str | None, plan: Any, then: float) -> None:
@@ -196,42 +162,10 @@ class Histories(RuleBasedStateMachine):
 
     # What goes wrong.
 
-    @rule(fault=faults)
-    def requests_fail(self, fault: tuple[str, Fault, int]) -> None:
-        method, what, times = fault
-        self.world.cloud.faults[method].extend([what] * times)
-
-    @rule(state=states, error=st.sampled_from(ERRORS), fixed=mostly, then=then)
-    def connection_is_changed(self, state: str, error: Any, fixed: bool, then: float) -> None:
-        self.world.error = error
-        self.world.change_connection(state)
-        self.world.clock.advance(then)
-        if fixed:
-            self.world.change_connection("right")
-
     @rule(number=st.integers(0, 1), times=st.sampled_from([1, 2, 5]), error=st.sampled_from(ERRORS))
     def store_is_away(self, number: int, times: int, error: Any) -> None:
         self.world.error = error
         self.stores[number].failures = times
-
-    @rule(hours=st.sampled_from([-2, 2, -240, 240]), fixed=mostly, then=then)
-    def clock_jumps(self, hours: int, fixed: bool, then: float) -> None:
-        self.world.jump(hours * 3600.0)
-        self.world.clock.advance(then)
-        if fixed:
-            self.world.jump(0.0)
-
-    @rule(number=st.integers(0, 2), stopped=st.booleans(), then=then)
-    def worker_is_killed(self, number: int, stopped: bool, then: float) -> None:
-        task = self.tasks[number]
-        task.stop() if stopped else task.kill()
-        self.world.clock.advance(then)
-
-    @rule(kill=stops, then=then)
-    def triggerer_is_killed(self, kill: Kill | None, then: float) -> None:
-        if self.world.triggerer is not None:
-            self.world.triggerer.killed_at = kill or Kill(0)
-        self.world.clock.advance(then)
 
     @rule(plan=plans, away=then, state=states, failures=st.sampled_from([0, 1, 3]), kill=stops, then=then)
     def triggerer_is_away(
@@ -245,53 +179,20 @@ class Histories(RuleBasedStateMachine):
         self.triggerer_starts(kill, then)
         self.world.change_connection("right")
 
-    @rule(kill=stops, then=then)
-    def triggerer_starts(self, kill: Kill | None, then: float) -> None:
-        if not self.triggerer.is_running:
-            self.watched.triggerer_starts()
-            self.triggerer.start(kill)
-        self.world.clock.advance(then)
+    def takes_over(self) -> None:
+        self.watched.triggerer_starts()
 
     # What must hold.
 
-    @invariant()
-    def all_is_well(self) -> None:
-        self.model.check_limits()
+    def check(self) -> None:
         self.watched.check_beginning(self.triggerer)
-        assert not self.world.flooding, f"{self.world.flooding} floods the API"
-        assert not self.judge.found, "; ".join(self.judge.found)
-        assert not self.triggerer.failed, f"a trigger died: {self.triggerer.failed[0]!r}"
 
-    def teardown(self) -> None:
-        """Fix everything, and let the history end."""
-        try:
-            if sys.exception() is None:
-                self._settle()
-        finally:
-            for task in self.tasks:
-                task.kill()
-            self.triggerer.kill()
-            self.world.clock.advance(0.0)
-            self._stack.close()
+    def check_at_last(self) -> None:
+        self.watched.check()
 
-    def _settle(self) -> None:
-        for queue in self.world.cloud.faults.values():
-            queue.clear()
-        for store in self.stores:
-            store.failures = 0
-        if self.world.clock.error:
-            self.world.jump(0.0)
-        self.world.change_connection("right")
-        if self.world.triggerer is not None:
-            self.world.triggerer.killed_at = None
+    def fix(self) -> None:
+        super().fix()
         if "p2" in self.world.projects_since(self.triggerer.changed):
             # A connection that works is not read again: the watch may still list the other project.
             self.triggerer.kill()
             self.world.clock.advance(0.0)
-        self.triggerer_starts(None, 5 * _WATCH_INTERVAL + 100.0)
-        self.watched.check()
-        self.all_is_well()
-        # Where the clock has jumped, Airflow itself may wait for days.
-        while any(task.running and self.model.limit(task) < math.inf for task in self.tasks):
-            self.world.clock.advance(300.0)
-            self.all_is_well()

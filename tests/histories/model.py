@@ -7,6 +7,7 @@ from typing import Any
 
 from histories.clock import current_worker
 from histories.cloud import ADDRESS, Backup
+from histories.points import Wish
 from histories.tasks import Task
 from histories.world import World
 
@@ -30,12 +31,14 @@ class Try:
     :param wants: instance and tenant of a backup that is to be started
     :param backup: the backup that is waited for, if it is known
     :param since: when a backup must have begun, if it is not known
+    :param point: what is wanted of tenants, if it is no backup that is waited for
     """
 
     options: dict[str, Any]
     wants: tuple[str, str] | None = None
     backup: Backup | None = None
     since: float = 0.0
+    point: Wish | None = None
 
     @property
     def timeout(self) -> float:
@@ -230,8 +233,7 @@ class Model:
             away = not task.triggerer.is_running or task.triggerer.changed >= quiet
             self.judge.must(away, f"Airflow ended {task.name} before the trigger")
             return
-        backup = attempt.backup
-        if backup is None or not backup.status(world.clock.now) or backup.done_at > deadline - 1:
+        if not self._is_fulfilled(attempt, deadline - 1):
             return
         settled = deadline - 2 * attempt.options["poke_interval"] - _REQUEST
         excused = (
@@ -241,16 +243,23 @@ class Model:
             or not task.triggerer.is_running
             or task.triggerer.changed >= deadline - 1
         )
-        self.judge.must(excused, f"{task.name} timed out although {backup.name} was done")
+        self.judge.must(excused, f"{task.name} timed out although what it waits for was there")
+
+    def _is_fulfilled(self, attempt: Try, moment: float) -> bool:
+        """Return whether what is waited for was there at a moment, and still is."""
+        backup, now = attempt.backup, self.world.clock.now
+        return backup is not None and bool(backup.status(now)) and backup.done_at <= moment
 
     def _broke_off(self, task: Task, attempt: Try, error: BaseException) -> None:
-        world, backup = self.world, attempt.backup
         if attempt.wants is not None:
             self._broke_off_a_start(task, attempt, error)
-            return
         # One that is not registered yet is waited for.
-        if backup is None or backup.is_deleted(world.clock.now):
-            return
+        elif attempt.backup is not None and not attempt.backup.is_deleted(self.world.clock.now):
+            self.must_be_excused(task, error)
+
+    def must_be_excused(self, task: Task, error: BaseException) -> None:
+        """Judge an error that says nothing about what is waited for."""
+        world = self.world
         first_poll = task.began + _REQUEST
         excused = world.troubled_since(task.began, "connection", "clock") or (
             world.troubled_since(task.began) and world.clock.now <= first_poll

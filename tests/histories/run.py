@@ -1,10 +1,11 @@
-"""Random histories of a start, two waits and a watch keep what a model says: in ``model.py``.
+"""Random histories keep what a model says: in ``model.py``, and ``point_model.py``.
 
 pytest runs this file only if it is named: ``test_histories.py`` does, and ``make histories``.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 
@@ -20,9 +21,10 @@ SEED = os.environ.get("SEED")
 SHRINKING_SECONDS = 60.0
 
 
-def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
-    from histories.machine import Histories
-
+@pytest.mark.parametrize("name", ["machine.Histories", "point_machine.PointHistories"])
+def test_histories(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, _, machine_class = name.rpartition(".")
+    machine = getattr(importlib.import_module(f"histories.{module}"), machine_class)
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", SHRINKING_SECONDS)
     limits = settings(
@@ -36,5 +38,5 @@ def test_histories(monkeypatch: pytest.MonkeyPatch) -> None:
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    machine = seed(int(SEED))(Histories) if SEED else Histories
+    machine = seed(int(SEED))(machine) if SEED else machine
     run_state_machine_as_test(machine, settings=limits)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
@@ -13,7 +15,7 @@ from histories.triggerer import Stored, Triggerer
 from histories.world import Store, World
 
 from airflow_provider_oceanbase.operators import StartBackupOperator
-from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor
+from airflow_provider_oceanbase.sensors import BackupCheckpointSensor, BackupSetSensor, RestorablePointSensor
 
 #: Called with a task when a try of it has ended: with its XCom, with its error, or, killed, with neither.
 Ended = Callable[["Task", Any, BaseException | None], object]
@@ -83,7 +85,10 @@ class Task:
         self._ti = TaskInstance(self._world, max_tries=self.cleared)
         self.running, self.began = True, self._world.clock.now
         self.backstopped = False
-        self._work(lambda task: task.execute(self._context), kill)
+        if options.get("start_from_trigger"):
+            self._hand_over()
+        else:
+            self._work(lambda task: task.execute(self._context), kill)
 
     def kill(self) -> None:
         """Kill the worker, if there is one."""
@@ -138,27 +143,49 @@ class Task:
         # The scheduler takes time, too: what is due exactly at the timeout would otherwise be due forever.
         self._world.clock.later(max((reschedule.reschedule_date - now).total_seconds(), 0.0) + 0.001, poll)
 
+    def _hand_over(self) -> None:
+        """Begin the wait in the triggerer, like the scheduler: no worker runs."""
+        task = self.operator_class(task_id=self.name, **self._options)
+        given = task.start_trigger_args
+        assert task.start_from_trigger is True
+        until = datetime.fromtimestamp(self._world.clock.time(), UTC) + given.timeout
+
+        def prepare(trigger: Any) -> None:
+            trigger.task_instance = SimpleNamespace(task=task, task_id=task.task_id)
+            trigger.timeout_after = until
+            trigger.render_template_fields({})
+
+        arguments = json.dumps(given.trigger_kwargs)
+        fired = self._resumption(given.next_method)
+        self._wait_in_triggerer(Stored(given.trigger_cls, arguments, fired, prepare=prepare), given.timeout)
+
     def _defer(self, deferral: TaskDeferred) -> None:
+        assert deferral.timeout is not None
+        stored = Stored.of(deferral.trigger, self._resumption(deferral.method_name))
+        self._wait_in_triggerer(stored, deferral.timeout)
+
+    def _resumption(self, method: str) -> Callable[[Any], object]:
+        number = self._try
+        return lambda event: self._resume(number, method, {"event": event})
+
+    def _resume(self, number: int, method: str, kwargs: dict[str, Any]) -> None:
+        if self._trigger is not None and self._try == number:
+            self.triggerer.remove(self._trigger)
+            self._trigger = None
+            self._work(lambda task: task.resume_execution(method, kwargs, self._context))
+
+    def _wait_in_triggerer(self, stored: Stored, timeout: timedelta) -> None:
         number = self._try
 
-        def resume(method: str, kwargs: dict[str, Any]) -> None:
-            if self._trigger is not None and self._try == number:
-                self.triggerer.remove(self._trigger)
-                self._trigger = None
-                self._work(lambda task: task.resume_execution(method, kwargs, self._context))
-
         def time_out() -> None:
-            if self._trigger is not None and self._try == number:
+            if self._trigger is stored:
                 self.backstopped = True
-                resume("__fail__", {"error": "Trigger timeout"})
+                self._resume(number, "__fail__", {"error": "Trigger timeout"})
 
         self.backstopped = False
-        self._trigger = Stored.of(
-            deferral.trigger, lambda event: resume(deferral.method_name, {"event": event})
-        )
-        self.triggerer.add(self._trigger)
-        assert deferral.timeout is not None
-        self._world.clock.later(deferral.timeout.total_seconds(), time_out)
+        self._trigger = stored
+        self.triggerer.add(stored)
+        self._world.clock.later(timeout.total_seconds(), time_out)
 
     backstopped = False
 
@@ -173,3 +200,7 @@ class WaitTask(Task):
 
 class RecentTask(Task):
     operator_class = BackupCheckpointSensor
+
+
+class PointTask(Task):
+    operator_class = RestorablePointSensor

@@ -15,7 +15,7 @@ import pytest
 def test_histories() -> None:
     """In a process of their own: they take over threads and clocks, where coverage cannot measure."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    files = [Path(__file__).with_name(name) for name in ("fixed.py", "run.py")]
+    files = [Path(__file__).with_name(name) for name in ("fixed.py", "run.py", "agreement.py")]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [*command, *files], env=environ, capture_output=True, text=True, timeout=300, check=False

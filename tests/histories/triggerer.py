@@ -17,6 +17,7 @@ from airflow_provider_oceanbase.triggers import (
     BackupCheckpointTrigger,
     BackupSetEventTrigger,
     BackupSetTrigger,
+    RestorablePointTrigger,
 )
 
 #: Seconds from an event to the database, and from there to the confirmation.
@@ -30,12 +31,14 @@ class Stored:
 
     :param fired: called with each event that is in the database
     :param store: the state of the asset that it watches, None for the trigger of a task
+    :param prepare: called with the trigger, if no worker has begun its wait
     """
 
     path: str
     arguments: str
     fired: Callable[[Any], object]
     store: Store | None = None
+    prepare: Callable[[Any], object] | None = None
 
     @classmethod
     def of(cls, trigger: Any, fired: Callable[[Any], object], store: Store | None = None) -> Stored:
@@ -43,11 +46,18 @@ class Stored:
         return cls(path, json.dumps(arguments), fired, store)
 
     def build(self) -> Any:
-        classes = (BackupSetTrigger, BackupCheckpointTrigger, BackupSetEventTrigger)
+        classes = (
+            BackupSetTrigger,
+            BackupCheckpointTrigger,
+            RestorablePointTrigger,
+            BackupSetEventTrigger,
+        )
         (found,) = (one for one in classes if self.path == f"{one.__module__}.{one.__qualname__}")
         trigger = found(**json.loads(self.arguments))
         if self.store is not None:
             trigger.asset_state_store = self.store
+        if self.prepare is not None:
+            self.prepare(trigger)
         return trigger
 
 

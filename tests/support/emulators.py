@@ -1,15 +1,16 @@
-"""Send requests to the emulator."""
+"""Send requests to the emulator, and act upon those of others."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
 from requests.auth import HTTPDigestAuth
 
 from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.testing._envelope import SeenRequest
 
 AUTH = ("emulator-key", "emulator-secret")
 PATH = "/api/v2/instances/ob-1/backup/data/sets/bak-1"
@@ -32,3 +33,14 @@ def get(
 
 def statuses(cloud: CloudEmulator) -> list[int]:
     return [request.status for request in cloud.requests]
+
+
+def after_polls(cloud: CloudEmulator, count: int, act: Callable[[], None]) -> None:
+    """Do something after so many polls that were answered."""
+
+    def on_request(seen: SeenRequest) -> None:
+        if len([one for one in cloud.requests if one.status == 200]) == count:
+            cloud._on_request = None
+            act()
+
+    cloud._on_request = on_request

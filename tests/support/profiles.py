@@ -37,6 +37,8 @@ PROFILES = {
     "both": Profile(algorithms=("SHA-256", "MD5")),
     "no qop": Profile(qop=False),
     "fresh nonces": Profile(nonce_uses=1),
+    "an older parameter": Profile(restore_requires=("openRequest",)),
+    "older parameters": Profile(restore_requires=("openRequest", "restoreType")),
 }
 
 

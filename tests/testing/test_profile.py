@@ -14,8 +14,9 @@ from conftest import CONN_ID
 from emulators import get
 from profiles import PROFILES, checked
 
-from airflow_provider_oceanbase._inferred import write_report
+from airflow_provider_oceanbase._inferred import read_report, write_report
 from airflow_provider_oceanbase.cloud.instances import InstanceList
+from airflow_provider_oceanbase.exceptions import OceanBaseRefusedError
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator, Profile
 from airflow_provider_oceanbase.testing.__main__ import _parser
@@ -47,6 +48,24 @@ def test_a_required_project_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     assert Profile.from_report(report).project_required
 
 
+@pytest.mark.usefixtures("no_pauses")
+def test_a_demanded_parameter_is_demanded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = report_of(Profile(restore_requires=("openRequest", "restoreType")), monkeypatch)
+    seen = read_report(report)["restorable"].seen
+    assert (seen["http_status"], seen["demands"]) == (400, ["openRequest", "restoreType"])
+    # What it answered in the end.
+    assert (seen["intervals"], seen["missing"]) == (True, [])
+    with CloudEmulator(profile=Profile.from_report(report)) as cloud:
+        cloud.add_restorable_tenant("ob-1", "orders", intervals=[(NOW - timedelta(hours=1), None)])
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", cloud.connection_uri)
+        older = {"openRequest": "1", "restoreType": "any"}
+        with closing(OceanBaseHook()) as hook:
+            for parameters in (None, {"openRequest": "1"}):
+                with pytest.raises(OceanBaseRefusedError, match="is required"):
+                    hook.get_restorable_tenants("ob-1", query_parameters=parameters)
+            assert len(hook.get_restorable_tenants("ob-1", query_parameters=older)) == 1
+
+
 def report_with(key: str, seen: dict[str, Any]) -> str:
     point = {"key": key, "verdict": "differs", "seen": seen}
     return json.dumps({"format": 1, "points": [point]})
@@ -68,6 +87,7 @@ def report_with(key: str, seen: dict[str, Any]) -> str:
         report_with("statuses", {"sets": {"done": 1}}),
         report_with("statuses", {"sets": ["\ud800done"]}),
         report_with("list_tenants", {"in_list": "list"}),
+        report_with("restorable", {"demands": "openRequest"}),
     ],
     ids=lambda text: text[:80],
 )
@@ -90,6 +110,7 @@ def test_what_is_no_report(text: str, tmp_path: Path, capsys: pytest.CaptureFixt
         ),
         ("project", {"without": {"http_status": 500, "success": False}}),
         ("project", {"without": {"http_status": None, "success": "absent"}}),
+        ("restorable", {"http_status": 400, "success": False}),
         *(("page_size", {"pages": [{"received": n, "requested": 100}], "total": 9}) for n in (-5, 0)),
         *(("times", {"startTime": [form]}) for form in ("(boolean)", "(null)", "aaaa", "9" * 9999)),
     ],

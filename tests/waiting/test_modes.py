@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from emulators import after_polls
 from modes import MODES, context, sensor, stored, wait
 from moved import AirflowSkipException, TaskDeferred
 
@@ -128,15 +129,7 @@ def test_waits_no_shorter_than_the_interval(mode: str, cloud: CloudEmulator) -> 
 @pytest.mark.parametrize("mode", MODES)
 def test_retry_after_lengthens_the_pause(mode: str, cloud: CloudEmulator) -> None:
     cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING", "DOING", "DONE"))
-    request_count = 0
-
-    def throttle_the_second(seen: Any) -> None:
-        nonlocal request_count
-        request_count += seen.status == 200
-        if request_count == 1 and seen.status == 200:
-            cloud.fail(status=429, headers={"Retry-After": "1"})
-
-    cloud._on_request = throttle_the_second
+    after_polls(cloud, 1, lambda: cloud.fail(status=429, headers={"Retry-After": "1"}))
     wait(mode)
     throttled = next(request for request in cloud.requests if request.status == 429)
     after = next(request for request in cloud.requests if request.at > throttled.at)
