@@ -22,11 +22,13 @@ class Start:
     :param timeout: seconds from the beginning until Airflow itself ends the wait
     :param given: optional arguments that the DAG gives
     :param since_began: fields of the condition that are moments, as seconds since the wait began
+    :param templated: arguments with a template
     """
 
     timeout: float
     given: Collection[str] = ()
     since_began: dict[str, float] = field(default_factory=dict)
+    templated: Collection[str] = ()
 
     def began(self, timeout_after: datetime | None) -> float:
         """Return when the wait began, in seconds since the epoch; the same after each restart of a triggerer.

@@ -28,7 +28,12 @@ _LAST_POLL_SECONDS = 45.0
 #: How DAGs change what templates render to; each with what Airflow has where nothing is changed.
 _RENDERING = {"render_template_as_native_obj": False, "jinja_environment_kwargs": None}
 #: What of a task Airflow calls in a worker, and not in the triggerer.
-_CALLED = ("execute", "poke", "pre_execute")
+_CALLED = ("execute", "poke", "pre_execute", "render_template_fields", "render_template", "get_template_env")
+#: Whose own they may be.
+_KNOWN_MODULES = ("airflow.sdk.", f"{__name__.partition('.')[0]}.")
+#: Airflow hands the whole DAG to the triggerer with each wait: with 800 waits in a DAG that takes gigabytes,
+#: and blocks the triggerer for half a minute.
+_MOST_TASKS = 200
 
 
 def hindrance(task: BaseOperator, *, mapped: bool) -> str:
@@ -46,6 +51,10 @@ def hindrance(task: BaseOperator, *, mapped: bool) -> str:
 def _hindrances(task: BaseOperator) -> Iterator[tuple[str, bool]]:
     # The scheduler gives the trigger no queue.
     yield "triggers have queues", conf.getboolean("triggerer", "queues_enabled", fallback=False)
+    yield (
+        f"the DAG has more than {_MOST_TASKS} tasks",
+        len(getattr(task.get_dag(), "task_ids", ())) > _MOST_TASKS,
+    )
     own = [name for name in _CALLED if _has_own(task, name)]
     yield f"the task has its own {', '.join(own)}", bool(own)
     # It would end the triggerer, with all its triggers, even if the DAG run has a value.
@@ -61,6 +70,8 @@ def _template_hindrances(task: BaseOperator) -> Iterator[tuple[str, bool]]:
         if dag.template_undefined.__name__ != "StrictUndefined":
             changed.append("template_undefined")
         yield f"the DAG sets {', '.join(changed)}", bool(changed)
+        odd = not all(_is_handed_over(one.value) for one in _params(task))
+        yield "a param holds lists, tuples or dicts in a list", odd
         own = getattr(task, "render_template_as_native_obj", None)
         yield "the task sets render_template_as_native_obj", bool(own)
     filters = (dag and dag.user_defined_filters) or ()
@@ -70,16 +81,25 @@ def _template_hindrances(task: BaseOperator) -> Iterator[tuple[str, bool]]:
 
 
 def _has_own(task: BaseOperator, name: str) -> bool:
-    if getattr(task, f"_{name}_hook", None):
+    if name in vars(task) or getattr(task, f"_{name}_hook", None):
         return True
     owner = next(one for one in type(task).__mro__ if name in vars(one))
-    return not owner.__module__.startswith(("airflow.", f"{__name__.partition('.')[0]}."))
+    return not owner.__module__.startswith(_KNOWN_MODULES)
 
 
 def _params(task: BaseOperator) -> Iterator[Any]:
     for owner in (task.get_dag(), task):
         params: Any = getattr(owner, "params", None) or {}
         yield from (params.get_param(name) for name in params)
+
+
+def _is_handed_over(value: Any) -> bool:
+    """Return whether the triggerer gets the value of a param as it is, and not partly encoded."""
+    if isinstance(value, dict):
+        return all(map(_is_handed_over, value.values()))
+    if isinstance(value, list | tuple):
+        return not any(isinstance(one, list | tuple | dict | set) for one in value)
+    return True
 
 
 def start_trigger_args(
@@ -111,10 +131,11 @@ def start_trigger_args(
         own_timeout = limit
     condition: Any = trigger_class(schedule={}, oceanbase_conn_id="").condition_class
     names = [one.name for one in fields(condition) if one.name not in moments]
+    templated = [name for name in ("oceanbase_conn_id", *names) if has_template(getattr(task, name))]
     path, arguments = trigger_class(
         schedule=asdict(schedule),
         oceanbase_conn_id=_storable(task.oceanbase_conn_id),
-        start=asdict(Start(own_timeout, sorted(given), moments)),
+        start=asdict(Start(own_timeout, sorted(given), moments, templated)),
         **{name: _storable(getattr(task, name)) for name in names},
     ).serialize()
     return StartTriggerArgs(

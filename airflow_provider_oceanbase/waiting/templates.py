@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from jinja2 import nodes
+
 #: Names with all that belongs to them.
 _NAMES = frozenset(
     (
@@ -37,7 +39,6 @@ _ATTRIBUTES = {
             "logical_date",
             "run_after",
             "run_id",
-            "run_type",
         )
     ),
     "macros": frozenset(("ds_add", "ds_format", "ds_format_locale", "timedelta")),
@@ -45,8 +46,20 @@ _ATTRIBUTES = {
     "task_instance": _TASK_INSTANCE,
     "ti": _TASK_INSTANCE,
 }
-#: Another triggerer that takes the wait over renders its templates again: the result must be the same.
-_CHANGING = frozenset(("diff_for_humans", "now", "random", "today", "utcnow"))
+#: What a template may call, besides macros. Others may wait for a network, as a connection's hook does, and
+#: block the triggerer. Of times, what is the same each time.
+_METHODS = frozenset(
+    (
+        *("add", "astimezone", "date", "end_of", "format", "in_timezone", "isoformat", "replace", "start_of"),
+        *("strftime", "subtract", "time", "timestamp", "to_date_string", "to_datetime_string"),
+        *("to_iso8601_string", "total_seconds", "utcoffset", "weekday"),
+        *("endswith", "get", "items", "join", "keys", "lower", "lstrip", "partition", "removeprefix"),
+        *("removesuffix", "rpartition", "rsplit", "rstrip", "split", "startswith", "strip", "title", "upper"),
+        *("values", "zfill"),
+    )
+)
+#: They say something else each time, and so do attributes of these names.
+_CHANGING = frozenset(("age", "diff_for_humans", "now", "random", "today", "utcnow"))
 #: Airflow's own; the rest is Jinja's.
 _FILTERS = frozenset(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"))
 
@@ -62,6 +75,9 @@ def is_renderable(value: object, *, extensions: Collection[str], filters: Collec
         return not value.endswith(tuple(extensions)) and _is_renderable_text(value, filters)
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
+    if isinstance(value, frozenset) and has_template(value):
+        # A worker leaves it as it is.
+        return False
     if isinstance(value, list | tuple | set | frozenset):
         return all(is_renderable(one, extensions=extensions, filters=filters) for one in value)
     # Anything else may be resolved, as the output of a task is.
@@ -97,7 +113,17 @@ def _is_renderable_text(text: str, filters: Collection[str]) -> bool:
     return (
         all(one.name in _NAMES or id(one) in known for one in tree.find_all(nodes.Name))
         and all(one.attr not in _CHANGING for one in tree.find_all(nodes.Getattr))
+        and all(_is_known_call(one) for one in tree.find_all(nodes.Call))
         and all(one.name in known_filters for one in tree.find_all(nodes.Filter))
         and all(one.name in environment.tests for one in tree.find_all(nodes.Test))
         and not any(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)))
     )
+
+
+def _is_known_call(call: nodes.Call) -> bool:
+    from jinja2 import nodes
+
+    called = call.node
+    if not isinstance(called, nodes.Getattr):
+        return False
+    return called.attr in _METHODS or (isinstance(called.node, nodes.Name) and called.node.name == "macros")

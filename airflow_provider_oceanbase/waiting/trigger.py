@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
+from airflow_provider_oceanbase.compat.triggerer import forget_dag
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_oceanbase.cloud.query import Query, T
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
+    from airflow_provider_oceanbase.waiting.beginning import Start
     from airflow_provider_oceanbase.waiting.verdict import Condition
     from airflow_provider_oceanbase.waiting.wait import Wait
 
@@ -44,8 +46,9 @@ class WaitTrigger(BaseTrigger):
     :param condition: the fields of the condition
     """
 
-    #: Why the templates could not be rendered.
-    _unrendered: Exception | None = None
+    #: Whether templates were rendered in the triggerer; what could not be, and why.
+    _rendered = False
+    _unrendered = ""
 
     def __init__(
         self,
@@ -95,16 +98,25 @@ class WaitTrigger(BaseTrigger):
         Airflow calls it for any wait of a task with ``start_from_trigger``. What a worker has rendered stays
         as it is: a value may look like a template.
         """
-        if not self.start:
-            return
+        if self.start:
+            self._render_arguments(context, jinja_env)
+        forget_dag(self.task_instance, context)
+
+    def _render_arguments(self, context: Context, jinja_env: Environment | None) -> None:
         from jinja2 import StrictUndefined
 
+        strict = (jinja_env or self.get_template_env()).overlay(undefined=StrictUndefined)
+        names = self.template_fields
         try:
-            strict = (jinja_env or self.get_template_env()).overlay(undefined=StrictUndefined)
-            super().render_template_fields(context, strict)
+            for name in names:
+                # Airflow's log says why it fails, but the error not what.
+                self.template_fields = (name,)
+                super().render_template_fields(context, strict)
         except Exception as error:
             # The task has to receive it: a trigger that dies leaves no reason behind.
-            self._unrendered = error
+            self._unrendered = f"{name}: {type(error).__name__}"
+        self.template_fields = names
+        self._rendered = True
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
@@ -133,7 +145,7 @@ class WaitTrigger(BaseTrigger):
 
         # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
         log = self.logger()
-        first = self._begin()
+        first = await self._begin()
         schedule = PollSchedule(**self.schedule)
         wait = Wait(self.condition_class(**self.condition_fields), log, first=first, status=self.status)
         query = wait.condition.query
@@ -153,30 +165,43 @@ class WaitTrigger(BaseTrigger):
                 wait.age = connection.age
         return {"timeout": wait.timed_out(schedule, self.began)}
 
-    def _begin(self) -> bool:
+    async def _begin(self) -> bool:
         """Begin the wait, unless a worker has; return whether its next poll is its first.
 
         :raises OceanBaseInputError: an argument is unusable
         """
         if not self.start:
             return False
-        from airflow_provider_oceanbase.exceptions import OceanBaseInputError
         from airflow_provider_oceanbase.waiting.arguments import check_templates
         from airflow_provider_oceanbase.waiting.beginning import Start, is_first
 
         start = Start(**self.start)
         # Airflow sets it; the other one is for whoever runs the trigger otherwise.
         self.began = start.began(getattr(self, "timeout_after", None))
-        if self._unrendered:
-            raise OceanBaseInputError(
-                f"Template not rendered in the triggerer ({type(self._unrendered).__name__})",
-                hint="The log above has the field, and why. Nothing was sent.",
-            )
-        check_templates(self, start.given)
+        # What is unusable stays out of the event, too.
+        names, self._names = self._names, ()
+        if start.templated:
+            await self._take_rendered(start)
+        else:
+            check_templates(self, start.given)
         for name, seconds in start.since_began.items():
             setattr(self, name, self.began + seconds)
-        self._names += tuple(start.since_began)
+        self._names = names + tuple(start.since_began)
         return is_first(self.began)
+
+    async def _take_rendered(self, start: Start) -> None:
+        """Take what the templates made when the wait began; if it begins now, check and keep it."""
+        from airflow_provider_oceanbase.waiting.arguments import check_templates
+        from airflow_provider_oceanbase.waiting.rendered import Rendered, not_rendered
+
+        rendered = Rendered(self.task_instance, self.began, self.logger())
+        if earlier := await rendered.earlier():
+            vars(self).update(earlier)
+            return
+        if self._unrendered or not self._rendered:
+            raise not_rendered(self._unrendered)
+        check_templates(self, start.given)
+        await rendered.keep({name: getattr(self, name) for name in start.templated})
 
 
 async def _poll(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -116,10 +116,30 @@ def _triggerer(options: dict[str, Any]) -> Any:
     return _deferred(_resumption("execute_complete", event), options)
 
 
-def started(task: WaitSensor, began: float | None = None, **values: Any) -> WaitTrigger:
+class XComs:
+    """The XComs of a task, for its trigger in the triggerer; in place of the triggerer's supervisor."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    async def asend(self, message: Any) -> Any:
+        """Answer a request as the supervisor does."""
+        from airflow.sdk.execution_time.comms import GetXCom, SetXCom, XComResult
+
+        if isinstance(message, SetXCom):
+            self.values[message.key] = json.loads(json.dumps(message.value))
+            return None
+        assert isinstance(message, GetXCom)
+        return XComResult(key=message.key, value=self.values.get(message.key))
+
+
+def started(
+    task: WaitSensor, began: float | None = None, *, xcoms: XComs | None = None, **values: Any
+) -> WaitTrigger:
     """Return the trigger of a task that Airflow starts in the triggerer, its templates rendered.
 
     :param began: when the scheduler handed the task over; default: now
+    :param xcoms: the task's XComs; default: none yet
     :param values: what templates find
     """
     given = task.start_trigger_args
@@ -128,7 +148,8 @@ def started(task: WaitSensor, began: float | None = None, **values: Any) -> Wait
     assert given.next_method == "execute_complete"
     assert given.timeout is not None
     trigger = _stored(given.trigger_cls, given.trigger_kwargs)
-    trigger.task_instance = SimpleNamespace(task=task, task_id=task.task_id)
+    names = {"dag_id": "d", "task_id": task.task_id, "run_id": "r", "map_index": -1}
+    trigger.task_instance = SimpleNamespace(task=task, xcoms=xcoms or XComs(), **names)
     trigger.timeout_after = datetime.fromtimestamp(began or time.time(), UTC) + given.timeout
     trigger.render_template_fields(values)
     return trigger
@@ -164,6 +185,9 @@ def _stored(path: str, arguments: Any) -> Any:
 
 async def fire(trigger: WaitTrigger[Any]) -> Any:
     """Run a trigger; return its only event, as Airflow stores it."""
-    events = [event async for event in trigger.run()]
+    xcoms = getattr(trigger.task_instance, "xcoms", None)
+    runner = "airflow.sdk.execution_time.task_runner"
+    with patch(f"{runner}.SUPERVISOR_COMMS", xcoms, create=True) if xcoms else nullcontext():
+        events = [event async for event in trigger.run()]
     assert len(events) == 1
     return json.loads(json.dumps(events[0].payload))

@@ -1,0 +1,80 @@
+"""What the templates of a wait made when it began in the triggerer: kept, so that it stays what it is.
+
+Another triggerer that takes the wait over renders its templates again. By then a Variable, a connection or
+the DAG may be another, and so the backup that is waited for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_oceanbase.compat.triggerer import keep, kept
+from airflow_provider_oceanbase.exceptions import OceanBaseUnavailableError
+from airflow_provider_oceanbase.transport.repeating import is_repeatable, retrying_async
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
+
+#: The XCom of a task that has it.
+KEY = "oceanbase_wait"
+
+
+class Rendered:
+    """The arguments of one wait that had templates.
+
+    :param task_instance: whose wait it is
+    :param began: when it began: a cleared or retried task has the XCom of a former wait
+    :param log: where retries are logged
+    """
+
+    def __init__(self, task_instance: Any, began: float, log: logging.Logger | AirflowLogger) -> None:
+        self._task_instance = task_instance
+        self._began = began
+        self._log = log
+
+    async def earlier(self) -> dict[str, Any] | None:
+        """Return the arguments that an earlier triggerer has kept, None if the wait begins now.
+
+        :raises OceanBaseUnavailableError: Airflow does not say
+        """
+        found = await self._asking(lambda: kept(self._task_instance, KEY))
+        is_ours = isinstance(found, dict) and found.get("began") == self._began
+        return cast("dict[str, Any]", found["arguments"]) if is_ours else None
+
+    async def keep(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments.
+
+        :raises OceanBaseUnavailableError: Airflow does not keep them
+        """
+        value = {"began": self._began, "arguments": arguments}
+        await self._asking(lambda: keep(self._task_instance, KEY, value))
+
+    async def _asking(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        async def once() -> Any:
+            try:
+                return await request()
+            except Exception as error:
+                # Not its text, which may hold a secret.
+                raise OceanBaseUnavailableError(
+                    f"Airflow does not keep XCom {KEY!r} ({type(error).__name__})",
+                    hint="It has what the templates made. Check Airflow's database. Nothing was sent.",
+                ) from None
+
+        return await retrying_async(is_repeatable, self._log)(once)
+
+
+def not_rendered(problem: str) -> OceanBaseUnavailableError:
+    """Return the error of a wait that cannot begin.
+
+    :param problem: which argument could not be rendered, and why; empty: Airflow has rendered none
+    """
+    if not problem:
+        what = "Templates not rendered in the triggerer: the DAG has changed"
+        hint = "A retry of the task begins the wait as the DAG is now. Nothing was sent."
+    else:
+        what = f"Template not rendered in the triggerer ({problem})"
+        hint = "The log above says why. Check what the template reads, such as a Variable. Nothing was sent."
+    return OceanBaseUnavailableError(what, hint=hint)
