@@ -64,9 +64,16 @@ class Waits:
         query = "SELECT triggerer_id, count(*) AS n FROM trigger WHERE triggerer_id IS NOT NULL GROUP BY 1"
         return {row.triggerer_id: row.n for row in self.cluster.database.rows(query)}
 
+    def polled(self, since: float = 0.0) -> set[str]:
+        """Return for which backup tasks the emulator has answered polls since then."""
+        seen = (one for one in self.cluster.cloud.requests if one.at > since and one.status == 200)
+        return {one.path.rpartition("/")[2] for one in seen}
+
     def all_deferred(self) -> bool:
-        """Whether all waits are deferred, each with a triggerer, and no worker has anything to do."""
+        """Whether all waits have polled and are with a triggerer, and no worker has anything to do."""
         if min(self.states()["deferred"], sum(self.shares().values())) < len(self.ids):
+            return False
+        if not set(self.ids) <= self.polled():
             return False
         if self.cluster.broker is None:
             return True
@@ -78,7 +85,7 @@ def defer_all(waits: Waits) -> None:
     """Start the waits, and wait until the triggerers share them."""
     waits.costs.begin()
     waits.cluster.start_dags()
-    waits.cluster.wait_for("all waits are deferred", 400, waits.all_deferred)
+    waits.cluster.wait_for("all waits are deferred and have polled", 400, waits.all_deferred)
     waits.costs.took("all wait", "the DAG run began", at=waits.costs.run_began)
     shares = waits.shares()
     say(f"all {len(waits.ids)} waits are deferred; the triggerers have {sorted(shares.values())} of them")
@@ -104,9 +111,7 @@ def lose_triggerer(waits: Waits) -> dict[str, str]:
     say(f"the other triggerer has them {moved}")
 
     def all_polled() -> bool:
-        since, requests = killed + IN_FLIGHT_SECONDS, cluster.cloud.requests
-        polled = (seen.path for seen in requests if seen.at > since and seen.status == 200)
-        return orphans <= {path.rpartition("/")[2] for path in polled}
+        return orphans <= waits.polled(killed + IN_FLIGHT_SECONDS)
 
     cluster.wait_for("each of these waits polls again", 90, all_polled)
     polled = f"after {time.monotonic() - killed:.1f} s"

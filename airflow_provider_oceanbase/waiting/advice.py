@@ -33,7 +33,8 @@ AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wa
 
 def no_triggerer() -> str:
     """Return what to do when no triggerer has ended a wait."""
-    return f"Check that a triggerer runs, under {triggerer_health()}. The log has the last known status."
+    where = triggerer_health()
+    return f"Check that a triggerer runs, under {where}. If one had the wait, the log has the last status."
 
 
 def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,11 +19,18 @@ import pytest
 from airflow.exceptions import AirflowException
 from conftest import run
 from dag_runs import DagRunner, Result
+from modes import STARTS
 from packaging.version import Version
 from pages import BLOCKS, PROJECTS, Block
 
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+
 from airflow_provider_oceanbase import exceptions
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
+from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.testing.__main__ import BACKUP_SETS, INSTANCE_ID, TENANTS
 
@@ -227,7 +234,18 @@ def test_snippet(
         capsys.readouterr().out,
         re.MULTILINE,
     )
-    assert tests or shown
+    assert tests or shown or follows_policy(names["task_policy"])
+
+
+def follows_policy(task_policy: Callable[[Any], None]) -> bool:
+    """Return whether a policy lets waits begin in the triggerer, and leaves mapped tasks alone."""
+    options = {"task_id": "wait", "instance_id": "i", "deferrable": True}
+    with DAG("policy", schedule=None):
+        task = BackupSetSensor(backup_task_id="b", **options)
+        mapped = BackupSetSensor.partial(**options | {"task_id": "mapped"}).expand(backup_task_id=["a", "b"])
+    for one in (task, mapped):
+        task_policy(one)
+    return task.start_from_trigger is STARTS and not mapped.start_from_trigger
 
 
 @pytest.mark.whole_airflow

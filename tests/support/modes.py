@@ -134,12 +134,18 @@ class XComs:
 
 
 def started(
-    task: WaitSensor, began: float | None = None, *, xcoms: XComs | None = None, **values: Any
+    task: WaitSensor,
+    began: float | None = None,
+    *,
+    xcoms: XComs | None = None,
+    rendered: bool = True,
+    **values: Any,
 ) -> WaitTrigger:
     """Return the trigger of a task that Airflow starts in the triggerer, its templates rendered.
 
     :param began: when the scheduler handed the task over; default: now
     :param xcoms: the task's XComs; default: none yet
+    :param rendered: False: the DAG has changed meanwhile, and does not let the task begin there any more
     :param values: what templates find
     """
     given = task.start_trigger_args
@@ -149,9 +155,11 @@ def started(
     assert given.timeout is not None
     trigger = _stored(given.trigger_cls, given.trigger_kwargs)
     names = {"dag_id": "d", "task_id": task.task_id, "run_id": "r", "map_index": -1}
-    trigger.task_instance = SimpleNamespace(task=task, xcoms=xcoms or XComs(), **names)
+    trigger.task_instance = SimpleNamespace(task=task, **names)
+    trigger.xcoms = xcoms or XComs()  # type: ignore[attr-defined]
     trigger.timeout_after = datetime.fromtimestamp(began or time.time(), UTC) + given.timeout
-    trigger.render_template_fields(values)
+    if rendered:
+        trigger.render_template_fields(values)
     return trigger
 
 
@@ -185,7 +193,7 @@ def _stored(path: str, arguments: Any) -> Any:
 
 async def fire(trigger: WaitTrigger[Any]) -> Any:
     """Run a trigger; return its only event, as Airflow stores it."""
-    xcoms = getattr(trigger.task_instance, "xcoms", None)
+    xcoms = getattr(trigger, "xcoms", None)
     runner = "airflow.sdk.execution_time.task_runner"
     with patch(f"{runner}.SUPERVISOR_COMMS", xcoms, create=True) if xcoms else nullcontext():
         events = [event async for event in trigger.run()]

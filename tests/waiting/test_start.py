@@ -8,11 +8,12 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jinja2 import Undefined
-from modes import STARTS, context, fire, sensor, started, stored, trigger
+from modes import STARTS, XComs, context, fire, sensor, started, stored, trigger
 from moved import TaskDeferred
 
 try:
@@ -22,7 +23,12 @@ except ImportError:  # Airflow 2.11
     from airflow.models.param import Param
 
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseUnavailableError
+from airflow_provider_oceanbase.compat import triggerer
+from airflow_provider_oceanbase.exceptions import (
+    BackupSetFailedError,
+    OceanBaseCloudError,
+    OceanBaseUnavailableError,
+)
 from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport import repeating
@@ -41,7 +47,8 @@ RENDERED = [
     "{{ macros.ds_add(ds, -1) }}",
     "{{ data_interval_start + macros.timedelta(hours=2) }}",
     "{{ var.value.get('x', 'y') }}{{ var.json.x.y }}",
-    "{{ conn.some.host | upper }}",
+    "{{ conn.some.host | upper }}{{ conn.some.extra_dejson.get('id') }}",
+    "{{ (data_interval_end.in_timezone('Asia/Shanghai') - macros.timedelta(days=1)).strftime('%Y') }}",
     "{{ dag_run.conf.get('id') or dag_run.run_id }}",
     "{% if logical_date is defined %}{{ ti.task_id }}{% endif %}",
     "{{ task.task_id }}-{{ dag.dag_id }}-{{ task_instance.map_index }}",
@@ -64,7 +71,15 @@ NOT_RENDERED = [
     "{{ task_state_store }}",
     "{{ mine(1) }}",
     "{{ macros.my_plugin.pulls() }}",
+    "{{ dag_run.run_type }}",
+    {"frozen": frozenset({"{{ ds }}"})},
+    # What may wait for a network.
+    "{{ conn.some.get_hook().get_records('x') }}",
+    "{{ conn.some['get_hook']() }}",
+    "{{ (conn.some | attr('test_connection'))() }}",
     # Another value after a restart of the triggerer.
+    "{{ data_interval_end['now']() }}",
+    "{{ data_interval_end.age }}{{ data_interval_end.is_past() }}",
     "{{ macros.datetime.now() }}",
     "{{ data_interval_end.now() }}",
     "{{ [1, 2] | random }}",
@@ -134,6 +149,22 @@ def own(**options: Any) -> Any:
     )
 
 
+def own_rendering() -> Any:
+    def render(self: Any, context: Any, jinja_env: Any = None) -> None:
+        self.backup_task_id = "mine"
+
+    made = type("Rendering", (BackupSetSensor,), {"render_template_fields": render})
+    options = {"task_id": "wait", "instance_id": "i", "backup_task_id": "b"}
+    return made(deferrable=True, start_from_trigger=True, **options)
+
+
+def changed() -> Any:
+    """Return a task that a policy has changed."""
+    task = wait()
+    task.execute = called
+    return task
+
+
 def called(context: Any) -> None:
     raise AssertionError
 
@@ -152,7 +183,14 @@ HINDERED: dict[str, tuple[dict[str, Any], str]] = {
         "the DAG sets jinja_environment_kwargs",
     ),
     "param": ({"params": {"name": Param(type="string")}}, "a param has no default"),
+    "big DAG": (
+        {"made_by": lambda: [wait(task_id=f"t{number}") for number in range(201)].pop()},
+        "the DAG has more than 200 tasks",
+    ),
+    "odd param": (TEMPLATED | {"params": {"x": ["a", {"b": 1}]}}, "a param holds lists, tuples or dicts"),
     "own poke": ({"made_by": own}, "the task has its own poke"),
+    "own rendering": ({"made_by": lambda: own_rendering()}, "the task has its own render_template_fields"),
+    "changed task": ({"made_by": lambda: changed()}, "the task has its own execute"),
     "hook": ({"made_by": lambda: wait(pre_execute=called)}, "the task has its own pre_execute"),
 }
 
@@ -320,13 +358,14 @@ def inflated(dag: Any, conf: Any = None) -> Any:
         dag_data=encoded,
         dag_run_data=run | identity,
     )
-    made = []
+    made: list[Any] = []
 
     async def create() -> None:
         runner = TriggerRunner()
 
         async def run_trigger(_id: int, one: Any, _timeout: Any, given_context: Any) -> None:
             one.render_template_fields(context=given_context)
+            one.given_context, one.xcoms = given_context, XComs()
             made.append(one)
 
         runner.run_trigger = run_trigger  # type: ignore[method-assign,assignment]
@@ -381,7 +420,7 @@ def test_nothing_is_sent_for_nothing(options: Any, cloud: CloudEmulator) -> None
 @starts
 def test_undefined_is_an_error(cloud: CloudEmulator) -> None:
     event = asyncio.run(fire(started(wait(backup_task_id="bak-{{ params.missing }}"), params={})))
-    assert event["error"]["what"] == "Template not rendered in the triggerer (UndefinedError)"
+    assert event["error"]["what"] == "Template not rendered in the triggerer (backup_task_id: UndefinedError)"
     assert cloud.requests == []
 
 
@@ -390,7 +429,9 @@ def test_what_a_worker_has_rendered_is_no_template(cloud: CloudEmulator) -> None
     with pytest.raises(TaskDeferred) as caught:
         in_dag(lambda: sensor(deferrable=True, registration_timeout=60)).execute(context())
     made = stored(caught.value.trigger)
-    made.instance_id, made.template_fields = "{{ conn.other.password }}", ("instance_id",)
+    made.instance_id = "{{ conn.other.password }}"
+    made.task_instance = SimpleNamespace(task=None, task_id="wait")
+    made.template_fields = ("instance_id",)
     made.render_template_fields({})
     assert made.instance_id == "{{ conn.other.password }}"
 
@@ -472,3 +513,120 @@ def test_beginning_of_a_wait(zone: Any) -> None:
     ends = datetime(2026, 1, 1, 1, tzinfo=zone)
     assert Start(timeout=3600).began(ends) == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     assert Start(timeout=3600).began(None) == pytest.approx(time.time(), abs=5)
+
+
+def of_variable(xcoms: XComs, began: float | None = None, **values: Any) -> Any:
+    """Return the trigger of a wait for the backup that a param names."""
+    return started(wait(backup_task_id="{{ params.id }}"), began, xcoms=xcoms, **values)
+
+
+async def until_polled(trigger: Any, cloud: CloudEmulator) -> None:
+    """Run a trigger until it has polled; then its triggerer is killed."""
+    running = asyncio.create_task(fire(trigger))
+    while not any(seen.backup_status for seen in cloud.requests):
+        assert not running.done(), running.result()
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+#: How another triggerer may find the wait.
+TAKEOVERS: dict[str, Callable[[XComs, float], Any]] = {
+    "as it was": lambda xcoms, began: of_variable(xcoms, began, params={"id": "bak-1"}),
+    "another value": lambda xcoms, began: of_variable(xcoms, began, params={"id": "bak-2"}),
+    "no value": lambda xcoms, began: of_variable(xcoms, began, params={}),
+    "a DAG that has changed": lambda xcoms, began: of_variable(xcoms, began, rendered=False),
+}
+
+
+@starts
+@pytest.mark.parametrize("how", TAKEOVERS)
+def test_another_triggerer_waits_for_the_same(how: str, cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    cloud.add_backup_set("ob-1", "bak-2", statuses=("DONE",))
+    xcoms, began = XComs(), time.time()
+    first = of_variable(xcoms, began, params={"id": "bak-1"})
+    asyncio.run(until_polled(first, cloud))
+    second = TAKEOVERS[how](xcoms, began)
+    cloud.set_status("ob-1", "bak-1", "DONE")
+    event = asyncio.run(fire(second))
+    assert event["summary"]["backupSetId"] == "bak-1"
+    assert event["began"] == first.began
+    assert {seen.path.rpartition("/")[2] for seen in cloud.requests if seen.status == 200} == {"bak-1"}
+
+
+@starts
+def test_a_cleared_task_begins_anew(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    cloud.add_backup_set("ob-1", "bak-2", statuses=("DONE",))
+    xcoms = XComs()
+    for began, name in ((time.time() - 50, "bak-1"), (time.time(), "bak-2")):
+        event = asyncio.run(fire(of_variable(xcoms, began, params={"id": name})))
+        assert event["summary"]["backupSetId"] == name
+    assert xcoms.values == {
+        "oceanbase_wait": {
+            "began": event["began"],
+            "arguments": {"backup_task_id": "bak-2"},
+        }
+    }
+
+
+@starts
+def test_no_template_is_sent(cloud: CloudEmulator) -> None:
+    """The DAG was changed between the scheduler and the triggerer: nothing was rendered."""
+    event = asyncio.run(fire(of_variable(XComs(), rendered=False)))
+    assert event["error"]["what"] == "Templates not rendered in the triggerer: the DAG has changed"
+    assert event["error"]["class"] == "OceanBaseUnavailableError"
+    assert event["condition"] == {}
+    assert cloud.requests == []
+
+
+@starts
+def test_what_airflow_does_not_keep_ends_the_wait(
+    cloud: CloudEmulator, quick: None, logged: Callable[[], str]
+) -> None:
+    class Failing(XComs):
+        async def asend(self, message: Any) -> Any:
+            raise RuntimeError("secret")
+
+    event = asyncio.run(fire(of_variable(Failing(), params={"id": "bak-1"})))
+    error = OceanBaseCloudError.from_dict(event["error"])
+    assert error.what == "Airflow does not keep XCom 'oceanbase_wait' (RuntimeError)"
+    assert error.transient
+    seen = logged()
+    assert "secret" not in seen + str(error)
+    assert seen.count("attempt") == repeating.RETRY_ATTEMPTS - 1
+    assert cloud.requests == []
+
+
+@starts
+def test_unusable_text_stays_out_of_the_event() -> None:
+    event = asyncio.run(fire(of_variable(XComs(), params={"id": "bak-\ud800"})))
+    assert event["error"]["class"] == "OceanBaseInputError"
+    json.dumps(event, ensure_ascii=False).encode()
+
+
+@starts
+def test_a_wait_does_not_hold_its_dag() -> None:
+    with DAG("d", **BEGIN) as dag:
+        wait(backup_task_id="bak-{{ ds }}")
+    made = inflated(dag)
+    assert made.backup_task_id == "bak-2026-01-20"
+    assert made.task is None
+    assert made.task_instance.task is None
+    # The triggerer itself holds it for as long as the trigger runs.
+    assert made.given_context == {}
+
+
+@starts
+def test_a_resumed_task_has_no_former_result(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted: list[Any] = []
+    monkeypatch.setattr(triggerer, "forget", lambda *what: deleted.append(what))
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("FAILED",))
+    event = asyncio.run(fire(started(wait())))
+    given = context()
+    for options in ({}, {"start_from_trigger": False}):
+        with pytest.raises(BackupSetFailedError):
+            wait(**options).resume_execution("execute_complete", {"event": event}, given)
+    assert deleted == [("return_value", given["ti"])]
