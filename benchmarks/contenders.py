@@ -74,6 +74,7 @@ async def in_flight(seconds: float, poll: Callable[[int], Awaitable[object]]) ->
     async def one_after_another(index: int) -> None:
         while time.monotonic() < end:
             await poll(index)
+            await asyncio.sleep(0)
 
     await asyncio.gather(*map(one_after_another, range(IN_FLIGHT)))
 
@@ -104,7 +105,10 @@ async def running(*triggers: BaseTrigger) -> AsyncIterator[Polling]:
 async def trigger() -> AsyncIterator[Polling]:
     """The complete ``BackupSetTrigger``, without a pause between polls."""
     from airflow_provider_oceanbase.triggers import BackupSetTrigger
+    from airflow_provider_oceanbase.waiting import schedule
 
+    # Else a pause would come before each poll, and hardly any would be in flight together.
+    schedule.MIN_PAUSE = 0.0
     async with running(
         *(
             BackupSetTrigger(

@@ -77,10 +77,15 @@ def naming(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except OceanBaseCloudError as error:
-        if not isinstance(error, OceanBaseInputError):
-            # The other is one of an argument: nothing was sent.
-            error.conn_id, error.host = endpoint.conn_id, endpoint.origin
+        name(error, endpoint)
         raise
+
+
+def name(error: OceanBaseCloudError, endpoint: Endpoint) -> None:
+    """Name connection and host in an error of a request."""
+    if not isinstance(error, OceanBaseInputError):
+        # The other is one of an argument: nothing was sent.
+        error.conn_id, error.host = endpoint.conn_id, endpoint.origin
 
 
 def unreachable(

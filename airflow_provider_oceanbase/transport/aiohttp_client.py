@@ -64,6 +64,7 @@ class AiohttpClient:
 
     async def aclose(self) -> None:
         """Close the session, for good."""
+        self._lanes.close()
         # One that is being opened is not opened any more.
         self._closed = True
         opening = self._opening
@@ -80,17 +81,19 @@ class AiohttpClient:
         :param goes_first: whether it is served before others that wait in line, for as long as that takes
         :raises OceanBaseCloudError: what failed
         """
-        # Most queries are one request, which needs no exchange.
-        send = partial(self._send, goes_first=goes_first)
-        return send(query) if isinstance(query, Request) else run_exchange_async(query, send)
+        if isinstance(query, Request):
+            # As most queries are: it needs no exchange.
+            return self._send(query, goes_first=goes_first)
+        return run_exchange_async(query, partial(self._send, goes_first=goes_first))
 
     async def _send(self, request: Request[T], *, goes_first: bool) -> Answer[T]:
         request_id = new_request_id()
         handled = sys.exception()
         doubtful = request.key in self._hanging
         try:
-            session = await self._session()
             async with self._lanes.use(doubtful=doubtful, goes_first=goes_first) as lane:
+                # Within the time of the request.
+                session = await self._session()
                 status, headers, body = await self._send_once(session, lane, request, request_id)
             self._hanging.discard(request.key)
         except OceanBaseCloudError:
@@ -123,11 +126,12 @@ class AiohttpClient:
             proxy_headers={"Host": self._host} if self.endpoint.proxy else None,
         ) as response:
             try:
+                received, content = response.headers, response.content
                 headers = {
-                    name: value for name in protocol.HEADERS_READ if (value := joined_header(response, name))
+                    name: joined_header(response, name) for name in protocol.HEADERS_READ if name in received
                 }
-                body = Body(response.headers.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-                async for chunk in response.content.iter_any():
+                body = Body(received.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
+                while chunk := await content.readany():
                     if not body.fits(chunk):
                         limit, status = protocol.MAX_BODY_BYTES, response.status
                         raise failures.too_large(request, request_id, limit, status=status)
@@ -153,9 +157,8 @@ class AiohttpClient:
         return aiohttp.ClientSession(
             connector=Connector(timeout=timeout, limit=LANES, ssl=context),
             response_class=_Response,
-            timeout=aiohttp.ClientTimeout(
-                total=protocol.BODY_TIMEOUTS * timeout, sock_connect=timeout, sock_read=timeout
-            ),
+            # In all, a request has the time of its lane.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
             headers=protocol.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
             cookie_jar=_NoCookies(),
             # As long as the standard library reads them in a task.

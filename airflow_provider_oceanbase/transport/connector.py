@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import select
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from urllib3.util import wait_for_read
 
 from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.transport.framing import BadResponseError, Framing
@@ -29,11 +29,23 @@ class CheckedProtocol(ResponseHandler):
         super().__init__(loop)
         self._timeout_of_tunnel = timeout
         self._framing: Framing | None = None
+        #: Looks at the socket.
+        self._input: select.poll | None = None
+        #: When the silence of the server has lasted too long, None while nothing is awaited.
+        self._silent_at: float | None = None
+        self._silence_timer: asyncio.TimerHandle | None = None
 
-    @property
-    def was_used(self) -> bool:
-        """Whether there was a response before."""
-        return self._framing is not None
+    def has_input(self) -> bool:
+        """Return whether there is input since the last response that the event loop has not read yet."""
+        if self._framing is None or self.transport is None:
+            return False
+        if self._input is None:
+            sock = self.transport.get_extra_info("socket")
+            if sock is None:
+                return False
+            self._input = select.poll()
+            self._input.register(sock, select.POLLIN)
+        return bool(self._input.poll(0))
 
     def set_response_params(self, **params: Any) -> None:
         """Await a response."""
@@ -59,6 +71,36 @@ class CheckedProtocol(ResponseHandler):
             self.close()
         else:
             self._take(framing, data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave no timer behind."""
+        super().connection_lost(exc)
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+
+    # The two of aiohttp that start and end its timer of reading, private and tested with each supported
+    # version. Theirs make a timer for each request and each read, and cancel it: thousands of dead timers in
+    # the event loop, which the garbage collector keeps for old. Here the one that runs looks again.
+    def _reschedule_timeout(self) -> None:
+        timeout = self.read_timeout
+        if not timeout:
+            self._silent_at = None
+            return
+        self._silent_at = self._loop.time() + timeout
+        if self._silence_timer is None:
+            self._silence_timer = self._loop.call_at(self._silent_at, self._look_for_silence)
+
+    def _drop_timeout(self) -> None:
+        self._silent_at = None
+
+    def _look_for_silence(self) -> None:
+        self._silence_timer = None
+        if self._silent_at is None:
+            return
+        if self._loop.time() < self._silent_at:
+            self._silence_timer = self._loop.call_at(self._silent_at, self._look_for_silence)
+        else:
+            self._on_read_timeout()
 
     def _take(self, framing: Framing, data: bytes) -> None:
         try:
@@ -94,15 +136,6 @@ class Connector(aiohttp.TCPConnector):
         """Return a new connection, or one that is as good as new."""
         while True:
             connection = await super().connect(*args, **options)
-            if not _has_input(connection):
+            if not (isinstance(connection.protocol, CheckedProtocol) and connection.protocol.has_input()):
                 return connection
             connection.close()
-
-
-def _has_input(connection: aiohttp.connector.Connection) -> bool:
-    """Return whether a connection that was used has input that the event loop has not read yet."""
-    response, transport = connection.protocol, connection.transport
-    if transport is None or not isinstance(response, CheckedProtocol) or not response.was_used:
-        return False
-    sock = transport.get_extra_info("socket")
-    return sock is not None and wait_for_read(sock, timeout=0)

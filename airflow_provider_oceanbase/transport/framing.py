@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 from http.client import HTTPException
+from typing import TYPE_CHECKING
 
 from airflow_provider_oceanbase.cloud import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: A server that sends more of them has nothing else to say.
 _MAX_INTERIM_RESPONSES = 20
@@ -44,7 +48,8 @@ class Framing:
         self._held = bytearray()
         self._interim = 0
         self._lines = 0
-        self._read = self._head
+        #: Takes the next part. No bound method, which would be a cycle, and work for the garbage collector.
+        self._read: Callable[[Framing, bytes, int, list[bytes]], int] = Framing._head
         #: Bytes that are still to come of a body or chunk.
         self._left = 0
         #: Whether the final status and all headers were received.
@@ -65,7 +70,7 @@ class Framing:
         passed: list[bytes] = []
         at = 0
         while at < len(data) and not self.complete:
-            at = self._read(data, at, passed)
+            at = self._read(self, data, at, passed)
         return b"".join(passed), at < len(data)
 
     def _line(self, data: bytes, at: int) -> tuple[bytes | None, int]:
@@ -102,7 +107,7 @@ class Framing:
 
     def _expect(self, length: int) -> None:
         self._left = length
-        self._read = self._sized
+        self._read = Framing._sized
         self.complete = not length
 
     def _head(self, data: bytes, at: int, passed: list[bytes]) -> int:
@@ -118,7 +123,7 @@ class Framing:
         self._status_line, self._status = line, int(status[1])
         self._headers: list[tuple[bytes, bytes]] = []
         self._lines = 0
-        self._read = self._header
+        self._read = Framing._header
         return at
 
     def _header(self, data: bytes, at: int, passed: list[bytes]) -> int:
@@ -134,7 +139,7 @@ class Framing:
             raise BadResponseError("no final response")
         else:
             self._interim += 1
-            self._read = self._head
+            self._read = Framing._head
         return at
 
     def _add_header(self, line: bytes) -> None:
@@ -170,13 +175,13 @@ class Framing:
             if not has_none:
                 # The standard library would look for chunks.
                 self._headers.append((b"Transfer-Encoding", b"chunked"))
-            self._read = self._chunk_size
+            self._read = Framing._chunk_size
         elif lengths:
             self._headers.append((b"Content-Length", lengths[0]))
             self._expect(int(lengths[0]))
         else:
             self._left = _UNTIL_CLOSED
-            self._read = self._rest
+            self._read = Framing._rest
         if has_none or not self._has_body:
             self.complete = True
         passed.append(self._status_line + b"\r\n")
@@ -211,7 +216,7 @@ class Framing:
         self._lines = 0
         if self._left:
             passed.append(b"%x\r\n" % self._left)
-        self._read = self._chunk if self._left else self._trailer
+        self._read = Framing._chunk if self._left else Framing._trailer
         return at
 
     def _chunk(self, data: bytes, at: int, passed: list[bytes]) -> int:
@@ -219,7 +224,7 @@ class Framing:
         passed.append(part)
         self._left -= len(part)
         if not self._left:
-            self._read = self._chunk_end
+            self._read = Framing._chunk_end
         return at + len(part)
 
     def _chunk_end(self, data: bytes, at: int, passed: list[bytes]) -> int:
@@ -230,7 +235,7 @@ class Framing:
             raise BadResponseError("a chunk does not end")
         self._held.clear()
         passed.append(b"\r\n")
-        self._read = self._chunk_size
+        self._read = Framing._chunk_size
         return at + 1
 
     def _trailer(self, data: bytes, at: int, passed: list[bytes]) -> int:

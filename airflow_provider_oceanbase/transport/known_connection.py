@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
-from airflow_provider_oceanbase.cloud.failures import naming
+from airflow_provider_oceanbase.cloud.failures import name
 from airflow_provider_oceanbase.cloud.query import Answer, T
 from airflow_provider_oceanbase.compat.sdk import AirflowNotFoundException
 from airflow_provider_oceanbase.exceptions import (
@@ -70,8 +70,8 @@ class KnownConnection:
         self.may_be_away = False
         self._problem: tuple[str, str | None] | None = None
         self._bad_since: float | None = None
-        #: The last endpoint that has answered, and when.
-        self._accepted: tuple[Endpoint, datetime] | None = None
+        #: The last endpoint that has answered, and when, in seconds since the epoch.
+        self._accepted: tuple[Endpoint, float] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -147,15 +147,18 @@ class KnownConnection:
     def _asking(self, endpoint: Endpoint) -> Steps[T]:
         """Send the query; an error says with which connection, and until when a refused key was accepted."""
         try:
-            with naming(endpoint):
-                answer = yield endpoint
-        except OceanBaseAuthenticationError as error:
-            if self._accepted and self._accepted[0] == endpoint:
-                until = self._accepted[1]
-                form = "%H:%M" if datetime.now(UTC) - until < _HALF_A_DAY else "%Y-%m-%d %H:%M"
-                error.accepted_until = f"{until.strftime(form)} UTC"
+            # Not by a context manager: this is done at each poll of each wait.
+            answer = yield endpoint
+        except OceanBaseCloudError as error:
+            name(error, endpoint)
+            if isinstance(error, OceanBaseAuthenticationError) and self._accepted:
+                accepted, at = self._accepted
+                if accepted == endpoint:
+                    until = datetime.fromtimestamp(at, UTC)
+                    form = "%H:%M" if datetime.now(UTC) - until < _HALF_A_DAY else "%Y-%m-%d %H:%M"
+                    error.accepted_until = f"{until.strftime(form)} UTC"
             raise
-        self._accepted = endpoint, datetime.now(UTC)
+        self._accepted = endpoint, time.time()
         return cast("Answer[T]", answer)
 
     def _unread(self, is_final: Callable[[OceanBaseCloudError], bool]) -> OceanBaseCloudError:

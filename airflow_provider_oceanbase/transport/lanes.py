@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_provider_oceanbase.cloud import protocol
@@ -13,7 +12,7 @@ from airflow_provider_oceanbase.cloud.digest import DigestAuth
 from airflow_provider_oceanbase.transport.cookies import cookie_header
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from types import TracebackType
 
     import aiohttp
 
@@ -67,6 +66,33 @@ class Lane:
             request.headers["Authorization"] = header
 
 
+class _Use:
+    """A request in its lane. (A generator in its place would cost each poll as much as its digest does.)"""
+
+    __slots__ = ("_doubtful", "_goes_first", "_lane", "_lanes", "_limit")
+
+    def __init__(self, lanes: Lanes, doubtful: bool, goes_first: bool) -> None:
+        self._lanes = lanes
+        self._doubtful = doubtful
+        self._goes_first = goes_first
+
+    async def __aenter__(self) -> Lane:
+        self._lane, self._limit = await self._lanes.begin(self._doubtful, self._goes_first)
+        await self._limit.__aenter__()
+        return self._lane
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._limit.__aexit__(kind, error, traceback)
+        finally:
+            self._lanes.end(self._lane, self._limit, self._doubtful)
+
+
 class NoFreeLaneError(Exception):
     """A request has waited in line for the whole timeout; nothing was sent."""
 
@@ -79,12 +105,13 @@ class Lanes:
     and a quarter of the lanes: however many of them hang, there are lanes for the others.
 
     :param endpoint: whom the lanes authenticate to; its timeout limits the time in line, except for those who
-        go first
+        go first, and the time of a request
     :param count: how many there are
     """
 
     def __init__(self, endpoint: Endpoint, count: int) -> None:
         self._timeout = endpoint.timeout
+        self._longest = protocol.BODY_TIMEOUTS * endpoint.timeout
         self._free = [Lane(endpoint) for _ in range(count)]
         self._front: _Line = OrderedDict()
         self._line: _Line = OrderedDict()
@@ -93,7 +120,7 @@ class Lanes:
         self._for_doubtful = max(1, count // 4)
         #: The limits of the requests in flight, and when each began: the oldest comes first.
         self._in_flight: dict[asyncio.Timeout, float] = {}
-        #: One for all, and only while requests wait.
+        #: One for all: a timer for each request would hardly ever fire.
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -106,28 +133,36 @@ class Lanes:
         """How many requests wait in line."""
         return len(self._front) + len(self._line) + len(self._doubtful_line)
 
-    @asynccontextmanager
-    async def use(self, *, doubtful: bool = False, goes_first: bool = False) -> AsyncIterator[Lane]:
-        """Lend a lane for one request. While others wait in line, it has the timeout to complete.
+    def use(self, *, doubtful: bool = False, goes_first: bool = False) -> _Use:
+        """Lend a lane for one request: ``async with lanes.use() as lane``.
+
+        A request may take ten timeouts, and one while others wait in line.
 
         :param doubtful: the last request of this kind was not answered in time
         :param goes_first: whether to go to the front of the line, doubtful or not, and to stay there for as
             long as it takes
         :raises NoFreeLaneError: none was free in time
-        :raises TimeoutError: the request was given up for another
+        :raises TimeoutError: the request took too long, or was given up for another
         """
-        doubtful = doubtful and not goes_first
+        return _Use(self, doubtful and not goes_first, goes_first)
+
+    def close(self) -> None:
+        """Leave no timer behind: nothing is sent any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def begin(self, doubtful: bool, goes_first: bool) -> tuple[Lane, asyncio.Timeout]:
+        """Wait for a lane; return it, and the limit of the request, which has a timer once it is given up."""
         lane = await self._take(doubtful, goes_first)
-        # It has a timer only once it is given up.
         limit = asyncio.timeout(None)
         self._in_flight[limit] = asyncio.get_running_loop().time()
         self._watch()
-        try:
-            async with limit:
-                yield lane
-        finally:
-            del self._in_flight[limit]
-            self._give_back(lane, doubtful)
+        return lane, limit
+
+    def end(self, lane: Lane, limit: asyncio.Timeout, doubtful: bool) -> None:
+        """Take a lane back."""
+        del self._in_flight[limit]
+        self._give_back(lane, doubtful)
 
     async def _take(self, doubtful: bool, goes_first: bool) -> Lane:
         # Whoever gives a lane back hands it to a line: there is a free one only for whom nobody waits.
@@ -172,32 +207,35 @@ class Lanes:
 
     def _watch(self) -> None:
         """Set the timer to when the next request has had its time, in flight or in line."""
-        if not self.waiting:
+        if self._timer is not None and not self.waiting:
+            # It comes in time: the oldest request was the first to begin.
             return
-        since = min(map(_waits_since, filter(None, (self._line, self._doubtful_line))), default=math.inf)
-        for given_up, (limit, began) in enumerate(self._in_flight.items()):
-            if limit.when() is None:
-                if given_up < self.waiting:
-                    since = min(since, began)
-                break
-        if since == math.inf:
+        due = self._next_due()
+        if due == math.inf:
             return
-        due = since + self._timeout
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(due, self._tick)
 
+    def _next_due(self) -> float:
+        lines = filter(None, (self._line, self._doubtful_line))
+        due = min(map(_waits_since, lines), default=math.inf) + self._timeout
+        for given_up, (limit, began) in enumerate(self._in_flight.items()):
+            if limit.when() is None:
+                return min(due, began + (self._timeout if given_up < self.waiting else self._longest))
+        return due
+
     def _tick(self) -> None:
         """Give up all that has had its time: in flight, as many requests as others wait."""
         self._timer = None
-        overdue = asyncio.get_running_loop().time() - self._timeout
-        waiting = self.waiting
+        now = asyncio.get_running_loop().time()
+        overdue, waiting = now - self._timeout, self.waiting
         for limit, began in self._in_flight.items():
-            if not waiting or began > overdue:
+            if began > overdue:
                 break
-            if limit.when() is None:
+            if limit.when() is None and (waiting > 0 or began <= now - self._longest):
                 limit.reschedule(overdue)
             waiting -= 1
         for line in (self._line, self._doubtful_line):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from airflow_provider_oceanbase.cloud import protocol
 from airflow_provider_oceanbase.compat.sdk import read_connection
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection, run_steps_async
 from airflow_provider_oceanbase.transport.repeating import is_repeatable, retrying_async
@@ -111,6 +112,15 @@ class TriggerConnection:
         """Seconds since the last answer that several waits share, 0 if none is shared."""
         return 0.0 if self._poll is None else self._poll.age
 
+    @property
+    def longest(self) -> float:
+        """Seconds after which :meth:`fetch` ends of itself: it may read and send twice."""
+        if self._poll is None:
+            # There may be no connection yet to know the timeout of.
+            return math.inf
+        timeout = self._poll.client.endpoint.timeout
+        return 2 * (2 * READ_SECONDS + (1 + protocol.BODY_TIMEOUTS) * timeout)
+
     async def fetch(
         self,
         query: Query[T],
@@ -132,14 +142,16 @@ class TriggerConnection:
         if retries:
             await _find(shared, retries)
 
-        # After a failure, the answer to another wait says nothing new.
-        ages = chain((max_age,), repeat(None if max_age is None else 0.0))
-
         async def send(endpoint: Endpoint) -> Answer[T]:
+            nonlocal max_age
             poll: SharedPoll[T] | None = self._poll
             if poll is None or self._query is not query or poll.client.endpoint != endpoint:
                 poll = await self._join(endpoint, query)
-            return await poll.fetch(max_age=next(ages))
+            age = max_age
+            if age is not None:
+                # After a failure, the answer to another wait says nothing new.
+                max_age = 0.0
+            return await poll.fetch(max_age=age)
 
         send_once_or_more = retrying_async(is_repeatable, retries).wraps(send) if retries else send
         recent = time.monotonic() - read_age

@@ -211,7 +211,8 @@ async def _poll(
 
     retries = wait.log if wait.first else None
     try:
-        async with asyncio.timeout(limit) as timer:
+        # Few polls need a timer: a wait has hours left, and a poll ends of itself.
+        async with asyncio.timeout(limit if limit <= connection.longest else None) as timer:
             answer = await connection.fetch(query, max_age=max_age, read_age=max_age or 0.0, retries=retries)
     except TimeoutError:
         if not timer.expired():

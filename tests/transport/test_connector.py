@@ -181,4 +181,4 @@ def test_every_connection_is_checked(through_tunnel: bool, tmp_path: Path) -> No
             assert asyncio.run(scenario(server.origin, None)).status == 200
     (used,) = protocols
     assert type(used) is CheckedProtocol
-    assert used.was_used
+    assert not used.has_input()

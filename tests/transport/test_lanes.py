@@ -74,8 +74,40 @@ def test_the_last_lane_back_is_the_first_one_out() -> None:
 
 def test_a_slow_request_has_time_while_nobody_waits() -> None:
     async def scenario() -> None:
-        async with lanes(1, timeout=0.01).use():
-            await asyncio.sleep(0.1)
+        async with lanes(1, timeout=0.1).use():
+            await asyncio.sleep(0.3)
+
+    asyncio.run(scenario())
+
+
+def test_a_request_has_no_more_than_ten_timeouts() -> None:
+    """One timer serves all: the second request begins, and ends, after the first."""
+
+    async def overlong(few: Lanes, delay: float) -> float:
+        await asyncio.sleep(delay)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with few.use():
+                await asyncio.sleep(60)
+        return time.monotonic() - began
+
+    async def scenario() -> list[float]:
+        few = lanes(2, timeout=0.02)
+        return await asyncio.gather(overlong(few, 0.0), overlong(few, 0.1))
+
+    assert all(0.19 < lasted < 5 for lasted in asyncio.run(scenario()))
+
+
+def test_requests_that_end_leave_one_timer_at_most() -> None:
+    async def scenario() -> None:
+        few = lanes(2)
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            async with few.use(), few.use():
+                pass
+        assert len(loop._scheduled) == 1  # type: ignore[attr-defined]
+        few.close()
+        assert loop._scheduled[0].cancelled()  # type: ignore[attr-defined]
 
     asyncio.run(scenario())
 
