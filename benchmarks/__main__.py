@@ -24,7 +24,12 @@ from benchmarks.results import Import, Polling, Refusals, Results, Waits
 #: A poll is on time if it is at most this late.
 TOLERANCE_SECONDS = 1.0
 JITTER_SECONDS = 0.005
-IMPORTS = ("airflow_provider_oceanbase.sensors", "airflow.providers.http.sensors.http", "requests")
+IMPORTS = (
+    "airflow_provider_oceanbase.sensors",
+    "airflow.providers.standard.sensors.time_delta",
+    "airflow.providers.http.sensors.http",
+    "requests",
+)
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,8 @@ def run(extent: Extent) -> Results:
         refusals, http_sensor = measure_refusals(folder, extent), http_sensor_error(folder)
         progress(f"{extent.waits} waits in one loop")
         waits = measure_waits(folder, extent, "triggers", extent.waits, extent.window)
+        progress(f"{extent.waits} bare coroutines that sleep and poll")
+        bare_waits = measure_waits(folder, extent, "bare", extent.waits, extent.window)
         progress(f"{extent.session_waits} waits with a session each")
         # Only their memory and connections are measured, which do not change.
         sessions = measure_waits(folder, extent, "sessions", extent.session_waits, extent.poke_interval)
@@ -183,6 +190,7 @@ def run(extent: Extent) -> Results:
         refusals=refusals,
         http_sensor=http_sensor,
         waits=waits,
+        bare_waits=bare_waits,
         sessions=sessions,
         one_set=one_set,
         checkpoints=checkpoints,

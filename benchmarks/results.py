@@ -125,6 +125,7 @@ class Results:
     refusals: Mapping[str, Refusals]
     http_sensor: str
     waits: Waits
+    bare_waits: Waits
     sessions: Waits
     one_set: Waits
     checkpoints: Waits

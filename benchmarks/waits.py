@@ -1,9 +1,9 @@
 """Many waits in one event loop: ``python -m benchmarks.waits NAME WAITS POKE_INTERVAL SETTLE WINDOW``.
 
 NAME is ``triggers`` (``BackupSetTrigger``, as Airflow's triggerer runs it), ``one_set`` (the same, all for
-one set), ``checkpoints`` (``BackupCheckpointTrigger``, all on one instance, each with its own time) or
-``sessions`` (an aiohttp session per wait). It prints a line when the measured window begins, and one with the
-results when it ends.
+one set), ``checkpoints`` (``BackupCheckpointTrigger``, all on one instance, each with its own time), ``bare``
+(coroutines that sleep and poll, with one aiohttp session) or ``sessions`` (an aiohttp session per wait). It
+prints a line when the measured window begins, and one with the results when it ends.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]
 
 from airflow_provider_oceanbase.triggers import BackupCheckpointTrigger, BackupSetTrigger
-from benchmarks.contenders import digest, url
-from benchmarks.measures import CONN_ID, INSTANCE_ID, median, quantile, take_stdout
+from benchmarks.contenders import connector, digest, url
+from benchmarks.measures import CONN_ID, IN_FLIGHT, INSTANCE_ID, median, quantile, take_stdout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -79,6 +79,31 @@ WAITS: dict[str, Wait] = {
     "one_set": one_set_wait,
     "checkpoints": checkpoint_wait,
 }
+
+
+def bare_wait() -> Wait:
+    """Return a wait that sleeps, polls with one session of all, and does nothing else: the minimum.
+
+    Each of 32 digest states is used by one request at a time, as it has to be.
+    """
+    digests = [digest() for _ in range(IN_FLIGHT)]
+    free = asyncio.Semaphore(IN_FLIGHT)
+    # The loop closes what it holds at its end.
+    session = aiohttp.ClientSession(connector=connector(limit=IN_FLIGHT))
+
+    async def wait(index: int, poke_interval: float) -> None:
+        await asyncio.sleep(random.random() * poke_interval)
+        while True:
+            async with free:
+                lent = digests.pop()
+                try:
+                    async with session.get(url(index), middlewares=(lent,)) as response:
+                        json.loads(await response.read())
+                finally:
+                    digests.append(lent)
+            await asyncio.sleep(poke_interval)
+
+    return wait
 
 
 def session_wait() -> Wait:
@@ -138,7 +163,7 @@ async def measure(
     name: str, waits: int, poke_interval: float, settle: float, window: float, send: Callable[[object], None]
 ) -> None:
     """Run the waits, and measure once all have begun."""
-    wait = WAITS[name] if name in WAITS else session_wait()
+    wait = WAITS[name] if name in WAITS else {"bare": bare_wait, "sessions": session_wait}[name]()
     idle = await idle_memory(wait)
     lags = array("d")
     async with running(wait, range(waits), poke_interval) as tasks:

@@ -15,7 +15,7 @@ from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
@@ -142,16 +142,15 @@ class TriggerConnection:
         if retries:
             await _find(shared, retries)
 
-        async def send(endpoint: Endpoint) -> Answer[T]:
+        def send(endpoint: Endpoint) -> Awaitable[Answer[T]]:
             nonlocal max_age
-            poll: SharedPoll[T] | None = self._poll
-            if poll is None or self._query is not query or poll.client.endpoint != endpoint:
-                poll = await self._join(endpoint, query)
-            age = max_age
+            age, poll = max_age, self._poll
             if age is not None:
                 # After a failure, the answer to another wait says nothing new.
                 max_age = 0.0
-            return await poll.fetch(max_age=age)
+            if poll is None or self._query is not query or poll.client.endpoint != endpoint:
+                return self._join_and_fetch(endpoint, query, age)
+            return poll.fetch(max_age=age)
 
         send_once_or_more = retrying_async(is_repeatable, retries).wraps(send) if retries else send
         recent = time.monotonic() - read_age
@@ -163,6 +162,10 @@ class TriggerConnection:
         shared = _connections.setdefault(key, SharedConnection(self._conn_id))
         shared.users += 1
         return shared
+
+    async def _join_and_fetch(self, endpoint: Endpoint, query: Query[T], max_age: float | None) -> Answer[T]:
+        poll = await self._join(endpoint, query)
+        return await poll.fetch(max_age=max_age)
 
     async def _join(self, endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
         poll = join(endpoint, query)

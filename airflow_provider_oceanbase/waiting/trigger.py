@@ -11,11 +11,11 @@ from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
 from airflow_provider_oceanbase.compat.triggerer import forget_dag
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from jinja2 import Environment
 
-    from airflow_provider_oceanbase.cloud.query import Query, T
+    from airflow_provider_oceanbase.cloud.query import Answer, Query, T
     from airflow_provider_oceanbase.compat.sdk import Context
     from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
     from airflow_provider_oceanbase.waiting.beginning import Start
@@ -207,19 +207,25 @@ class WaitTrigger(BaseTrigger):
 async def _poll(
     connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
 ) -> Any:
-    from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
-
     retries = wait.log if wait.first else None
+    # Most polls need no timer: the wait has hours left, and a poll that is not repeated ends by itself.
+    timer = asyncio.timeout(limit) if retries or limit <= connection.longest else None
+    fetching = connection.fetch(query, max_age=max_age, read_age=max_age or 0.0, retries=retries)
     try:
-        # Few polls need a timer: a wait has hours left, and a poll ends of itself.
-        async with asyncio.timeout(limit if limit <= connection.longest else None) as timer:
-            answer = await connection.fetch(query, max_age=max_age, read_age=max_age or 0.0, retries=retries)
-    except TimeoutError:
-        if not timer.expired():
+        answer = await fetching if timer is None else await _timed(timer, fetching)
+    except Exception as error:
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+        if isinstance(error, TimeoutError) and timer is not None and timer.expired():
+            wait.cut_off(limit)
+            return None
+        if not isinstance(error, OceanBaseCloudError):
             raise
-        wait.cut_off(limit)
-        return None
-    except OceanBaseCloudError as error:
         wait.failed(error)
         return None
     return wait.answered(*answer)
+
+
+async def _timed(timer: asyncio.Timeout, fetching: Awaitable[Answer[T]]) -> Answer[T]:
+    async with timer:
+        return await fetching
