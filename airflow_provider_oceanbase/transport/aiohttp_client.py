@@ -157,8 +157,8 @@ class AiohttpClient:
         return aiohttp.ClientSession(
             connector=Connector(timeout=timeout, limit=LANES, ssl=context),
             response_class=_Response,
-            # In all, a request has the time of its lane.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
+            # A connection limits silences itself. In all, a request has the time of its lane.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=None),
             headers=protocol.request_headers(self.endpoint, f"aiohttp/{aiohttp.__version__}"),
             cookie_jar=_NoCookies(),
             # As long as the standard library reads them in a task.

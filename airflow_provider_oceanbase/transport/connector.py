@@ -15,20 +15,28 @@ from airflow_provider_oceanbase.transport.framing import BadResponseError, Frami
 if TYPE_CHECKING:
     import asyncio
 
+#: Seconds; zero would be no timeout.
+_AT_ONCE = 1e-6
+
 
 class CheckedProtocol(ResponseHandler):
-    """Passes on what belongs to the response that is awaited.
+    """Passes on what belongs to the response that is awaited, and waits for it no longer than a time.
 
     What comes at any other time closes the connection: aiohttp would take it for the response to the next
     request.
 
-    :param timeout: seconds between two reads from a proxy that opens a tunnel
+    aiohttp has a timeout for reads, too. But it makes and cancels a timer for each request and each read. The
+    event loop keeps thousands of these for a while, and the garbage collector takes them for old. Here a
+    connection has one timer, which looks when it fires whether the server has been silent since.
+
+    :param timeout: seconds that the server, or a proxy that opens a tunnel, may be silent
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, timeout: float) -> None:
         super().__init__(loop)
-        self._timeout_of_tunnel = timeout
+        self._timeout = timeout
         self._framing: Framing | None = None
+        self._opens_tunnel = False
         #: Looks at the socket.
         self._input: select.poll | None = None
         #: When the silence of the server has lasted too long, None while nothing is awaited.
@@ -48,19 +56,14 @@ class CheckedProtocol(ResponseHandler):
         return bool(self._input.poll(0))
 
     def set_response_params(self, **params: Any) -> None:
-        """Await a response."""
-        self._framing = Framing(has_body=not params.get("skip_payload"))
-        is_tunnel = params.get("read_timeout") is None
-        if is_tunnel:
-            # What applies to all other responses; aiohttp hands nothing on for that of a proxy to CONNECT.
-            params |= {
-                "read_timeout": self._timeout_of_tunnel,
-                "max_line_size": protocol.MAX_HEADER_BYTES,
-                "max_field_size": protocol.MAX_HEADER_BYTES,
-            }
+        """Await a response: it is about to be requested."""
+        # aiohttp hands no limits on for that of a proxy to CONNECT. What applies to the others does to it.
+        self._opens_tunnel = "max_line_size" not in params
+        for limit in ("max_line_size", "max_field_size"):
+            params.setdefault(limit, protocol.MAX_HEADER_BYTES)
+        self._framing = Framing(has_body=not (self._opens_tunnel or params.get("skip_payload")))
+        self._heard()
         super().set_response_params(**params)
-        if is_tunnel:
-            self.start_timeout()
 
     def data_received(self, data: bytes) -> None:
         """Take what was received. No data: aiohttp goes on with what it has."""
@@ -72,26 +75,33 @@ class CheckedProtocol(ResponseHandler):
         else:
             self._take(framing, data)
 
+    def pause_reading(self) -> None:
+        """Do not blame the server for what is not read."""
+        self._silent_at = None
+        super().pause_reading()
+
+    def resume_reading(self, *args: Any, **options: Any) -> None:
+        """Read again: the server has its full time."""
+        super().resume_reading(*args, **options)
+        if self._framing is not None and not self._framing.complete:
+            self._heard()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Leave no timer behind."""
         super().connection_lost(exc)
+        self._end_timer()
+
+    def _end_timer(self) -> None:
+        self._silent_at = None
         if self._silence_timer is not None:
             self._silence_timer.cancel()
 
-    # The two of aiohttp that start and end its timer of reading, private and tested with each supported
-    # version. Theirs make a timer for each request and each read, and cancel it: thousands of dead timers in
-    # the event loop, which the garbage collector keeps for old. Here the one that runs looks again.
-    def _reschedule_timeout(self) -> None:
-        timeout = self.read_timeout
-        if not timeout:
-            self._silent_at = None
+    def _heard(self) -> None:
+        if self.transport is None:
             return
-        self._silent_at = self._loop.time() + timeout
+        self._silent_at = self._loop.time() + self._timeout
         if self._silence_timer is None:
             self._silence_timer = self._loop.call_at(self._silent_at, self._look_for_silence)
-
-    def _drop_timeout(self) -> None:
-        self._silent_at = None
 
     def _look_for_silence(self) -> None:
         self._silence_timer = None
@@ -100,7 +110,9 @@ class CheckedProtocol(ResponseHandler):
         if self._loop.time() < self._silent_at:
             self._silence_timer = self._loop.call_at(self._silent_at, self._look_for_silence)
         else:
-            self._on_read_timeout()
+            # aiohttp's own timer raises the error in whatever reads, at once.
+            self.read_timeout = _AT_ONCE
+            self.start_timeout()
 
     def _take(self, framing: Framing, data: bytes) -> None:
         try:
@@ -113,10 +125,16 @@ class CheckedProtocol(ResponseHandler):
         if has_more:
             # First: a complete response gives its connection back at once.
             self.force_close()
+        # First, too: aiohttp may pause.
+        if not framing.complete:
+            self._heard()
+        elif self._opens_tunnel:
+            # For the connection through it, there is another protocol.
+            self._end_timer()
+        else:
+            self._silent_at = None
         if passed:
             super().data_received(passed)
-        else:
-            self.start_timeout()
 
 
 class Connector(aiohttp.TCPConnector):
