@@ -9,7 +9,13 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator
 from airflow.triggers.base import StartTriggerArgs
 
-_DAY = 86_400.0
+from benchmarks.measures import CONN_ID, INSTANCE_ID
+
+#: Triggers for comparison.
+_BARE = {
+    "bare": "benchmarks.bare_triggers.BareTrigger",
+    "clock": "benchmarks.bare_triggers.ClockTrigger",
+}
 
 
 class TriggeredOperator(BaseOperator):
@@ -32,13 +38,14 @@ class TriggeredOperator(BaseOperator):
 
 
 def of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
-    """Return the trigger of a kind, and its arguments: a wait of this provider, or one for the clock."""
-    if kind == "clock":
-        return "benchmarks.clock.ClockTrigger", {"seconds": _DAY}
+    """Return the trigger of a kind, and its arguments: a wait of this provider, or one for comparison."""
+    if kind in _BARE:
+        return _BARE[kind], {"index": number}
     return "airflow_provider_oceanbase.triggers.BackupSetTrigger", {
-        "condition": {"instance_id": "ob-benchmark", "backup_task_id": f"bak-{number}"},
+        "instance_id": INSTANCE_ID,
+        "backup_task_id": f"bak-{number}",
         "schedule": {"poke_interval": float(os.environ["BENCHMARK_INTERVAL"])},
-        "oceanbase_conn_id": "benchmark",
+        "oceanbase_conn_id": CONN_ID,
         "began": time.time(),
         "status": "status DOING",
     }

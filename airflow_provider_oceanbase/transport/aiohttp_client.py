@@ -115,7 +115,7 @@ class AiohttpClient:
     async def _send_once(
         self, session: aiohttp.ClientSession, lane: Lane, request: Request[Any], request_id: str
     ) -> tuple[int, dict[str, str], bytes]:
-        async with session.get(
+        response = await session.get(
             # Unchanged: digest signs the path as it is encoded.
             URL(request.url(self.endpoint, request_id), encoded=True),
             middlewares=(lane,),
@@ -124,22 +124,21 @@ class AiohttpClient:
             # aiohttp adds it after the first try, and takes a request that is repeated, since it was
             # challenged, for one with another proxy: it would need a tunnel of its own.
             proxy_headers={"Host": self._host} if self.endpoint.proxy else None,
-        ) as response:
-            try:
-                received, content = response.headers, response.content
-                headers = {
-                    name: joined_header(response, name) for name in protocol.HEADERS_READ if name in received
-                }
-                body = Body(received.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
-                while chunk := await content.readany():
-                    if not body.fits(chunk):
-                        limit, status = protocol.MAX_BODY_BYTES, response.status
-                        raise failures.too_large(request, request_id, limit, status=status)
-                return response.status, headers, body.complete()
-            except BaseException:
-                # aiohttp only releases it.
-                response.close()
-                raise
+        )
+        try:
+            status, received, content = response.status, response.headers, response.content
+            headers = {}
+            for name in protocol.HEADERS_READ:
+                if name in received:
+                    headers[name] = joined_header(response, name)
+            body = Body(received.get("Content-Encoding"), protocol.MAX_BODY_BYTES)
+            while chunk := await content.readany():
+                if not body.fits(chunk):
+                    raise failures.too_large(request, request_id, protocol.MAX_BODY_BYTES, status=status)
+            return status, headers, body.complete()
+        finally:
+            # A complete body has given its connection back already; any other closes it.
+            response.close()
 
     async def _session(self) -> aiohttp.ClientSession:
         opening = self._opening

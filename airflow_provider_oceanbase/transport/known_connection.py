@@ -127,8 +127,9 @@ class KnownConnection:
         if used is None:
             raise self._unread(is_final)
         try:
-            answer: Answer[T] = yield from self._asking(used)
+            answer = yield used
         except OceanBaseCloudError as error:
+            self._describe(error, used)
             final = is_final(error)
             if self.endpoint == used:
                 # Else another wait has read it meanwhile.
@@ -141,25 +142,26 @@ class KnownConnection:
                     raise
         else:
             self._bad_since = None
-            return answer
-        return (yield from self._asking(self.endpoint or used))
-
-    def _asking(self, endpoint: Endpoint) -> Steps[T]:
-        """Send the query; an error says with which connection, and until when a refused key was accepted."""
+            self._accepted = used, time.time()
+            return cast("Answer[T]", answer)
+        again = self.endpoint or used
         try:
-            # Not by a context manager: this is done at each poll of each wait.
-            answer = yield endpoint
+            answer = yield again
         except OceanBaseCloudError as error:
-            name(error, endpoint)
-            if isinstance(error, OceanBaseAuthenticationError) and self._accepted:
-                accepted, at = self._accepted
-                if accepted == endpoint:
-                    until = datetime.fromtimestamp(at, UTC)
-                    form = "%H:%M" if datetime.now(UTC) - until < _HALF_A_DAY else "%Y-%m-%d %H:%M"
-                    error.accepted_until = f"{until.strftime(form)} UTC"
+            self._describe(error, again)
             raise
-        self._accepted = endpoint, time.time()
+        self._accepted = again, time.time()
         return cast("Answer[T]", answer)
+
+    def _describe(self, error: OceanBaseCloudError, endpoint: Endpoint) -> None:
+        """Say with which connection a query failed, and until when a refused key was accepted."""
+        name(error, endpoint)
+        if isinstance(error, OceanBaseAuthenticationError) and self._accepted:
+            accepted, at = self._accepted
+            if accepted == endpoint:
+                until = datetime.fromtimestamp(at, UTC)
+                form = "%H:%M" if datetime.now(UTC) - until < _HALF_A_DAY else "%Y-%m-%d %H:%M"
+                error.accepted_until = f"{until.strftime(form)} UTC"
 
     def _unread(self, is_final: Callable[[OceanBaseCloudError], bool]) -> OceanBaseCloudError:
         """Return why the last reading failed; for as long as that may pass, not as an end of the wait."""

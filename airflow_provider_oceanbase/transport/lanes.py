@@ -77,9 +77,12 @@ class _Use:
         self._goes_first = goes_first
 
     async def __aenter__(self) -> Lane:
-        self._lane, self._limit = await self._lanes.begin(self._doubtful, self._goes_first)
+        lane = self._lanes.take_free(self._doubtful)
+        if lane is None:
+            lane = await self._lanes.wait_in_line(self._doubtful, self._goes_first)
+        self._lane, self._limit = lane, self._lanes.begin()
         await self._limit.__aenter__()
-        return self._lane
+        return lane
 
     async def __aexit__(
         self,
@@ -151,33 +154,47 @@ class Lanes:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def begin(self, doubtful: bool, goes_first: bool) -> tuple[Lane, asyncio.Timeout]:
-        """Wait for a lane; return it, and the limit of the request, which has a timer once it is given up."""
-        lane = await self._take(doubtful, goes_first)
+    def take_free(self, doubtful: bool) -> Lane | None:
+        """Take a lane, None if there is none free."""
+        # Whoever gives a lane back hands it to a line: there is a free one only for whom nobody waits.
+        if not self._free or (doubtful and not self._for_doubtful):
+            return None
+        self._for_doubtful -= doubtful
+        return self._free.pop()
+
+    async def wait_in_line(self, doubtful: bool, goes_first: bool) -> Lane:
+        """Wait for a lane."""
+        line = self._doubtful_line if doubtful else self._front if goes_first else self._line
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Lane] = loop.create_future()
+        line[waiter] = loop.time()
+        self._watch()
+        try:
+            return await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                # It was handed over in the same moment.
+                self._give_back(waiter.result(), doubtful)
+            raise
+        finally:
+            line.pop(waiter, None)
+
+    def begin(self) -> asyncio.Timeout:
+        """Begin a request; return its limit, which has a timer once it is given up."""
         limit = asyncio.timeout(None)
         self._in_flight[limit] = asyncio.get_running_loop().time()
         self._watch()
-        return lane, limit
+        return limit
 
     def end(self, lane: Lane, limit: asyncio.Timeout, doubtful: bool) -> None:
         """Take a lane back."""
         del self._in_flight[limit]
         self._give_back(lane, doubtful)
 
-    async def _take(self, doubtful: bool, goes_first: bool) -> Lane:
-        # Whoever gives a lane back hands it to a line: there is a free one only for whom nobody waits.
-        if self._free and not doubtful:
-            return self._free.pop()
-        if self._free and self._for_doubtful:
-            self._for_doubtful -= 1
-            return self._free.pop()
-        line = self._doubtful_line if doubtful else self._front if goes_first else self._line
-        return await self._wait(line)
-
     def _give_back(self, lane: Lane, doubtful: bool) -> None:
         self._free.append(lane)
         self._for_doubtful += doubtful
-        while self._free and (line := self._next_line()) is not None:
+        while self.waiting and self._free and (line := self._next_line()) is not None:
             waiter, _ = line.popitem(last=False)
             if not waiter.done():
                 self._for_doubtful -= line is self._doubtful_line
@@ -189,21 +206,6 @@ class Lanes:
             return self._front
         lines = [self._line, self._doubtful_line] if self._for_doubtful else [self._line]
         return min(filter(None, lines), key=_waits_since, default=None)
-
-    async def _wait(self, line: _Line) -> Lane:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Lane] = loop.create_future()
-        line[waiter] = loop.time()
-        self._watch()
-        try:
-            return await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled() and not waiter.exception():
-                # It was handed over in the same moment.
-                self._give_back(waiter.result(), line is self._doubtful_line)
-            raise
-        finally:
-            line.pop(waiter, None)
 
     def _watch(self) -> None:
         """Set the timer to when the next request has had its time, in flight or in line."""

@@ -78,7 +78,16 @@ class TriggerConnection:
     """
 
     # A wait keeps one for hours.
-    __slots__ = ("_conn_id", "_is_final", "_log", "_poll", "_query", "_shared")
+    __slots__ = (
+        "_conn_id",
+        "_is_final",
+        "_joined_with",
+        "_log",
+        "_max_age",
+        "_poll",
+        "_query",
+        "_shared",
+    )
 
     def __init__(
         self,
@@ -92,7 +101,11 @@ class TriggerConnection:
         self._is_final = is_final
         self._shared: SharedConnection | None = None
         self._poll: SharedPoll[Any] | None = None
-        self._query: Query[Any] | None = None
+        #: The query that the poll was joined with.
+        self._joined_with: Query[Any] | None = None
+        #: What is fetched now.
+        self._query: Query[Any]
+        self._max_age: float | None
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,15 +134,15 @@ class TriggerConnection:
         timeout = self._poll.client.endpoint.timeout
         return 2 * (2 * READ_SECONDS + (1 + protocol.BODY_TIMEOUTS) * timeout)
 
-    async def fetch(
+    def fetch(
         self,
         query: Query[T],
         *,
         max_age: float | None = 0.0,
         read_age: float = 0.0,
         retries: logging.Logger | AirflowLogger | None = None,
-    ) -> Answer[T]:
-        """Send a query and return the answer; if that fails, look whether the connection was changed.
+    ) -> Awaitable[Answer[T]]:
+        """Send a query, one at a time, and await the answer; if that fails, look for a changed connection.
 
         :param max_age: see :meth:`SharedPoll.fetch`
         :param read_age: age in seconds up to which another wait's reading of the connection will do
@@ -138,24 +151,43 @@ class TriggerConnection:
         :raises OceanBaseCloudError: the failure, by its subclass
         """
         # Not before the first poll, so that many waits do not all read their connections at once.
-        shared = self._shared = self._shared or self._joined()
+        if self._shared is None:
+            self._shared = self._joined()
+        self._query, self._max_age = query, max_age
+        # Few objects for each poll: in flight, they are what the garbage collector finds to do.
+        steps: Steps[T] = self._shared.known.polling(
+            recent=time.monotonic() - read_age, is_final=self._is_final, confirm=not retries
+        )
         if retries:
-            await _find(shared, retries)
+            return self._fetch_first(self._shared, steps, retries)
+        return run_steps_async(steps, self._send, self._shared.read)
 
-        def send(endpoint: Endpoint) -> Awaitable[Answer[T]]:
-            nonlocal max_age
-            age, poll = max_age, self._poll
-            if age is not None:
-                # After a failure, the answer to another wait says nothing new.
-                max_age = 0.0
-            if poll is None or self._query is not query or poll.client.endpoint != endpoint:
-                return self._join_and_fetch(endpoint, query, age)
-            return poll.fetch(max_age=age)
+    async def _fetch_first(
+        self, shared: SharedConnection, steps: Steps[T], retries: logging.Logger | AirflowLogger
+    ) -> Answer[T]:
+        await _find(shared, retries)
 
-        send_once_or_more = retrying_async(is_repeatable, retries).wraps(send) if retries else send
-        recent = time.monotonic() - read_age
-        steps: Steps[T] = shared.known.polling(recent=recent, is_final=self._is_final, confirm=not retries)
-        return await run_steps_async(steps, send_once_or_more, shared.read)
+        # Its library awaits nothing else than what such a function returns.
+        @retrying_async(is_repeatable, retries).wraps
+        async def send(endpoint: Endpoint) -> Answer[Any]:
+            return await self._send(endpoint)
+
+        return await run_steps_async(steps, send, shared.read)
+
+    def _send(self, endpoint: Endpoint) -> Awaitable[Answer[Any]]:
+        max_age, poll, query = self._max_age, self._poll, self._query
+        if max_age is not None:
+            # After a failure, the answer to another wait says nothing new.
+            self._max_age = 0.0
+        if poll is None or self._joined_with is not query or poll.client.endpoint != endpoint:
+            return self._join_and_send(endpoint, query, max_age)
+        return poll.fetch(max_age=max_age)
+
+    async def _join_and_send(
+        self, endpoint: Endpoint, query: Query[Any], max_age: float | None
+    ) -> Answer[Any]:
+        poll = await self._join(endpoint, query)
+        return await poll.fetch(max_age=max_age)
 
     def _joined(self) -> SharedConnection:
         key = asyncio.get_running_loop(), self._conn_id
@@ -163,13 +195,9 @@ class TriggerConnection:
         shared.users += 1
         return shared
 
-    async def _join_and_fetch(self, endpoint: Endpoint, query: Query[T], max_age: float | None) -> Answer[T]:
-        poll = await self._join(endpoint, query)
-        return await poll.fetch(max_age=max_age)
-
-    async def _join(self, endpoint: Endpoint, query: Query[T]) -> SharedPoll[T]:
+    async def _join(self, endpoint: Endpoint, query: Query[Any]) -> SharedPoll[Any]:
         poll = join(endpoint, query)
-        former, self._poll, self._query = self._poll, poll, query
+        former, self._poll, self._joined_with = self._poll, poll, query
         if self._log and endpoint.warning and (former is None or former.client.endpoint != endpoint):
             self._log.warning("%s", endpoint.warning)
         if former is not None:

@@ -6,6 +6,9 @@ import time
 from datetime import timedelta
 from typing import Literal
 
+# It imports Airflow's parts when they are used. An import at each poll would take as long as the rest of it.
+from airflow_provider_oceanbase.compat import sdk
+
 #: Counter: polls, each tagged with its ``outcome``, ``answered`` or ``failed``.
 POLLS_METRIC = "oceanbase.backup_set.polls"
 #: Timer: from the beginning of a wait until the backup set was seen complete.
@@ -14,12 +17,9 @@ WAIT_METRIC = "oceanbase.backup_set.wait_duration"
 FAILING_METRIC = "oceanbase.backup_set.watch.failing"
 
 
-# Imports inside functions: a DAG file is parsed far more often than its tasks run.
 def count_poll(outcome: Literal["answered", "failed"]) -> None:
     """Count a poll."""
-    from airflow_provider_oceanbase.compat.sdk import Stats
-
-    Stats.incr(POLLS_METRIC, tags={"outcome": outcome})
+    sdk.Stats.incr(POLLS_METRIC, tags={"outcome": outcome})
 
 
 def record_wait(began: float) -> None:
@@ -27,9 +27,7 @@ def record_wait(began: float) -> None:
 
     :param began: when it began, in seconds since the epoch
     """
-    from airflow_provider_oceanbase.compat.sdk import Stats
-
-    Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
+    sdk.Stats.timing(WAIT_METRIC, timedelta(seconds=max(time.time() - began, 0.0)))
 
 
 def record_failing(instance_id: str, conn_id: str, seconds: float) -> None:
@@ -37,6 +35,4 @@ def record_failing(instance_id: str, conn_id: str, seconds: float) -> None:
 
     :param seconds: 0 if it is well
     """
-    from airflow_provider_oceanbase.compat.sdk import Stats
-
-    Stats.gauge(FAILING_METRIC, seconds, tags={"instance_id": str(instance_id), "conn_id": str(conn_id)})
+    sdk.Stats.gauge(FAILING_METRIC, seconds, tags={"instance_id": str(instance_id), "conn_id": str(conn_id)})
