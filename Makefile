@@ -122,6 +122,10 @@ soak: setup  ## Run 2,000 waits for ten minutes against a cloud that fails one r
 bench: setup  ## Measure the cost of a poll and a wait and update benchmarks/ (QUICK=1: only check that it runs)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
+.PHONY: bench-triggerer
+bench-triggerer: setup  ## Measure 1,000 and 3,000 waits in a real triggerer and update benchmarks/ (WAITS=100: only print)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/scripts $(BIN)/python -m benchmarks.triggerer $(if $(WAITS),--waits $(WAITS))
+
 .PHONY: constraints
 constraints: setup  ## Update the pins: constraints.txt for development, tests/constraints/ for each Airflow
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \

@@ -188,9 +188,9 @@ def markdown(results: Results) -> str:
     client_head = ("client", "µs per poll", "rounds", "of the trigger", "round trips", "new connections")
     return "\n".join(
         (
-            *_table(("what", "target", "measured", "holds"), targets),
+            *table(("what", "target", "measured", "holds"), targets),
             "",
-            *_table(client_head, clients),
+            *table(client_head, clients),
             "",
             "¹ Against a server without digest that answers 404. With digest its first check ends: "
             f"`{results.http_sensor}`.",
@@ -220,14 +220,18 @@ def conditions(results: Results) -> list[str]:
     ]
 
 
-def update_readme(text: str) -> None:
-    """Replace the text of the previous run."""
-    before, _, rest = README.read_text().partition(BEGIN)
+def update_readme(text: str, begin: str = BEGIN) -> None:
+    """Replace the text of the previous run.
+
+    :param begin: the line before it
+    """
+    before, _, rest = README.read_text().partition(begin)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines)]
 
 

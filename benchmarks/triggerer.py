@@ -1,8 +1,9 @@
-"""Measure many waits in one real triggerer: ``python -m benchmarks.triggerer --waits 1000``.
+"""Measure many waits in one real triggerer: ``python -m benchmarks.triggerer``.
 
 A whole Airflow on PostgreSQL, as ``make cluster`` has it, starts the waits in its triggerer, without workers.
 Once all have polled, the CPU and memory of the triggerer's processes are measured, and how late polls are.
-Then the same with triggers that only sleep: the difference is what the provider's waits cost.
+Then the same with triggers that poll by aiohttp alone, and with triggers that only sleep: the differences are
+what of it is the provider's, and what is aiohttp's.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 from harness.cluster import Cluster, started
-from harness.command import DONE, aligned, cluster_options, run, say
+from harness.command import DONE, cluster_options, run, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
+from benchmarks import report
 from benchmarks.processes import ROOT, Server, make_certificates
 
 INTERVAL = 10.0
 TOLERANCE_SECONDS = 1.0
+WAITS = (1_000, 3_000)
+KINDS = {"waits": "**this provider's waits**", "bare": "poll by aiohttp alone", "clock": "only sleep"}
+HEAD = ("triggers", "that", "CPU of the triggerer", "memory, each", "polls", "late")
+BEGIN = "<!-- measured in a triggerer: begin, written by make bench-triggerer -->\n"
 
 
 def processes() -> list[psutil.Process]:
@@ -75,9 +81,10 @@ def measured(kind: str, waits: int, window: float, logs: Path | None) -> dict[st
         folder = Path(name)
         make_certificates(folder)
         with Server("rising", folder) as server:
-            connection = server.environ()["AIRFLOW_CONN_BENCHMARK"]
+            names = ("AIRFLOW_CONN_BENCHMARK", "SSL_CERT_FILE", "BENCHMARK_ORIGIN", "BENCHMARK_BUNDLE")
+            environ = server.environ()
             changed = {
-                "AIRFLOW_CONN_BENCHMARK": connection,
+                **{name: environ[name] for name in names},
                 "AIRFLOW__TRIGGERER__CAPACITY": str(waits + 100),
                 "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(waits),
                 "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": "0",
@@ -92,22 +99,39 @@ def measured(kind: str, waits: int, window: float, logs: Path | None) -> dict[st
                 return measure(server, cluster, waits, window)
 
 
+def rows(waits: int, window: float, logs: Path | None) -> list[tuple[str, ...]]:
+    """Measure each kind of trigger; return the lines of the table."""
+    lines = []
+    for kind, words in KINDS.items():
+        say(f"{waits:,} triggers: {words.strip('*')}")
+        seen = measured(kind, waits, window, logs and logs / str(waits))
+        polls = seen["rate"] > 0
+        lines.append(
+            (
+                f"{waits:,}",
+                words,
+                f"{seen['core']:.1%} of a core",
+                f"{seen['memory'] / 1024:.1f} KiB",
+                f"{seen['rate']:,.0f} a second for {seen['sets']:,.0f} sets" if polls else "none",
+                f"{seen['late']:,.0f}, the latest by {seen['latest']:.2f} s" if polls else "",
+            )
+        )
+    return lines
+
+
 def main() -> str:
-    """Run both, and print the comparison."""
+    """Measure, print the table, and update ``README.md``."""
     parser = cluster_options(__doc__)
-    parser.add_argument("--waits", type=int, default=1_000, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--waits", type=int, nargs="+", help="how many; prints, and writes no file (default: 1000, then 3000)"
+    )
     parser.add_argument("--window", type=float, default=30.0, help="seconds (default: %(default)s)")
     options = parser.parse_args()
-    ours, clock = (measured(kind, options.waits, options.window, options.logs) for kind in ("waits", "clock"))
-    table = {
-        "waits": f"{options.waits:,}, a poll each {INTERVAL:g} s, in one triggerer",
-        "all in the triggerer": f"after {ours['begun']:.0f} s",
-        "polls": f"{ours['rate']:,.0f} a second for {ours['sets']:,.0f} sets; "
-        f"{ours['late']:,.0f} late, the latest by {ours['latest']:.2f} s",
-        "CPU of the triggerer": f"{ours['core']:.1%} of a core (only sleep: {clock['core']:.1%})",
-        "memory per wait": f"{ours['memory'] / 1024:.1f} KiB (only sleep: {clock['memory'] / 1024:.1f} KiB)",
-    }
-    print(f"\n{aligned(table)}\n")
+    lines = [line for waits in options.waits or WAITS for line in rows(waits, options.window, options.logs)]
+    text = "\n".join(report.table(HEAD, lines))
+    print(f"\n{text}\n")
+    if not options.waits:
+        report.update_readme(f"{text}\n", BEGIN)
     return DONE
 
 

@@ -16,7 +16,7 @@ import ssl
 import sys
 import time
 from array import array
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -146,14 +146,6 @@ async def probe(lags: array[float]) -> None:
         lags.append(time.perf_counter() - due)
 
 
-async def idle_memory(wait: Wait) -> int:
-    """Return the memory of the process in bytes with one wait that has polled."""
-    async with running(wait, range(1), poke_interval=0.2) as (task,):
-        await asyncio.sleep(2)
-        assert not task.done(), task.exception()
-        return memory()
-
-
 def memory() -> int:
     """Return the resident memory of the process in bytes."""
     return int(psutil.Process().memory_info().rss)
@@ -162,23 +154,27 @@ def memory() -> int:
 async def measure(
     name: str, waits: int, poke_interval: float, settle: float, window: float, send: Callable[[object], None]
 ) -> None:
-    """Run the waits, and measure once all have begun."""
+    """Run the waits, and measure once all have begun; memory is what the second half of them adds."""
     wait = WAITS[name] if name in WAITS else {"bare": bare_wait, "sessions": session_wait}[name]()
-    idle = await idle_memory(wait)
     lags = array("d")
-    async with running(wait, range(waits), poke_interval) as tasks:
+    half = waits // 2
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(running(wait, range(half), poke_interval))
+        await asyncio.sleep(settle)
+        before = memory()
+        tasks += await stack.enter_async_context(running(wait, range(half, waits), poke_interval))
         await asyncio.sleep(settle)
         probing = asyncio.create_task(probe(lags))
         send({})
         began, cpu = time.perf_counter(), time.process_time()
         await asyncio.sleep(window)
-        passed, cpu, grown = time.perf_counter() - began, time.process_time() - cpu, memory() - idle
+        passed, cpu, grown = time.perf_counter() - began, time.process_time() - cpu, memory() - before
         probing.cancel()
         send(
             {
                 "cpu": cpu,
                 "seconds": passed,
-                "memory_per_wait": grown / waits,
+                "memory_per_wait": grown / (waits - half),
                 "ended": sum(task.done() for task in tasks),
                 "lag_p50": median(lags),
                 "lag_p99": quantile(lags, 0.99),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
@@ -141,7 +140,7 @@ class WaitTrigger(BaseTrigger):
     async def _wait(self) -> dict[str, Any]:
         from airflow_provider_oceanbase.transport.trigger_connection import TriggerConnection
         from airflow_provider_oceanbase.waiting.schedule import PollSchedule
-        from airflow_provider_oceanbase.waiting.wait import NextPoll, Wait
+        from airflow_provider_oceanbase.waiting.wait import Wait
 
         # The class's logger: one of its own takes a kilobyte for as long as the wait lasts.
         log = self.logger()
@@ -155,9 +154,8 @@ class WaitTrigger(BaseTrigger):
             wait.resumed(schedule, self.began)
             # Waits that begin together, or in a triggerer that has just started, must not poll together.
             first_share = random.random()  # noqa: S311 - no secret
-            at_once = [NextPoll(0.0, 0.0, schedule.grace)] if first else []
-            polls = wait.polls(schedule, self.began, first_share=first_share)
-            for pause, max_age, limit in chain(at_once, polls):
+            polls = wait.polls(schedule, self.began, first_share=first_share, at_once=first)
+            for pause, max_age, limit in polls:
                 await asyncio.sleep(pause)
                 if found := await _poll(connection, query, wait, max_age, limit):
                     return {"summary": wait.condition.summary(found)}

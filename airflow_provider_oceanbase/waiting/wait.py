@@ -230,12 +230,17 @@ class Wait(Generic[T]):
         """
         self._outage.cut_off(limit)
 
-    def polls(self, schedule: PollSchedule, began: float, *, first_share: float) -> Iterator[NextPoll]:
+    def polls(
+        self, schedule: PollSchedule, began: float, *, first_share: float, at_once: bool = False
+    ) -> Iterator[NextPoll]:
         """Yield each poll of a wait; the last one begins when the timeout is over, whatever came before it.
 
         :param began: when the wait began, in seconds since the epoch
         :param first_share: the part of a whole pause that precedes the first poll: 0 to poll at once
+        :param at_once: whether to poll once before that, with the time of a last poll
         """
+        if at_once:
+            yield NextPoll(0.0, 0.0, schedule.grace)
         elapsed = passed(began)
         since = time.monotonic() - elapsed
         interval = schedule.pause(elapsed, seed=began)
