@@ -127,12 +127,12 @@ class TriggerConnection:
 
     @property
     def longest(self) -> float:
-        """Seconds after which :meth:`fetch` ends of itself: it may read and send twice."""
-        if self._poll is None:
-            # There may be no connection yet to know the timeout of.
+        """Seconds after which :meth:`fetch` ends by itself: it may read and send twice."""
+        endpoint = self._connection().known.endpoint
+        if endpoint is None:
+            # Its timeout is not known yet.
             return math.inf
-        timeout = self._poll.client.endpoint.timeout
-        return 2 * (2 * READ_SECONDS + (1 + protocol.BODY_TIMEOUTS) * timeout)
+        return 2 * (2 * READ_SECONDS + (1 + protocol.BODY_TIMEOUTS) * endpoint.timeout)
 
     def fetch(
         self,
@@ -150,17 +150,15 @@ class TriggerConnection:
             failure is retried
         :raises OceanBaseCloudError: the failure, by its subclass
         """
-        # Not before the first poll, so that many waits do not all read their connections at once.
-        if self._shared is None:
-            self._shared = self._joined()
+        shared = self._connection()
         self._query, self._max_age = query, max_age
         # Few objects for each poll: in flight, they are what the garbage collector finds to do.
-        steps: Steps[T] = self._shared.known.polling(
+        steps: Steps[T] = shared.known.polling(
             recent=time.monotonic() - read_age, is_final=self._is_final, confirm=not retries
         )
         if retries:
-            return self._fetch_first(self._shared, steps, retries)
-        return run_steps_async(steps, self._send, self._shared.read)
+            return self._fetch_first(shared, steps, retries)
+        return run_steps_async(steps, self._send, shared.read)
 
     async def _fetch_first(
         self, shared: SharedConnection, steps: Steps[T], retries: logging.Logger | AirflowLogger
@@ -189,10 +187,13 @@ class TriggerConnection:
         poll = await self._join(endpoint, query)
         return await poll.fetch(max_age=max_age)
 
-    def _joined(self) -> SharedConnection:
-        key = asyncio.get_running_loop(), self._conn_id
-        shared = _connections.setdefault(key, SharedConnection(self._conn_id))
-        shared.users += 1
+    def _connection(self) -> SharedConnection:
+        shared = self._shared
+        if shared is None:
+            # Not before the first poll, so that many waits do not all read their connections at once.
+            key = asyncio.get_running_loop(), self._conn_id
+            shared = self._shared = _connections.setdefault(key, SharedConnection(self._conn_id))
+            shared.users += 1
         return shared
 
     async def _join(self, endpoint: Endpoint, query: Query[Any]) -> SharedPoll[Any]:
