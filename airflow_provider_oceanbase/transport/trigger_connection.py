@@ -15,7 +15,7 @@ from airflow_provider_oceanbase.transport.shared_poll import SharedPoll, join
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from airflow_provider_oceanbase.cloud.endpoint import Endpoint
     from airflow_provider_oceanbase.cloud.query import Answer, Query, T
@@ -141,7 +141,7 @@ class TriggerConnection:
         max_age: float | None = 0.0,
         read_age: float = 0.0,
         retries: logging.Logger | AirflowLogger | None = None,
-    ) -> Awaitable[Answer[T]]:
+    ) -> Coroutine[Any, Any, Answer[T]]:
         """Send a query, one at a time, and await the answer; if that fails, look for a changed connection.
 
         :param max_age: see :meth:`SharedPoll.fetch`
