@@ -63,7 +63,7 @@ IN_TRIGGERERS = (
     "aiohttp.TCPConnector._create_connection",
     "aiohttp.ClientRequest.send",
     "aiohttp.ClientResponse.start",
-    "aiohttp.ClientResponse.wait_for_close",
+    "aiohttp.ClientResponse.close",
     "aiohttp.StreamReader.readany",
 )
 IN_TASKS = (
