@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from airflow.sdk import ResumableJobMixin as ResumableJobMixin
     from airflow.sdk import RetryDecision as RetryDecision
     from airflow.sdk import RetryPolicy as RetryPolicy
+    from airflow.sdk.bases.xcom import BaseXCom as BaseXCom
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
+    from airflow.sdk.execution_time.xcom import XCom as XCom
     from airflow.sdk.lineage import get_hook_lineage_collector as get_hook_lineage_collector
     from airflow.sdk.observability.stats import Stats as Stats
     from airflow.sdk.types import Logger as Logger
@@ -69,6 +71,7 @@ _MODULES = {
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "BaseTrigger": ("airflow.triggers.base",),
+    "BaseXCom": ("airflow.sdk.bases.xcom",),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "get_hook_lineage_collector": ("airflow.sdk.lineage", "airflow.lineage.hook"),
@@ -83,6 +86,7 @@ _MODULES = {
     "StartTriggerArgs": ("airflow.triggers.base",),
     "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "TriggerEvent": ("airflow.triggers.base",),
+    "XCom": ("airflow.sdk.execution_time.xcom",),
 }
 
 

@@ -13,21 +13,21 @@ async def kept(task_instance: Any, key: str) -> Any:
 
     It is an XCom, but not by the XCom backend of the deployment, which may block the event loop.
     """
-    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow_provider_oceanbase.compat.sdk import BaseXCom
 
     return await BaseXCom.aget_one(key=key, **_names(task_instance))
 
 
 async def keep(task_instance: Any, key: str, value: Any) -> None:
     """Keep a value for :func:`kept`, in place of a former one."""
-    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow_provider_oceanbase.compat.sdk import BaseXCom
 
     await BaseXCom.aset(key, value, **_names(task_instance))
 
 
 def forget(key: str, task_instance: Any) -> None:
     """Delete an XCom of a task, in its worker."""
-    from airflow.sdk.execution_time.xcom import XCom
+    from airflow_provider_oceanbase.compat.sdk import XCom
 
     XCom.delete(key=key, **_names(task_instance))
 
