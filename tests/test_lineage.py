@@ -14,7 +14,11 @@ from modes import AIRFLOW_2
 from airflow_provider_oceanbase import get_provider_info
 from airflow_provider_oceanbase.compat import assets as uris
 from airflow_provider_oceanbase.compat import sdk
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseCloudError,
+    OceanBaseInputError,
+    OceanBaseNotFoundError,
+)
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.lineage import convert_asset_to_openlineage, create_asset
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -42,6 +46,23 @@ def test_the_factory_makes_uris_in_normal_form(arguments: dict[str, Any], uri: s
     given = {"instance_id": "ob-1", "oceanbase_conn_id": "oceanbase_default", **arguments}
     wanted = [given["oceanbase_conn_id"], given["instance_id"], "backup-sets"]
     assert uris.segments_of(asset.uri)[:3] == wanted
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", ".", "..", "None", " ob1 ", "ob1\n", "a\ud800b", True, 1.5, ["ob1"]]
+)
+@pytest.mark.parametrize("name", ["instance_id", "backup_task_id", "oceanbase_conn_id"])
+def test_the_factory_refuses_what_is_no_id(name: str, value: Any) -> None:
+    with pytest.raises(OceanBaseInputError, match=f"Unusable argument: {name} is "):
+        create_asset(**{"instance_id": "ob1"} | {name: value})
+
+
+def test_only_the_backup_task_can_be_left_out() -> None:
+    for name in ("instance_id", "oceanbase_conn_id"):
+        arguments: dict[str, Any] = {"instance_id": "ob1"} | {name: None}
+        with pytest.raises(OceanBaseInputError, match=f"{name} is None, which is no ID"):
+            create_asset(**arguments)
+    assert create_asset(instance_id="ob1", backup_task_id=None).uri.endswith("/ob1/backup-sets")
 
 
 def test_airflow_finds_factory_and_converter() -> None:
