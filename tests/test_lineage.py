@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from airflow.providers_manager import ProvidersManager
@@ -100,6 +101,31 @@ def test_a_uri_as_a_dataset(path: str, name: str, cloud: CloudEmulator) -> None:
 @pytest.mark.parametrize("uri", ["oceanbase-cloud://c", "oceanbase-cloud://c/ob-1", "oceanbase-cloud:///a/b"])
 def test_other_uris_are_no_datasets(uri: str) -> None:
     assert convert_asset_to_openlineage(sdk.Asset(uri=uri), None) is None
+
+
+@openlineage
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "oceanbase-cloud://SECRET@oceanbase_default/ob-1/backup-sets",
+        "oceanbase-cloud://user:SECRET@oceanbase_default/ob-1/backup-sets",
+        "oceanbase-cloud://oceanbase_default:SECRET/ob-1/backup-sets",
+        "oceanbase-cloud://{{ params.SECRET }}/ob-1/backup-sets",
+        "oceanbase-cloud://%7B%7B%20params.SECRET%20%7D%7D/ob-1/backup-sets",
+        "oceanbase-cloud://oceanbase_default/{{ params.SECRET }}/backup-sets",
+        "oceanbase-cloud://oceanbase_default/ob-1/backup-sets/{% if SECRET %}bak-1{% endif %}",
+    ],
+)
+def test_what_is_no_id_leads_to_no_connection(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(conn_id: str) -> None:
+        raise AssertionError(conn_id)
+
+    monkeypatch.setattr(OceanBaseHook, "get_connection", read)
+    # Airflow drops user info of two parts from an asset's URI itself.
+    assert uris.segments_of(uri) == []
+    asset = SimpleNamespace(uri=uri)
+    for context in (None, OceanBaseHook()):
+        assert convert_asset_to_openlineage(cast("sdk.Asset", asset), context) is None
 
 
 @openlineage
