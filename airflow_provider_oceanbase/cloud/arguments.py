@@ -23,13 +23,13 @@ def checked_text(name: str, value: object, kind: str = "ID") -> str:
     # A template that finds nothing, for example no XCom, renders "None".
     if not isinstance(text, str) or text.strip() in ("", ".", "..", "None"):
         raise unusable(name, value, f", which is no {kind}")
-    # As str.strip(), and what nobody sees, such as a byte order mark.
-    if text != text.strip() or not (text[0] + text[-1]).isprintable():
-        raise unusable(name, value, "; it must have no blanks or line breaks around it")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise unusable(name, value, ", which is not Unicode text") from None
+    # As str.strip(), and what nobody sees, such as a byte order mark.
+    if text != text.strip() or not (text[0] + text[-1]).isprintable():
+        raise unusable(name, value, "; it must have no blanks or line breaks around it")
     return text
 
 
