@@ -27,11 +27,16 @@ def create_asset(
     :param backup_task_id: ID of the backup task; default: none, all backup sets of the instance
     :param oceanbase_conn_id: ID of a connection of type ``oceanbase``; default ``oceanbase_default``
     :param extra: what else the asset holds
+    :raises OceanBaseInputError: an ID is unusable
     """
+    from airflow_provider_oceanbase.cloud.arguments import checked_text
     from airflow_provider_oceanbase.compat.sdk import Asset
 
-    path = (BACKUP_SETS,) if backup_task_id is None else (BACKUP_SETS, backup_task_id)
-    return Asset(uri=asset_uri(oceanbase_conn_id, instance_id, *path), extra=extra)
+    conn_id = checked_text("oceanbase_conn_id", oceanbase_conn_id)
+    path = [checked_text("instance_id", instance_id), BACKUP_SETS]
+    if backup_task_id is not None:
+        path.append(checked_text("backup_task_id", backup_task_id))
+    return Asset(uri=asset_uri(conn_id, *path), extra=extra)
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Dataset | None:

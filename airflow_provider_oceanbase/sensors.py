@@ -5,7 +5,7 @@ RestorablePointSensor waits until tenants can be restored to a point in time.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.waiting.arguments import (

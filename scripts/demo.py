@@ -65,6 +65,8 @@ VALUES = {
     "tenant": "orders",
 }
 TENANTS = ("orders", "billing", "analytics")
+#: How far their log archive is behind: more than the seconds from the start of a run to its first poll.
+LAG = timedelta(seconds=8)
 COLUMNS = ("tenantName", "tenantId", "backupSetId", "status", "validity", "dataBackupSize", "checkpoint")
 RESTORABLE = ("tenantName", "tenantId", "startTime", "endTime", "storageType")
 
@@ -95,12 +97,12 @@ def wanted(name: str) -> str:
 
 
 def emulator(stack: ExitStack, **options: Any) -> CloudEmulator:
-    """Start the emulator, with one backup set, and tenants that can be restored up to now."""
+    """Start the emulator, with one backup set, and tenants that can be restored up to some seconds ago."""
     cloud = stack.enter_context(CloudEmulator())
     cloud.add_backup_set(VALUES["instance_id"], VALUES["backup_task_id"], tenants=TENANTS, **options)
     for tenant in TENANTS:
         begin = datetime.now(UTC) - timedelta(days=1)
-        cloud.add_restorable_tenant(VALUES["instance_id"], tenant, intervals=[(begin, None)])
+        cloud.add_restorable_tenant(VALUES["instance_id"], tenant, intervals=[(begin, None)], lag=LAG)
     print(f"demo: the emulator of OceanBase Cloud listens on {cloud.url}")
     return cloud
 

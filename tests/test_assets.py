@@ -111,6 +111,7 @@ def test_trigger_is_the_same_from_the_database() -> None:
         ({"instance_id": " "}, "instance_id is ' '"),
         ({"instance_id": None}, "instance_id is None"),
         ({"instance_id": "ob-1\n"}, r"instance_id is 'ob-1\\n'; it must have no blanks"),
+        ({"instance_id": "a\ud800b"}, "which is not Unicode text"),
         ({"oceanbase_conn_id": ""}, "oceanbase_conn_id is ''"),
         ({"oceanbase_conn_id": "None"}, "oceanbase_conn_id is 'None'"),
         ({"poke_interval": 0}, "poke_interval is 0"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import runpy
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,3 +65,15 @@ def test_the_ids_must_be_given(dag_id: str) -> None:
         with pytest.raises(Exception, match=r"non-empty|too short"):
             dag.params.get_param(name).resolve("")
         assert dag.params.get_param(name).resolve("some-id") == "some-id"
+
+
+def test_a_purge_that_is_cleared_alone_deletes_nothing() -> None:
+    dag, _ = load(ROOT / "example_dags" / "oceanbase_guarded_purge.py")
+    purge = dag.get_task("purge").python_callable
+    started = datetime(2026, 1, 19, 10, 0, 0, 123456, tzinfo=UTC)
+    point = {"restoreTime": started.isoformat(), "tenants": [{"tenantName": "orders"}]}
+    assert "orders: deleted nothing" in purge(point, dag_run=SimpleNamespace(start_date=started))
+    # As Airflow does when a finished run is cleared; XCom of a task that is not cleared stays.
+    cleared = SimpleNamespace(start_date=started + timedelta(hours=3))
+    with pytest.raises(ValueError, match="clear wait_until_restorable, too"):
+        purge(point, dag_run=cleared)

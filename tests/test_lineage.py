@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from airflow.providers_manager import ProvidersManager
@@ -14,7 +15,11 @@ from modes import AIRFLOW_2
 from airflow_provider_oceanbase import get_provider_info
 from airflow_provider_oceanbase.compat import assets as uris
 from airflow_provider_oceanbase.compat import sdk
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseNotFoundError
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseCloudError,
+    OceanBaseInputError,
+    OceanBaseNotFoundError,
+)
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.lineage import convert_asset_to_openlineage, create_asset
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -42,6 +47,23 @@ def test_the_factory_makes_uris_in_normal_form(arguments: dict[str, Any], uri: s
     given = {"instance_id": "ob-1", "oceanbase_conn_id": "oceanbase_default", **arguments}
     wanted = [given["oceanbase_conn_id"], given["instance_id"], "backup-sets"]
     assert uris.segments_of(asset.uri)[:3] == wanted
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", ".", "..", "None", " ob1 ", "ob1\n", "a\ud800b", True, 1.5, ["ob1"]]
+)
+@pytest.mark.parametrize("name", ["instance_id", "backup_task_id", "oceanbase_conn_id"])
+def test_the_factory_refuses_what_is_no_id(name: str, value: Any) -> None:
+    with pytest.raises(OceanBaseInputError, match=f"Unusable argument: {name} is "):
+        create_asset(**{"instance_id": "ob1"} | {name: value})
+
+
+def test_only_the_backup_task_can_be_left_out() -> None:
+    for name in ("instance_id", "oceanbase_conn_id"):
+        arguments: dict[str, Any] = {"instance_id": "ob1"} | {name: None}
+        with pytest.raises(OceanBaseInputError, match=f"{name} is None, which is no ID"):
+            create_asset(**arguments)
+    assert create_asset(instance_id="ob1", backup_task_id=None).uri.endswith("/ob1/backup-sets")
 
 
 def test_airflow_finds_factory_and_converter() -> None:
@@ -79,6 +101,31 @@ def test_a_uri_as_a_dataset(path: str, name: str, cloud: CloudEmulator) -> None:
 @pytest.mark.parametrize("uri", ["oceanbase-cloud://c", "oceanbase-cloud://c/ob-1", "oceanbase-cloud:///a/b"])
 def test_other_uris_are_no_datasets(uri: str) -> None:
     assert convert_asset_to_openlineage(sdk.Asset(uri=uri), None) is None
+
+
+@openlineage
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "oceanbase-cloud://SECRET@oceanbase_default/ob-1/backup-sets",
+        "oceanbase-cloud://user:SECRET@oceanbase_default/ob-1/backup-sets",
+        "oceanbase-cloud://oceanbase_default:SECRET/ob-1/backup-sets",
+        "oceanbase-cloud://{{ params.SECRET }}/ob-1/backup-sets",
+        "oceanbase-cloud://%7B%7B%20params.SECRET%20%7D%7D/ob-1/backup-sets",
+        "oceanbase-cloud://oceanbase_default/{{ params.SECRET }}/backup-sets",
+        "oceanbase-cloud://oceanbase_default/ob-1/backup-sets/{% if SECRET %}bak-1{% endif %}",
+    ],
+)
+def test_what_is_no_id_leads_to_no_connection(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(conn_id: str) -> None:
+        raise AssertionError(conn_id)
+
+    monkeypatch.setattr(OceanBaseHook, "get_connection", read)
+    # Airflow drops user info of two parts from an asset's URI itself.
+    assert uris.segments_of(uri) == []
+    asset = SimpleNamespace(uri=uri)
+    for context in (None, OceanBaseHook()):
+        assert convert_asset_to_openlineage(cast("sdk.Asset", asset), context) is None
 
 
 @openlineage

@@ -118,6 +118,15 @@ def test_started_backup_is_an_output(emitted: Emitted) -> None:
     assert dataset["outputFacets"]["outputStatistics"]["size"] == 60_000_000
 
 
+def test_declared_outlets_count_only_if_nothing_else_does(emitted: Emitted) -> None:
+    declared = ("oceanbase-cloud://HOST", "ob-1/bak-declared")
+    assert _named(emitted, "declare", "outputs") == [declared]
+    # The openlineage provider decides it: docs/observability.md says so, and the way round.
+    assert _named(emitted, "read", "outputs") == []
+    assert declared not in _named(emitted, "start", "outputs") + _named(emitted, "back_up", "outputs")
+    assert declared in _named(emitted, "add", "outputs")
+
+
 def test_failed_backup_is_named_without_a_version(emitted: Emitted) -> None:
     (dataset,) = emitted.events["poke_failed.wait", "FAIL"]["inputs"]
     assert dataset["name"] == "ob-1/poke_failed"

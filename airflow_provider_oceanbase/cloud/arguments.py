@@ -17,13 +17,17 @@ def checked_text(name: str, value: object, kind: str = "ID") -> str:
     """Return an ID, or another word, as text.
 
     :param kind: what it is, for the error
-    :raises OceanBaseInputError: it is blank, no text, or has blanks around it
+    :raises OceanBaseInputError: it is blank, no text, no Unicode, or has blanks around it
     """
     # Native rendering makes a number of an ID of digits.
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     # A template that finds nothing, for example no XCom, renders "None".
     if not isinstance(text, str) or text.strip() in ("", ".", "..", "None"):
         raise unusable(name, value, f", which is no {kind}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise unusable(name, value, ", which is not Unicode text") from None
     # As str.strip(), and what nobody sees, such as a byte order mark.
     if text != text.strip() or not (text[0] + text[-1]).isprintable():
         raise unusable(name, value, "; it must have no blanks or line breaks around it")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
-from airflow_provider_oceanbase.cloud.arguments import checked_text, unusable
+from airflow_provider_oceanbase.cloud.arguments import checked_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping
@@ -136,7 +136,4 @@ def path_segment(name: str, value: str) -> str:
 
     :raises OceanBaseInputError: the ID is blank, or cannot be a path segment
     """
-    try:
-        return quote(checked_text(name, value), safe="")
-    except UnicodeEncodeError:
-        raise unusable(name, value, ", which is not Unicode text") from None
+    return quote(checked_text(name, value), safe="")

@@ -7,6 +7,7 @@ and not its host.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 SCHEME = "oceanbase-cloud"
 BACKUP_SETS = "backup-sets"
 TENANTS = "tenants"
+#: A template that nothing has rendered: it names nothing.
+_TEMPLATE = re.compile(r"\{[{%]")
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +31,15 @@ def asset_uri(conn_id: str, instance_id: str, *path: str) -> str:
 
 
 def segments_of(uri: str) -> list[str]:
-    """Return the connection ID, the instance ID and what follows in a URI; too few if it is another."""
+    """Return the connection ID, the instance ID and what follows in a URI; too few if it is another.
+
+    None if it has user info or a port, or an unrendered template: they may be secret, and are no part of an
+    ID. :func:`asset_uri` encodes what looks like them.
+    """
     parts = urlsplit(uri)
-    return [unquote(segment) for segment in (parts.netloc, *parts.path.split("/")[1:])]
+    segments = [unquote(segment) for segment in (parts.netloc, *parts.path.split("/")[1:])]
+    is_another = re.search("[@:]", parts.netloc) or any(map(_TEMPLATE.search, segments))
+    return [] if is_another else segments
 
 
 def record(hook: BaseHook, conn_id: str, kind: Literal["input", "output"], *path: str) -> None:

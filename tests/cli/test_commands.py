@@ -9,7 +9,6 @@ import pytest
 from commands import NOW, run
 
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.waiting.advice import STUCK
 
 
 def test_lists(server: CloudEmulator) -> None:
@@ -72,7 +71,23 @@ def test_wait(server: CloudEmulator) -> None:
     code, out, err = run(server, "backup", "ob-cli7", "bak-stuck", *wait, "--timeout", "1")
     assert (code, out) == (4, "")
     assert "bak-stuck still DOING after 1 s: timed out (" in err
-    assert err.endswith(f"{STUCK}\n")
+    assert err.endswith("if it still runs, wait again. Raise --timeout, if backups take so long.\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (503, "Check the network and the state of OceanBase Cloud. Then wait again.\n"),
+        (429, "Send fewer requests: raise --interval, or try again later."),
+    ],
+)
+def test_advice_names_options_of_the_command(status: int, says: str, server: CloudEmulator) -> None:
+    server.add_backup_set("ob-cli7", "bak-away", statuses=("DOING", *[status] * 100))
+    wait = ("--wait", "--interval", "0.1", "--timeout", "1")
+    code, _, err = run(server, "backup", "ob-cli7", "bak-away", *wait)
+    assert (code, says in err) == (4, True)
+    for of_tasks in ("poke_interval", "lear the task", "spread the tasks", "Raise timeout"):
+        assert of_tasks not in err
 
 
 def test_restorable(server: CloudEmulator) -> None:

@@ -9,12 +9,19 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task
 
+from airflow_provider_oceanbase.lineage import create_asset
 from airflow_provider_oceanbase.operators import StartBackupOperator
 
 
 @dag(schedule=None)
 def lineage_of_tasks() -> None:
-    @task
+    declared = [create_asset(instance_id="ob-1", backup_task_id="bak-declared")]
+
+    @task(outlets=declared)
+    def declare() -> None:
+        """Call no hook."""
+
+    @task(outlets=declared)
     def read() -> list[Any]:
         from airflow_provider_oceanbase.hooks import OceanBaseHook
 
@@ -28,6 +35,15 @@ def lineage_of_tasks() -> None:
 
         return OceanBaseHook("oceanbase_default").start_backup("ob-1", backup_object_type="tenant")
 
+    @task(outlets=declared)
+    def add() -> None:
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        from airflow_provider_oceanbase.hooks import OceanBaseHook
+
+        (asset,) = declared
+        get_hook_lineage_collector().add_output_asset(context=OceanBaseHook(), uri=asset.uri)
+
     started = StartBackupOperator(
         task_id="back_up",
         instance_id="ob-1",
@@ -36,8 +52,9 @@ def lineage_of_tasks() -> None:
         poke_interval=0.1,
         timeout=60,
         retries=0,
+        outlets=declared,
     )
-    read() >> start() >> started
+    declare() >> read() >> start() >> started >> add()
 
 
 dag_object = lineage_of_tasks()
