@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from lists import COLLECTIONS
 from modes import MODES, context, fire, sensor, stored, wait
 from moved import AirflowSkipException, TaskDeferred
 
+from airflow_provider_oceanbase.cloud.intervals import TenantList, read_tenant_list
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
@@ -25,6 +27,8 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.sensors import RestorablePointSensor
 from airflow_provider_oceanbase.testing import CloudEmulator, Profile
+from airflow_provider_oceanbase.triggers import RestorablePointTrigger
+from airflow_provider_oceanbase.waiting import restorable
 
 TIME = datetime(2026, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -152,6 +156,42 @@ def test_the_older_request(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
         add(cloud, "orders", (-9, -1))
         after_polls(cloud, 1, lambda: add(cloud, "orders", (-9, 1)))
         assert wait_for(mode, query_parameters={"openRequest": "true"})["tenantCount"] == 1
+
+
+def test_waits_that_share_an_answer_read_it_once(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def read(data: object) -> TenantList:
+        nonlocal reads
+        reads += 1
+        return read_tenant_list(data)
+
+    monkeypatch.setattr(restorable, "read_tenant_list", read)
+    names = [f"n{number}" for number in range(40)]
+    for name in names:
+        add(cloud, name, (-9, -1))
+    after_polls(cloud, 3, lambda: [add(cloud, name, (-9, 1)) for name in names])
+    triggers = [
+        RestorablePointTrigger(
+            schedule={"poke_interval": 0.5, "timeout": 60},
+            oceanbase_conn_id="oceanbase_default",
+            began=time.time(),
+            instance_id="ob-1",
+            restore_time=TIME.isoformat(),
+            tenants=[name],
+        )
+        for name in names
+    ]
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return await asyncio.gather(*map(fire, triggers))
+
+    events = asyncio.run(all_of_them())
+    assert [event["summary"]["tenants"][0]["tenantName"] for event in events] == names
+    # The last wait that is left shares nothing.
+    assert 3 < reads == sum(request.status == 200 for request in cloud.requests) < len(names)
 
 
 @pytest.mark.parametrize("kind", COLLECTIONS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from airflow_provider_oceanbase.cloud.arguments import checked_names
 from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER
 from airflow_provider_oceanbase.cloud.backup_sets import checked_time
+from airflow_provider_oceanbase.cloud.intervals import Interval, TenantIntervals, read_tenant_list
 from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseMalformedResponseError,
@@ -17,15 +18,14 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.waiting.advice import NOT_RESTORABLE
 from airflow_provider_oceanbase.waiting.arguments import is_left_out
-from airflow_provider_oceanbase.waiting.intervals import Interval, TenantIntervals, tenants_in
 from airflow_provider_oceanbase.waiting.progress import span
 from airflow_provider_oceanbase.waiting.verdict import Notice, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_oceanbase.cloud.query import Query
-    from airflow_provider_oceanbase.cloud.restorable import RestorableTenant
+    from airflow_provider_oceanbase.cloud.intervals import TenantList
+    from airflow_provider_oceanbase.cloud.query import Query, Request
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
 #: So many tenants at most in an XCom, which is a row of Airflow's database, and in a line of the log.
@@ -95,20 +95,27 @@ class RestorableCondition:
         return f"wanted: restorable to {self.restore_time}"
 
     @property
-    def query(self) -> Query[list[RestorableTenant]]:
-        """What to request: all tenants of the instance, so that all waits for it send equal queries."""
-        return restorable_tenants_request(self.instance_id, query_parameters=self.query_parameters)
+    def query(self) -> Query[TenantList]:
+        """What to request: all tenants of the instance, so that all waits for it send equal queries.
 
-    def judge(self, listed: list[RestorableTenant], request_id: str) -> Verdict:
+        Waits that share an answer share what is read of it, too.
+        """
+        request: Request[Any] = restorable_tenants_request(
+            self.instance_id, query_parameters=self.query_parameters
+        )
+        return replace(request, read=read_tenant_list)
+
+    def judge(self, listed: TenantList, request_id: str) -> Verdict:
         """Judge the tenants that are listed."""
         time = checked_time("restore_time", self.restore_time)
-        tenants, missing, notices = self._wanted(tenants_in(listed))
+        tenants, missing, notices = self._wanted(listed)
         latest = datetime.now(UTC) + CLOCKS_DIFFER
         for tenant in tenants:
-            if future := tenant.ending_after(latest):
-                return self._untimely(tenant, future, request_id)
-        ready = [(tenant, interval) for tenant in tenants if (interval := tenant.containing(time))]
-        waiting = [tenant for tenant in tenants if not tenant.containing(time)]
+            if (last := tenant.last) and last.end > latest:
+                return self._untimely(tenant, last, request_id)
+        intervals = [(tenant, tenant.containing(time)) for tenant in tenants]
+        ready = [(tenant, interval) for tenant, interval in intervals if interval]
+        waiting = [tenant for tenant, interval in intervals if not interval]
         count = len(tenants) + len(missing)
         if count and len(ready) == count:
             status = f"{_tenants(count)} restorable to {self.restore_time}"
@@ -140,14 +147,14 @@ class RestorableCondition:
         listed = (f"{one['tenantName'] or one['tenantId']} up to {one['endTime']}" for one in tenants)
         return f"; {', '.join(listed)}{more}"
 
-    def _wanted(self, listed: list[TenantIntervals]) -> tuple[list[TenantIntervals], list[str], list[Notice]]:
+    def _wanted(self, listed: TenantList) -> tuple[list[TenantIntervals], list[str], list[Notice]]:
         """Return the tenants that are waited for, the names of those that are not listed, and warnings."""
         if not self.tenants:
-            return listed, [], []
+            return listed.tenants, [], []
         found: dict[str, TenantIntervals] = {}
         missing, notices = [], []
         for name in self.tenants:
-            same = [tenant for tenant in listed if name in (tenant.tenant_id, *tenant.names)]
+            same = listed.named(name)
             found |= {tenant.tenant_id: tenant for tenant in same}
             if not same:
                 missing.append(shown(name))
@@ -163,9 +170,7 @@ class RestorableCondition:
     def _doubt(self, tenant: TenantIntervals, time: datetime) -> Notice | None:
         """Return a warning, if the wait for a tenant may never end."""
         if tenant.odd is not None:
-            what = (
-                f"Of tenant {tenant.label!r}, the interval {tenant.odd} is none that this provider can read"
-            )
+            what = f"Of tenant {tenant.label!r}, {tenant.odd}"
             return self._warning(f"odd {tenant.tenant_id}", what, "It does not count.")
         if tenant.begins_after(time):
             what = f"Tenant {tenant.label!r} is restorable only from {tenant.begin} on"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oceanbase.cloud.restorable import read_restorable_tenants
+from airflow_provider_oceanbase.cloud.intervals import read_tenant_list
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
     OceanBaseMalformedResponseError,
@@ -41,7 +41,7 @@ def tenant(name: str, *intervals: tuple[Any, Any], tenant_id: str | None = None)
 
 def judge(*listed: dict[str, Any], **options: Any) -> Verdict:
     arguments = {"instance_id": "ob-1", "restore_time": TIME.isoformat()} | options
-    return RestorableCondition(**arguments).judge(read_restorable_tenants(list(listed)), "r-1")
+    return RestorableCondition(**arguments).judge(read_tenant_list(list(listed)), "r-1")
 
 
 def warnings(verdict: Verdict) -> str:
@@ -101,7 +101,7 @@ def test_lines_of_the_log(logged: Callable[[], str]) -> None:
     wait.lasts(PollSchedule(poke_interval=60, timeout=7200), time.time())
     for ends, elapsed in (((1, 10), 0), ((1, 10.5), 5), ((1, 10.75), 700)):
         wait._began = time.time() - elapsed
-        assert wait.answered(read_restorable_tenants([tenant("orders", ends)]), "r-1") is None
+        assert wait.answered(read_tenant_list([tenant("orders", ends)]), "r-1") is None
     text = logged()
     known = "0 of 1 tenant restorable; orders restorable up to 2026-01-20 10:"
     assert (
@@ -111,7 +111,7 @@ def test_lines_of_the_log(logged: Callable[[], str]) -> None:
     assert "10:30" not in text
     assert "ob-1 still not restorable to that time after 11 min 40 s: " in text
     assert f"{known}45 UTC, 15 min to go; times out at" in text
-    wait.answered(read_restorable_tenants([tenant("orders", (1, 11))]), "r-1")
+    wait.answered(read_tenant_list([tenant("orders", (1, 11))]), "r-1")
     assert "1 tenant restorable to 2026-01-20T11:00:00+00:00; orders up to 2026-01-20T11:00:00Z (" in logged()
 
 
