@@ -14,6 +14,7 @@ from airflow_provider_oceanbase.cloud.restorable import (
     RestorableTenant,
     intervals_of,
     read_restorable_tenants,
+    shortfall,
 )
 from airflow_provider_oceanbase.waiting.progress import span
 
@@ -74,6 +75,8 @@ def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
         tenants: list[Mapping[str, Any]] = [*read_restorable_tenants(seen.data)]
     except ValueError as problem:
         return False, {"problem": str(problem)}
+    if lacks := shortfall(seen.envelope):
+        return False, {"problem": lacks}
     if not tenants:
         return None
     missing = {field for tenant in tenants for field in _NEEDED - tenant.keys()}

@@ -6,11 +6,12 @@ Source: "Query the tenants that can be restored" of the OceanBase Cloud API refe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from airflow_provider_oceanbase.cloud.arguments import NATIVE_HINT, PLAIN_HINT, checked_text, unusable
 from airflow_provider_oceanbase.cloud.backup_set import is_shallow, is_word
+from airflow_provider_oceanbase.cloud.backup_sets import counts_of
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
 from airflow_provider_oceanbase.exceptions import shown
 
@@ -91,6 +92,7 @@ def restorable_tenants_request(
         query=_encoded(query | given),
         subject=f"the restorable tenants of instance {shown(str(instance_id))!r}",
         read=read_restorable_tenants,
+        shortfall=shortfall,
     )
 
 
@@ -132,6 +134,19 @@ def read_restorable_tenants(data: object) -> list[RestorableTenant]:
     if len(data) + sum(len(_intervals(entry)) for entry in data) > _MAX_ENTRIES:
         raise ValueError(f"data have more than {_MAX_ENTRIES:,} tenants and intervals")
     return cast("list[RestorableTenant]", data)
+
+
+def shortfall(response: Mapping[str, Any]) -> str | None:
+    """Return what the list of a response lacks, by what the response itself says; None if it is whole.
+
+    The list is documented without pages. So what is not in it would not be missed.
+    """
+    data = response.get("data")
+    listed = len(data) if isinstance(data, list) else 0
+    total, has_more = counts_of(response)
+    if total is not None and total > listed:
+        return f"List is incomplete: it has {listed:,} of {total:,} tenants"
+    return "List is incomplete: the API says that there are more tenants" if has_more else None
 
 
 def _intervals(entry: object) -> list[object]:
