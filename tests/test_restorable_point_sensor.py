@@ -107,8 +107,10 @@ def test_local_times_that_count_as_utc(mode: str, cloud: CloudEmulator) -> None:
     ahead = datetime.now(UTC) + 8 * HOUR
     begin = TIME - 9 * HOUR
     after_polls(cloud, 1, lambda: cloud.add_restorable_tenant("ob-1", "orders", intervals=[(begin, ahead)]))
-    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Interval ends in the future \("):
+    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Interval ends in the future \(") as caught:
         wait_for(mode)
+    # As any other error of a request.
+    assert (caught.value.conn_id, caught.value.host) == ("oceanbase_default", cloud.url)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -111,6 +111,13 @@ class TriggerConnection:
         """Seconds since the last answer that several waits share, 0 if none is shared."""
         return 0.0 if self._poll is None else self._poll.age
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the last answer came from; there must be one."""
+        if self._poll is None:
+            raise RuntimeError("nothing was fetched yet")
+        return self._poll.client.endpoint
+
     async def fetch(
         self,
         query: Query[T],

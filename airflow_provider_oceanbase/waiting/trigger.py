@@ -186,6 +186,7 @@ class WaitTrigger(BaseTrigger):
 async def _poll(
     connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
 ) -> Any:
+    from airflow_provider_oceanbase.cloud.failures import naming
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
     retries = wait.log if wait.first else None
@@ -200,4 +201,5 @@ async def _poll(
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
-    return wait.answered(*answer)
+    with naming(connection.endpoint):
+        return wait.answered(*answer)
