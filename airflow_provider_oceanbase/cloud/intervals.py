@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from airflow_provider_oceanbase.cloud.backup_set import parsed_time
-from airflow_provider_oceanbase.cloud.restorable import intervals_of, read_restorable_tenants
+from airflow_provider_oceanbase.cloud.backup_set import is_word, parsed_time
+from airflow_provider_oceanbase.cloud.restorable import entries_of, intervals_of, problem_of
 from airflow_provider_oceanbase.exceptions import shown
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ class Interval(NamedTuple):
     storage_type: object
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TenantIntervals:
     """A tenant, and its intervals; those of several entries with its ID belong together.
 
-    :param tenant_id: its ID
+    An entry without an ID may be any tenant of its name: it has no interval that could be believed.
+
+    :param tenant_id: its ID, empty without one
     :param names: its names; more than one if entries differ
     :param intervals: those that can be read, by their start
     :param odd: what cannot be read of it, in words
@@ -45,13 +47,15 @@ class TenantIntervals:
     names: dict[str, None] = field(default_factory=dict)
     intervals: list[Interval] = field(default_factory=list)
     odd: str | None = None
+    #: Whether an entry of it is none that is documented.
+    is_malformed: bool = False
     #: For each interval, the one with the latest end of it and those before.
     _latest: list[Interval] = field(default_factory=list)
 
     @property
     def label(self) -> str:
         """Its name in the log, else its ID."""
-        return shown(next(iter(self.names), self.tenant_id)[:_NAME_CHARACTERS])
+        return shown(next(iter(self.names), self.tenant_id or "(unnamed)")[:_NAME_CHARACTERS])
 
     @property
     def begin(self) -> str | None:
@@ -88,11 +92,14 @@ class TenantIntervals:
             return None
         return before.end_text, self.intervals[count].start_text
 
-    def add(self, entry: RestorableTenant) -> None:
+    def add(self, entry: object) -> None:
         """Take an entry with its ID; after the last one, call :meth:`sort`."""
-        if isinstance(name := entry.get("tenantName"), str) and name:
+        if name := _name(entry):
             self.names[name] = None
-        for item in intervals_of(entry):
+        if problem := problem_of(entry):
+            self.odd, self.is_malformed = problem, True
+            return
+        for item in intervals_of(cast("RestorableTenant", entry)):
             if (interval := read_interval(item)) is None:
                 words = (shown(repr(item.get(end))[:_ODD_CHARACTERS]) for end in ("startTime", "endTime"))
                 self.odd = f"the interval {' to '.join(words)} is none that this provider can read"
@@ -119,22 +126,25 @@ class TenantList:
 
     Thousands of waits may share an answer: it is made once of it, and each wait looks up what it needs.
 
-    :param listed: the entries
+    :param listed: the entries, whatever they are: an odd one must not end the waits for other tenants
     """
 
-    __slots__ = ("_by_name", "_last", "tenants")
+    __slots__ = ("_by_name", "_last", "malformed", "tenants")
 
-    def __init__(self, listed: Iterable[RestorableTenant]) -> None:
-        found: dict[str, TenantIntervals] = {}
+    def __init__(self, listed: Iterable[object]) -> None:
+        found: dict[tuple[str, str], TenantIntervals] = {}
         for entry in listed:
-            name = entry["tenantId"]
-            found.setdefault(name, TenantIntervals(name)).add(entry)
+            tenant_id = entry.get("tenantId") if isinstance(entry, dict) else None
+            key = (tenant_id, "") if is_word(tenant_id) else ("", _name(entry))
+            found.setdefault(key, TenantIntervals(key[0])).add(entry)
         #: In the order of the list.
         self.tenants = list(found.values())
+        #: Those of them that have an odd entry.
+        self.malformed = [tenant for tenant in self.tenants if tenant.is_malformed]
         self._by_name: dict[str, list[TenantIntervals]] = {}
         for tenant in self.tenants:
             tenant.sort()
-            for name in {tenant.tenant_id, *tenant.names}:
+            for name in {tenant.tenant_id, *tenant.names} - {""}:
                 self._by_name.setdefault(name, []).append(tenant)
         ends = ((tenant, tenant.last) for tenant in self.tenants)
         known = [(tenant, last) for tenant, last in ends if last is not None]
@@ -152,9 +162,9 @@ class TenantList:
 def read_tenant_list(data: object) -> TenantList:
     """Return ``data`` of the response as a list of tenants with their intervals.
 
-    :raises ValueError: the data are not of the documented shape
+    :raises ValueError: the data are no list, or too much
     """
-    return TenantList(read_restorable_tenants(data))
+    return TenantList(entries_of(data))
 
 
 def read_interval(item: RestorableInterval) -> Interval | None:
@@ -164,6 +174,12 @@ def read_interval(item: RestorableInterval) -> Interval | None:
     if start is None or end is None or end < start:
         return None
     return Interval(start, end, shown(str(start_text)), shown(str(end_text)), item.get("storageType"))
+
+
+def _name(entry: object) -> str:
+    """Return the name in an entry of the list, an empty text without one."""
+    name = entry.get("tenantName") if isinstance(entry, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _start(interval: Interval) -> datetime:

@@ -125,15 +125,38 @@ def read_restorable_tenants(data: object) -> list[RestorableTenant]:
 
     :raises ValueError: the data are not of the documented shape
     """
+    entries = entries_of(data)
+    if problem := next(filter(None, map(problem_of, entries)), None):
+        raise ValueError(problem)
+    return cast("list[RestorableTenant]", entries)
+
+
+def entries_of(data: object) -> list[object]:
+    """Return ``data`` of the response as a list, whatever its entries are.
+
+    :raises ValueError: the data are no list, or too much
+    """
     if data is None or data == {}:
         return []
     if not isinstance(data, list):
         raise ValueError("data are no list")
     if not is_shallow(data):
         raise ValueError("data are nested too deep")
-    if len(data) + sum(len(_intervals(entry)) for entry in data) > _MAX_ENTRIES:
+    if len(data) + sum(map(_count_intervals, data)) > _MAX_ENTRIES:
         raise ValueError(f"data have more than {_MAX_ENTRIES:,} tenants and intervals")
-    return cast("list[RestorableTenant]", data)
+    return data
+
+
+def problem_of(entry: object) -> str | None:
+    """Return what keeps an entry of the list from being a tenant with intervals, None if nothing does."""
+    if not isinstance(entry, dict) or not is_word(entry.get("tenantId")):
+        return "data have an entry without tenantId"
+    intervals = entry.get("timeIntervalList")
+    if not isinstance(intervals, list | None):
+        return "timeIntervalList is no list"
+    if not all(isinstance(interval, dict) for interval in intervals or ()):
+        return "timeIntervalList has an entry that is no object"
+    return None
 
 
 def shortfall(response: Mapping[str, Any]) -> str | None:
@@ -149,15 +172,9 @@ def shortfall(response: Mapping[str, Any]) -> str | None:
     return "List is incomplete: the API says that there are more tenants" if has_more else None
 
 
-def _intervals(entry: object) -> list[object]:
-    if not isinstance(entry, dict) or not is_word(entry.get("tenantId")):
-        raise ValueError("data have an entry without tenantId")
-    intervals = entry.get("timeIntervalList")
-    if not isinstance(intervals, list | None):
-        raise ValueError("timeIntervalList is no list")
-    if not all(isinstance(interval, dict) for interval in intervals or ()):
-        raise ValueError("timeIntervalList has an entry that is no object")
-    return intervals or []
+def _count_intervals(entry: object) -> int:
+    intervals = entry.get("timeIntervalList") if isinstance(entry, dict) else None
+    return len(intervals) if isinstance(intervals, list) else 0
 
 
 def intervals_of(tenant: RestorableTenant) -> list[RestorableInterval]:
