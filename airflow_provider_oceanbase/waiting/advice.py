@@ -38,6 +38,11 @@ NOT_LISTED = (
     "Check the instance ID, the names of tenants, and Project ID of the connection. A tenant without a "
     "backup may be missing in the list."
 )
+#: What to do about an empty list.
+WRONG_ID = (
+    "OceanBase Cloud may answer so for a wrong ID: check the instance ID, and Host and Project ID of the "
+    "connection."
+)
 AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
 
 

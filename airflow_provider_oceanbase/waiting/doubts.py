@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_oceanbase.exceptions import shown
-from airflow_provider_oceanbase.waiting.advice import NOT_LISTED, NOT_RESTORABLE, UNREADABLE
+from airflow_provider_oceanbase.waiting.advice import NOT_LISTED, NOT_RESTORABLE, UNREADABLE, WRONG_ID
 from airflow_provider_oceanbase.waiting.verdict import Notice
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 #: So many tenants at most in a line of the log.
 SHOWN_TENANTS = 5
-_SERVICE = (
-    "OceanBase Cloud may answer so for a wrong ID: check the instance ID, and Host and Project ID of the "
-    "connection."
-)
 
 
 class Doubt(NamedTuple):
@@ -77,7 +73,7 @@ def doubts_of_wait(
     :param waiting: tenants that are not restorable to the time
     """
     if not listed.tenants:
-        yield Doubt("empty", "no tenants in the list", _SERVICE)
+        yield Doubt("empty", "no tenants in the list", WRONG_ID)
     elif missing:
         what = some((f"no tenant {name!r} is listed" for name in map(shown, missing)), len(missing))
         yield Doubt("missing", what, "Check the name, or the ID. A tenant without a backup may be missing.")
