@@ -74,10 +74,10 @@ def restorable_rows(tenant: RestorableTenant, now: datetime) -> list[dict[str, o
             "tenant": tenant.get("tenantName"),
             "tenant id": tenant["tenantId"],
             "status": tenant.get("status"),
-            "from": item and item.get("startTime"),
-            "up to": item and item.get("endTime"),
+            "from": (item or {}).get("startTime"),
+            "up to": (item or {}).get("endTime"),
             "behind": None if item is None else _behind(item, now),
-            "storage": item and item.get("storageType"),
+            "storage": (item or {}).get("storageType"),
         }
         for item in items
     ]

@@ -150,7 +150,7 @@ def entries_of(data: object) -> list[object]:
 def problem_of(entry: object) -> str | None:
     """Return what keeps an entry of the list from being a tenant with intervals, None if nothing does."""
     if not isinstance(entry, dict) or not is_word(entry.get("tenantId")):
-        return "data have an entry without tenantId"
+        return "there is an entry without tenantId"
     intervals = entry.get("timeIntervalList")
     if not isinstance(intervals, list | None):
         return "timeIntervalList is no list"

@@ -50,7 +50,7 @@ def some(texts: Iterable[str], count: int) -> str:
 
 
 def doubts_of_names(
-    listed: TenantList, names: Sequence[str], tenants: Collection[TenantIntervals]
+    listed: TenantList, names: Collection[str], tenants: Collection[TenantIntervals]
 ) -> Iterator[Doubt]:
     """Yield what is doubtful of the names that a wait has, even if it succeeds; nothing without names.
 

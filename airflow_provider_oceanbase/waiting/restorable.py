@@ -30,7 +30,7 @@ from airflow_provider_oceanbase.waiting.progress import span
 from airflow_provider_oceanbase.waiting.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from airflow_provider_oceanbase.cloud.intervals import TenantList
     from airflow_provider_oceanbase.cloud.query import Query, Request
@@ -126,7 +126,7 @@ class RestorableCondition:
         waiting = [tenant for tenant, interval in intervals if not interval]
         count = len(tenants) + len(missing)
         about = f"instance {self.name!r}, {self.details}"
-        notices = [doubt.notice(about) for doubt in doubts_of_names(listed, self._names, tenants)]
+        notices = [doubt.notice(about) for doubt in doubts_of_names(listed, self.tenants, tenants)]
         if count and len(ready) == count:
             status = f"{_tenants(count)} restorable to {self.restore_time}"
             return Verdict(status, found=self._point(ready), notices=notices)
@@ -160,10 +160,6 @@ class RestorableCondition:
         more = ", …" if found["tenantCount"] > len(tenants) else ""
         listed = (f"{one['tenantName'] or one['tenantId']} up to {one['endTime']}" for one in tenants)
         return f"; {', '.join(listed)}{more}"
-
-    @property
-    def _names(self) -> Sequence[str]:
-        return [*self.tenants]
 
     def _wanted(self, listed: TenantList) -> tuple[Collection[TenantIntervals], list[str]]:
         """Return the tenants that are waited for, and the names of those that are not listed."""
