@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from lists import COLLECTIONS
 from modes import MODES, context, fire, sensor, stored, wait
 from moved import AirflowSkipException, TaskDeferred
 
+from airflow_provider_oceanbase.cloud.intervals import TenantList, read_tenant_list
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
@@ -25,6 +27,9 @@ from airflow_provider_oceanbase.exceptions import (
 )
 from airflow_provider_oceanbase.sensors import RestorablePointSensor
 from airflow_provider_oceanbase.testing import CloudEmulator, Profile
+from airflow_provider_oceanbase.triggers import RestorablePointTrigger
+from airflow_provider_oceanbase.waiting import restorable
+from airflow_provider_oceanbase.waiting.advice import NOT_LISTED
 
 TIME = datetime(2026, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -103,8 +108,10 @@ def test_local_times_that_count_as_utc(mode: str, cloud: CloudEmulator) -> None:
     ahead = datetime.now(UTC) + 8 * HOUR
     begin = TIME - 9 * HOUR
     after_polls(cloud, 1, lambda: cloud.add_restorable_tenant("ob-1", "orders", intervals=[(begin, ahead)]))
-    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Interval ends in the future \("):
+    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Interval ends in the future \(") as caught:
         wait_for(mode)
+    # As any other error of a request.
+    assert (caught.value.conn_id, caught.value.host) == ("oceanbase_default", cloud.url)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -117,7 +124,7 @@ def test_timeout(mode: str, cloud: CloudEmulator, logged: Callable[[], str]) -> 
     assert (
         "The last poll found: 0 of 2 tenants restorable; billing not listed; orders restorable up to" in text
     )
-    assert "Look up backups and log archive in the console" in text
+    assert text.endswith(NOT_LISTED)
     assert "No tenant 'billing' is listed" in logged()
 
 
@@ -127,7 +134,7 @@ def test_failures_during_the_wait(mode: str, cloud: CloudEmulator) -> None:
 
     def act() -> None:
         cloud.fail(status=503)
-        cloud.fail(status=200, body=b'{"success": true, "data": [{}], "requestId": "r"}')
+        cloud.fail(status=200, body=b'{"success": true, "data": "x", "requestId": "r"}')
         add(cloud, "orders", (-9, 1))
 
     after_polls(cloud, 1, act)
@@ -140,8 +147,8 @@ def test_failures_of_the_first_poll(mode: str, cloud: CloudEmulator) -> None:
     cloud.fail(status=400)
     with pytest.raises(OceanBaseRefusedError, match=": the restorable tenants of instance 'ob-1'"):
         wait_for(mode)
-    cloud.fail(status=200, times=9, body=b'{"success": true, "data": [{}], "requestId": "r"}')
-    with pytest.raises(OceanBaseMalformedResponseError, match="an entry without tenantId"):
+    cloud.fail(status=200, times=9, body=b'{"success": true, "data": "x", "requestId": "r"}')
+    with pytest.raises(OceanBaseMalformedResponseError, match="data are no list"):
         wait_for(mode)
 
 
@@ -152,6 +159,42 @@ def test_the_older_request(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
         add(cloud, "orders", (-9, -1))
         after_polls(cloud, 1, lambda: add(cloud, "orders", (-9, 1)))
         assert wait_for(mode, query_parameters={"openRequest": "true"})["tenantCount"] == 1
+
+
+def test_waits_that_share_an_answer_read_it_once(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def read(data: object) -> TenantList:
+        nonlocal reads
+        reads += 1
+        return read_tenant_list(data)
+
+    monkeypatch.setattr(restorable, "read_tenant_list", read)
+    names = [f"n{number}" for number in range(40)]
+    for name in names:
+        add(cloud, name, (-9, -1))
+    after_polls(cloud, 3, lambda: [add(cloud, name, (-9, 1)) for name in names])
+    triggers = [
+        RestorablePointTrigger(
+            schedule={"poke_interval": 0.5, "timeout": 60},
+            oceanbase_conn_id="oceanbase_default",
+            began=time.time(),
+            instance_id="ob-1",
+            restore_time=TIME.isoformat(),
+            tenants=[name],
+        )
+        for name in names
+    ]
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return await asyncio.gather(*map(fire, triggers))
+
+    events = asyncio.run(all_of_them())
+    assert [event["summary"]["tenants"][0]["tenantName"] for event in events] == names
+    # The last wait that is left shares nothing.
+    assert 3 < reads == sum(request.status == 200 for request in cloud.requests) < len(names)
 
 
 @pytest.mark.parametrize("kind", COLLECTIONS)

@@ -180,8 +180,8 @@ def _is_id(value: object) -> bool:
 
 
 def _raw(request: Request[Any]) -> Request[Any]:
-    """Return a request whose data may have any shape."""
-    return replace(request, read=lambda data: data)
+    """Return a request whose data may have any shape, and need not be all."""
+    return replace(request, read=lambda data: data, shortfall=lambda _: None)
 
 
 def _list(instance_id: str, *, since: datetime | None = None, page_size: int = PAGE_SIZE) -> BackupSetList:

@@ -10,18 +10,22 @@ from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.run import Exit, command, opened
 from airflow_provider_oceanbase.cli.terminal import progress, say
 from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER, parsed_time
+from airflow_provider_oceanbase.cloud.intervals import read_interval
 from airflow_provider_oceanbase.cloud.restorable import (
     RestorableTenant,
     intervals_of,
     read_restorable_tenants,
+    shortfall,
 )
+from airflow_provider_oceanbase.waiting.advice import WRONG_ID
 from airflow_provider_oceanbase.waiting.progress import span
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_oceanbase.cli.observing import Seen
+    from airflow_provider_oceanbase.cloud.intervals import Interval
     from airflow_provider_oceanbase.cloud.restorable import RestorableInterval
 
 #: What decisions depend on.
@@ -37,31 +41,59 @@ def restorable(arguments: Namespace) -> Exit:
     now = datetime.now(UTC)
     rows = [row for tenant in tenants for row in restorable_rows(tenant, now)]
     show(arguments.output, tenants, rows)
-    if without := sum(not intervals_of(tenant) for tenant in tenants):
-        say(f"{without} of {len(tenants)} tenants have no interval: they cannot be restored.")
+    for line in remarks(tenants, now):
+        say(line)
     return Exit.DONE
+
+
+def remarks(tenants: list[RestorableTenant], now: datetime) -> Iterator[str]:
+    """Yield what RestorablePointSensor would make of the list."""
+    if not tenants:
+        yield f"No tenants in the list. {WRONG_ID}"
+    items = [item for tenant in tenants for item in intervals_of(tenant)]
+    intervals = [interval for item in items if (interval := read_interval(item))]
+    if ahead := sum(_is_ahead(interval, now) for interval in intervals):
+        yield (
+            f"{ahead} of {len(items)} intervals end in the future: RestorablePointSensor fails. The service "
+            "may write local times, or the clock of this machine is behind."
+        )
+    if unread := len(items) - len(intervals):
+        yield (
+            f"{unread} of {len(items)} intervals cannot be read: RestorablePointSensor does not count them. "
+            "It needs ISO 8601 with a time zone, and an end that is not before the start."
+        )
+    if without := sum(not intervals_of(tenant) for tenant in tenants):
+        yield f"{without} of {len(tenants)} tenants have no interval: they cannot be restored."
 
 
 def restorable_rows(tenant: RestorableTenant, now: datetime) -> list[dict[str, object]]:
     """Return what a table shows of a tenant: a row for each interval, one without times if it has none."""
+    items: list[RestorableInterval | None] = [*intervals_of(tenant)] or [None]
     return [
         {
             "tenant": tenant.get("tenantName"),
             "tenant id": tenant["tenantId"],
             "status": tenant.get("status"),
-            "from": interval.get("startTime"),
-            "up to": interval.get("endTime"),
-            "behind": _behind(interval, now),
-            "storage": interval.get("storageType"),
+            "from": (item or {}).get("startTime"),
+            "up to": (item or {}).get("endTime"),
+            "behind": None if item is None else _behind(item, now),
+            "storage": (item or {}).get("storageType"),
         }
-        for interval in intervals_of(tenant) or [{}]
+        for item in items
     ]
 
 
-def _behind(interval: RestorableInterval, now: datetime) -> str | None:
-    """Return how far the end of an interval is behind the clock."""
-    end = parsed_time(interval.get("endTime"))
-    return None if end is None else span(max((now - end).total_seconds(), 0.0))
+def _behind(item: RestorableInterval, now: datetime) -> str:
+    """Return how far the end of an interval is behind the clock, by the sensor's reading of it."""
+    if (interval := read_interval(item)) is None:
+        return "unreadable"
+    if _is_ahead(interval, now):
+        return "in the future"
+    return span(max((now - interval.end).total_seconds(), 0.0))
+
+
+def _is_ahead(interval: Interval, now: datetime) -> bool:
+    return interval.end > now + CLOCKS_DIFFER
 
 
 def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
@@ -74,20 +106,21 @@ def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
         tenants: list[Mapping[str, Any]] = [*read_restorable_tenants(seen.data)]
     except ValueError as problem:
         return False, {"problem": str(problem)}
+    if lacks := shortfall(seen.envelope):
+        return False, {"problem": lacks}
     if not tenants:
         return None
     missing = {field for tenant in tenants for field in _NEEDED - tenant.keys()}
     more = {field for tenant in tenants for field in tenant.keys() - RestorableTenant.__annotations__.keys()}
     intervals = [interval for tenant in tenants for interval in tenant.get("timeIntervalList") or ()]
     ends = [(end, interval.get(end)) for interval in intervals for end in ("startTime", "endTime")]
-    times = [parsed_time(value, zone=None) for _, value in ends]
     forms = {
         name: sorted({form_of_time(value) for end, value in ends if end == name})
         for name in ("startTime", "endTime")
     }
-    zoned = all(time is not None and time.tzinfo is not None for time in times)
+    unread = sum(read_interval(interval) is None for interval in intervals)
     latest = datetime.now(UTC) + CLOCKS_DIFFER
     ahead = any((time := parsed_time(value)) is not None and time > latest for _, value in ends)
     found = {"missing": words(missing), "more": words(more), "intervals": bool(intervals), **forms}
-    right = zoned and not missing and not ahead
-    return right if intervals or missing else None, found | {"in_the_future": ahead}
+    right = not unread and not missing and not ahead
+    return right if intervals or missing else None, found | {"unreadable": unread, "in_the_future": ahead}

@@ -14,7 +14,7 @@ from airflow_provider_oceanbase.cloud.query import Answer, Request, T, path_segm
 from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.cloud.query import Exchange
@@ -209,12 +209,15 @@ def read_page(data: object, read_item: Callable[[object], T]) -> tuple[list[T], 
     items = data["dataList"]
     if not isinstance(items, list | None):
         raise ValueError("dataList is no list")
-    total, has_more = data.get("total"), data.get("hasMore")
-    return (
-        [read_item(item) for item in items or ()],
-        total if isinstance(total, int) and not isinstance(total, bool) else None,
-        has_more if isinstance(has_more, bool) else None,
-    )
+    return [read_item(item) for item in items or ()], *counts_of(data)
+
+
+def counts_of(fields: Mapping[str, object]) -> tuple[int | None, bool | None]:
+    """Return how many items a list has in all, and whether more follow: what its fields say, else None."""
+    counts = [fields.get(name) for name in ("total", "totalCount")]
+    known = [count for count in counts if isinstance(count, int) and not isinstance(count, bool)]
+    has_more = fields.get("hasMore")
+    return max(known, default=None), has_more if isinstance(has_more, bool) else None
 
 
 def _read_listed(item: object) -> BackupSet:

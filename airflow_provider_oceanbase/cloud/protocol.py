@@ -53,6 +53,7 @@ MAX_CHALLENGE_BODY_BYTES = 64 * 1024
 MAX_RETRY_AFTER_SECONDS = 3600.0
 #: What to do about a refusal without an errorCode, which every documented one of the API has.
 _NOT_THE_API = "Without an errorCode, a proxy or another server may have answered."
+_NOT_WHOLE = "Report it: the provider knows no further pages of this list."
 #: Headers that :func:`read_response` uses.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 _MAX_INT_CHARACTERS = 18
@@ -124,10 +125,13 @@ def read_response(
             what = "Served without credentials, and without what was asked for"
             raise request.error(OceanBaseMalformedResponseError, what, **known)
         try:
-            return Answer(request.read(fields.get("data")), known["request_id"])
+            data = request.read(fields.get("data"))
         except ValueError as problem:
             what = f"Response is not as documented ({problem})"
             raise request.error(OceanBaseMalformedResponseError, what, **known) from None
+        if lacks := request.shortfall(fields):
+            raise request.error(OceanBaseMalformedResponseError, lacks, hint=_NOT_WHOLE, **known)
+        return Answer(data, known["request_id"])
     known |= {"error_code": _text(fields, "errorCode"), "error_message": _text(fields, "errorMessage")}
     if status == 200:
         if fields.get("success") is not False:

@@ -41,6 +41,7 @@ class Request(Generic[T_co]):
     :param query: query of the URL without ``requestId``, percent-encoded
     :param subject: what is requested, in words
     :param read: makes the result of the response's ``data``; a ``ValueError`` says what is wrong with them
+    :param shortfall: says what ``data`` lack, by what the whole response says; None if nothing
     :param method: HTTP method
     :param body: what to send as JSON, None for nothing
     """
@@ -51,6 +52,7 @@ class Request(Generic[T_co]):
     read: Callable[[object], T_co]
     method: str = "GET"
     body: Mapping[str, Any] | None = None
+    shortfall: Callable[[Mapping[str, Any]], str | None] = lambda _: None
 
     @property
     def key(self) -> Hashable:

@@ -6,12 +6,13 @@ Source: "Query the tenants that can be restored" of the OceanBase Cloud API refe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import NATIVE_HINT, PLAIN_HINT, checked_text, unusable
 from airflow_provider_oceanbase.cloud.backup_set import is_shallow, is_word
+from airflow_provider_oceanbase.cloud.backup_sets import counts_of
 from airflow_provider_oceanbase.cloud.query import Request, path_segment
 
 #: Further parameters of the request, in the older version of the page.
@@ -91,6 +92,7 @@ def restorable_tenants_request(
         query=_encoded(query | given),
         subject=f"the restorable tenants of instance {shown(str(instance_id))!r}",
         read=read_restorable_tenants,
+        shortfall=shortfall,
     )
 
 
@@ -123,26 +125,56 @@ def read_restorable_tenants(data: object) -> list[RestorableTenant]:
 
     :raises ValueError: the data are not of the documented shape
     """
+    entries = entries_of(data)
+    if problem := next(filter(None, map(problem_of, entries)), None):
+        raise ValueError(problem)
+    return cast("list[RestorableTenant]", entries)
+
+
+def entries_of(data: object) -> list[object]:
+    """Return ``data`` of the response as a list, whatever its entries are.
+
+    :raises ValueError: the data are no list, or too much
+    """
     if data is None or data == {}:
         return []
     if not isinstance(data, list):
         raise ValueError("data are no list")
     if not is_shallow(data):
         raise ValueError("data are nested too deep")
-    if len(data) + sum(len(_intervals(entry)) for entry in data) > _MAX_ENTRIES:
+    if len(data) + sum(map(_count_intervals, data)) > _MAX_ENTRIES:
         raise ValueError(f"data have more than {_MAX_ENTRIES:,} tenants and intervals")
-    return cast("list[RestorableTenant]", data)
+    return data
 
 
-def _intervals(entry: object) -> list[object]:
+def problem_of(entry: object) -> str | None:
+    """Return what keeps an entry of the list from being a tenant with intervals, None if nothing does."""
     if not isinstance(entry, dict) or not is_word(entry.get("tenantId")):
-        raise ValueError("data have an entry without tenantId")
+        return "there is an entry without tenantId"
     intervals = entry.get("timeIntervalList")
     if not isinstance(intervals, list | None):
-        raise ValueError("timeIntervalList is no list")
+        return "timeIntervalList is no list"
     if not all(isinstance(interval, dict) for interval in intervals or ()):
-        raise ValueError("timeIntervalList has an entry that is no object")
-    return intervals or []
+        return "timeIntervalList has an entry that is no object"
+    return None
+
+
+def shortfall(response: Mapping[str, Any]) -> str | None:
+    """Return what the list of a response lacks, by what the response itself says; None if it is whole.
+
+    The list is documented without pages. So what is not in it would not be missed.
+    """
+    data = response.get("data")
+    listed = len(data) if isinstance(data, list) else 0
+    total, has_more = counts_of(response)
+    if total is not None and total > listed:
+        return f"List is incomplete: it has {listed:,} of {total:,} tenants"
+    return "List is incomplete: the API says that there are more tenants" if has_more else None
+
+
+def _count_intervals(entry: object) -> int:
+    intervals = entry.get("timeIntervalList") if isinstance(entry, dict) else None
+    return len(intervals) if isinstance(intervals, list) else 0
 
 
 def intervals_of(tenant: RestorableTenant) -> list[RestorableInterval]:

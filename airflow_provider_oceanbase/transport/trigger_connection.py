@@ -126,6 +126,13 @@ class TriggerConnection:
         return 0.0 if self._poll is None else self._poll.age
 
     @property
+    def endpoint(self) -> Endpoint:
+        """Where the last answer came from; there must be one."""
+        if self._poll is None:
+            raise RuntimeError("nothing was fetched yet")
+        return self._poll.client.endpoint
+
+    @property
     def longest(self) -> float:
         """Seconds after which :meth:`fetch` ends by itself: it may read and send twice."""
         endpoint = self._connection().known.endpoint

@@ -28,6 +28,21 @@ NOT_RESTORABLE = (
     "Look up backups and log archive in the console: if they go on, clear the task. Raise timeout, if the "
     "log archive is so far behind."
 )
+#: If the list has what this provider cannot read.
+UNREADABLE = (
+    "Run airflow oceanbase restorable: it shows what this provider cannot read. Report that. Until then, "
+    "wait for a backup with BackupCheckpointSensor."
+)
+#: If what is waited for is not in the list.
+NOT_LISTED = (
+    "Check the instance ID, the names of tenants, and Project ID of the connection. A tenant without a "
+    "backup may be missing in the list."
+)
+#: What to do about an empty list.
+WRONG_ID = (
+    "OceanBase Cloud may answer so for a wrong ID: check the instance ID, and Host and Project ID of the "
+    "connection."
+)
 AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
 
 
@@ -56,7 +71,8 @@ def advised(log: logging.Logger | AirflowLogger, work: Callable[[], T]) -> T:
     except (OceanBaseCloudError, WaitFailedError, BackupStartUnknownError) as error:
         failure, advice = error, error.advice
     except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
-        hints = [hint for hint in (STUCK, NOT_RESTORABLE, AWAY, no_triggerer()) if str(error).endswith(hint)]
+        known_hints = (STUCK, NOT_RESTORABLE, UNREADABLE, NOT_LISTED, AWAY, no_triggerer())
+        hints = [hint for hint in known_hints if str(error).endswith(hint)]
         if not hints:
             # Airflow's own: its lines say where the task was.
             raise

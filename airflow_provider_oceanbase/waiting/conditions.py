@@ -23,7 +23,7 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
 )
-from airflow_provider_oceanbase.waiting.advice import STUCK
+from airflow_provider_oceanbase.waiting.advice import STUCK, WRONG_ID
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
 from airflow_provider_oceanbase.waiting.lacks import Demands, status_lack, validity_lack
 from airflow_provider_oceanbase.waiting.progress import described
@@ -261,8 +261,7 @@ class CheckpointCondition(_OfBackupSet):
     def _nothing(self) -> Verdict:
         text = (
             f"No backup sets in the list since {day_of(self._earliest - LOOKBACK)}: instance {self.name!r} "
-            "keeps waiting. OceanBase Cloud may answer so for a wrong ID: check the instance ID, and Host "
-            "and Project ID of the connection."
+            f"keeps waiting. {WRONG_ID}"
         )
         return Verdict("no backup set", notices=[Notice("empty", text)])
 

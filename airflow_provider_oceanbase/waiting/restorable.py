@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from airflow_provider_oceanbase._texts import shown
 from airflow_provider_oceanbase.cloud.arguments import checked_names
 from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER
 from airflow_provider_oceanbase.cloud.backup_sets import checked_time
+from airflow_provider_oceanbase.cloud.intervals import Interval, TenantIntervals, read_tenant_list
 from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
 from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, PointNotRestorableError
 from airflow_provider_oceanbase.waiting.advice import NOT_RESTORABLE
 from airflow_provider_oceanbase.waiting.arguments import is_left_out
-from airflow_provider_oceanbase.waiting.intervals import Interval, TenantIntervals, tenants_in
+from airflow_provider_oceanbase.waiting.doubts import (
+    SHOWN_TENANTS,
+    advice,
+    doubts_of_names,
+    doubts_of_wait,
+    some,
+)
 from airflow_provider_oceanbase.waiting.progress import span
-from airflow_provider_oceanbase.waiting.verdict import Notice, Verdict
+from airflow_provider_oceanbase.waiting.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_oceanbase.cloud.query import Query
-    from airflow_provider_oceanbase.cloud.restorable import RestorableTenant
+    from airflow_provider_oceanbase.cloud.intervals import TenantList
+    from airflow_provider_oceanbase.cloud.query import Query, Request
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
-#: So many tenants at most in an XCom, which is a row of Airflow's database, and in a line of the log.
-_MAX_TENANTS, _SHOWN_TENANTS = 100, 5
+#: So many tenants at most in an XCom, which is a row of Airflow's database.
+_MAX_TENANTS = 100
 _WORD_CHARACTERS = 200
 _HALF_A_DAY = timedelta(hours=12)
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_CHECK = "Check its name, or its ID. A tenant without a backup may be missing."
 
 
 class RestorePointTenant(TypedDict):
@@ -92,21 +99,31 @@ class RestorableCondition:
         return f"wanted: restorable to {self.restore_time}"
 
     @property
-    def query(self) -> Query[list[RestorableTenant]]:
-        """What to request: all tenants of the instance, so that all waits for it send equal queries."""
-        return restorable_tenants_request(self.instance_id, query_parameters=self.query_parameters)
+    def query(self) -> Query[TenantList]:
+        """What to request: all tenants of the instance, so that all waits for it send equal queries.
 
-    def judge(self, listed: list[RestorableTenant], request_id: str) -> Verdict:
+        Waits that share an answer share what is read of it, too.
+
+        :raises OceanBaseInputError: an argument is unusable, ``restore_time`` too: nothing is sent in vain
+        """
+        checked_time("restore_time", self.restore_time)
+        request: Request[Any] = restorable_tenants_request(
+            self.instance_id, query_parameters=self.query_parameters
+        )
+        return replace(request, read=read_tenant_list)
+
+    def judge(self, listed: TenantList, request_id: str) -> Verdict:
         """Judge the tenants that are listed."""
         time = checked_time("restore_time", self.restore_time)
-        tenants, missing, notices = self._wanted(tenants_in(listed))
-        latest = datetime.now(UTC) + CLOCKS_DIFFER
-        for tenant in tenants:
-            if future := tenant.ending_after(latest):
-                return self._untimely(tenant, future, request_id)
-        ready = [(tenant, interval) for tenant in tenants if (interval := tenant.containing(time))]
-        waiting = [tenant for tenant in tenants if not tenant.containing(time)]
+        if future := listed.ending_after(datetime.now(UTC) + CLOCKS_DIFFER):
+            return self._untimely(*future, request_id)
+        tenants, missing = self._wanted(listed)
+        intervals = [(tenant, tenant.containing(time)) for tenant in tenants]
+        ready = [(tenant, interval) for tenant, interval in intervals if interval]
+        waiting = [tenant for tenant, interval in intervals if not interval]
         count = len(tenants) + len(missing)
+        about = f"instance {self.name!r}, {self.details}"
+        notices = [doubt.notice(about) for doubt in doubts_of_names(listed, self.tenants, tenants)]
         if count and len(ready) == count:
             status = f"{_tenants(count)} restorable to {self.restore_time}"
             return Verdict(status, found=self._point(ready), notices=notices)
@@ -114,13 +131,17 @@ class RestorableCondition:
         lost = [tenant for tenant in waiting if tenant.begins_after(time)]
         if lost and self.fail_if_unreachable:
             return Verdict(status, notices=notices, failure=self._failure(lost, request_id))
-        notices += [notice for tenant in waiting if (notice := self._doubt(tenant, time))]
         # The one that lacks most comes first.
         waiting.sort(key=lambda tenant: tenant.up_to(time) or _NEVER)
-        lines = [f"{name} not listed" for name in missing]
-        lines += [_outlook(tenant, time) for tenant in waiting]
-        more = f", and {len(lines) - _SHOWN_TENANTS} more" if len(lines) > _SHOWN_TENANTS else ""
-        return Verdict(status, notices=notices, progress="; ".join(lines[:_SHOWN_TENANTS]) + more)
+        doubts = [*doubts_of_wait(listed, missing, waiting, time)]
+        about = f"instance {self.name!r} keeps waiting ({self.details})"
+        notices += [doubt.notice(about) for doubt in doubts]
+        lines = chain(
+            (f"{shown(name)} not listed" for name in missing),
+            (_outlook(tenant, time) for tenant in waiting),
+        )
+        progress = some(lines, count - len(ready))
+        return Verdict(status, notices=notices, progress=progress, advice=advice(doubts))
 
     def judge_error(self, error: OceanBaseCloudError, status: str | None) -> Verdict | None:
         """Judge no error: it says nothing about the tenants."""
@@ -132,52 +153,24 @@ class RestorableCondition:
 
     def described(self, found: RestorePoint) -> str:
         """Return up to when the tenants can be restored."""
-        tenants = found["tenants"][:_SHOWN_TENANTS]
+        tenants = found["tenants"][:SHOWN_TENANTS]
         more = ", …" if found["tenantCount"] > len(tenants) else ""
         listed = (f"{one['tenantName'] or one['tenantId']} up to {one['endTime']}" for one in tenants)
         return f"; {', '.join(listed)}{more}"
 
-    def _wanted(self, listed: list[TenantIntervals]) -> tuple[list[TenantIntervals], list[str], list[Notice]]:
-        """Return the tenants that are waited for, the names of those that are not listed, and warnings."""
+    def _wanted(self, listed: TenantList) -> tuple[Collection[TenantIntervals], list[str]]:
+        """Return the tenants that are waited for, and the names of those that are not listed."""
         if not self.tenants:
-            return listed, [], []
-        found: dict[str, TenantIntervals] = {}
-        missing, notices = [], []
-        for name in self.tenants:
-            same = [tenant for tenant in listed if name in (tenant.tenant_id, *tenant.names)]
-            found |= {tenant.tenant_id: tenant for tenant in same}
-            if not same:
-                missing.append(shown(name))
-                notices.append(
-                    self._warning(f"missing {name}", f"No tenant {shown(name)!r} is listed", _CHECK)
-                )
-            elif len(same) > 1:
-                ids = ", ".join(shown(tenant.tenant_id) for tenant in same[:_SHOWN_TENANTS])
-                what = f"{len(same)} tenants are named {shown(name)!r} ({ids}), and each must be restorable"
-                notices.append(self._warning(f"ambiguous {name}", what, "To wait for one, give its ID."))
-        return list(found.values()), missing, notices
-
-    def _doubt(self, tenant: TenantIntervals, time: datetime) -> Notice | None:
-        """Return a warning, if the wait for a tenant may never end."""
-        if tenant.odd is not None:
-            what = (
-                f"Of tenant {tenant.label!r}, the interval {tenant.odd} is none that this provider can read"
-            )
-            return self._warning(f"odd {tenant.tenant_id}", what, "It does not count.")
-        if tenant.begins_after(time):
-            what = f"Tenant {tenant.label!r} is restorable only from {tenant.begin} on"
-            return self._warning(f"late {tenant.tenant_id}", what, "Choose a later restore_time.")
-        if gap := tenant.gap_around(time):
-            what = f"Tenant {tenant.label!r} is restorable up to {gap[0]} and again from {gap[1]}"
-            remedy = "If the gap does not close, choose another restore_time."
-            return self._warning(f"gap {tenant.tenant_id}", what, remedy)
-        return None
-
-    def _warning(self, kind: str, what: str, remedy: str) -> Notice:
-        return Notice(kind, f"{what}: instance {self.name!r} keeps waiting ({self.details}). {remedy}")
+            return listed.tenants, []
+        found = dict.fromkeys(tenant for name in self.tenants for tenant in listed.named(name))
+        return found, [name for name in self.tenants if not listed.named(name)]
 
     def _untimely(self, tenant: TenantIntervals, interval: Interval, request_id: str) -> Verdict:
-        """Give up: a local time that counts as UTC makes of any time one that can be restored."""
+        """Give up: a local time that counts as UTC makes of any time one that can be restored.
+
+        It shows in the future only of a tenant whose log archive is up to date. But a service that writes
+        local times does so for all.
+        """
         end = interval.end_text
         error = OceanBaseMalformedResponseError(
             f"Interval ends in the future ({end}, tenant {tenant.label!r})",
@@ -232,6 +225,8 @@ def _outlook(tenant: TenantIntervals, time: datetime) -> str:
         return f"{tenant.label} restorable up to {_clock(end)}, {span((time - end).total_seconds())} to go"
     if tenant.begin is not None:
         return f"{tenant.label} restorable only from {tenant.begin} on"
+    if tenant.odd is not None:
+        return f"{tenant.label} has intervals that cannot be read"
     return f"{tenant.label} not restorable yet"
 
 

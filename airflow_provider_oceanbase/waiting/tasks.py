@@ -32,6 +32,7 @@ def poll(hook: OceanBaseHook, wait: Wait[T]) -> Any:
     :raises WaitFailedError: waiting would not help, for example because the backup failed
     :raises OceanBaseCloudError: waiting would not help, or no poll has succeeded yet
     """
+    from airflow_provider_oceanbase.cloud.failures import naming
     from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
 
     try:
@@ -39,7 +40,8 @@ def poll(hook: OceanBaseHook, wait: Wait[T]) -> Any:
     except OceanBaseCloudError as error:
         wait.failed(error)
         return None
-    return wait.answered(*answer)
+    with naming(hook.endpoint):
+        return wait.answered(*answer)
 
 
 def wait_in_worker(hook: OceanBaseHook, wait: Wait[T], schedule: PollSchedule, began: float) -> Any:

@@ -221,7 +221,15 @@ async def _poll(
             raise
         wait.failed(error)
         return None
-    return wait.answered(*answer)
+    try:
+        return wait.answered(*answer)
+    except Exception as error:
+        from airflow_provider_oceanbase.cloud.failures import name
+        from airflow_provider_oceanbase.exceptions import OceanBaseCloudError
+
+        if isinstance(error, OceanBaseCloudError):
+            name(error, connection.endpoint)
+        raise
 
 
 async def _timed(timer: asyncio.Timeout, fetching: Awaitable[Answer[T]]) -> Answer[T]:

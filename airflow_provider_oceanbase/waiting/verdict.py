@@ -34,6 +34,7 @@ class Verdict(NamedTuple):
     :param failure: why waiting would not help
     :param underway: the set that is being made, None if none is
     :param progress: how far it is, in words that may change with each poll
+    :param advice: what to do if the wait times out now; empty: the condition says it
     """
 
     status: str
@@ -42,6 +43,7 @@ class Verdict(NamedTuple):
     failure: WaitFailedError | OceanBaseCloudError | None = None
     underway: BackupSet | None = None
     progress: str = ""
+    advice: str = ""
 
 
 class Condition(Protocol[T]):

@@ -83,6 +83,8 @@ class Wait(Generic[T]):
     _size: float | None = field(default=None, init=False)
     #: How far it was at the last poll, in words.
     _progress: str = field(default="", init=False)
+    #: What to do if it times out, by the last poll.
+    _advice: str = field(default="", init=False)
     _outage: Outage = field(init=False)
     #: The kinds of notices that have been logged.
     _noticed: frozenset[str] = field(default=frozenset(), init=False)
@@ -131,6 +133,7 @@ class Wait(Generic[T]):
         self._outage.answered()
         self.first = False
         self._progress = f"; {verdict.progress}" if verdict.progress else ""
+        self._advice = verdict.advice
         self.retry_after = None
         elapsed = passed(self._began)
         is_due = self._lines is not None and self._lines.is_due(elapsed)
@@ -258,7 +261,9 @@ class Wait(Generic[T]):
         given = f"{condition.details}, timeout {span(schedule.timeout)}"
         if (seconds := self._outage.seconds) is None:
             seen = f" The last poll found: {self.status}{self._progress}." if self.status else ""
-            return f"{self._state} after {lasted}: timed out ({given}).{seen} {condition.stuck}"
+            return (
+                f"{self._state} after {lasted}: timed out ({given}).{seen} {self._advice or condition.stuck}"
+            )
         known = f" last seen {condition.missing or self.status}" if self.status else " not seen"
         silence = f"no answer for {span(seconds)}"
         if self._remembers_nothing:

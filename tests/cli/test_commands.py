@@ -105,6 +105,11 @@ def test_restorable(server: CloudEmulator) -> None:
     assert "behind" in header
     assert "5 min" in rows[1]
     assert server.requests[-1].query["openRequest"] == "true"
+    code, out, err = run(server, "restorable", "ob-nope7")
+    assert (code, out) == (0, "No data found\n")
+    assert (
+        "No tenants in the list. OceanBase Cloud may answer so for a wrong ID: check the instance ID" in err
+    )
     code, _, err = run(server, "restorable", "ob-cli7", "--parameter", "openRequest")
     assert code == 2
     assert "'openRequest' is no NAME=VALUE" in err

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from conftest import set_connection
 
+from airflow_provider_oceanbase.cli.observing import Seen
+from airflow_provider_oceanbase.cli.restorable import judge
+from airflow_provider_oceanbase.cloud.protocol import read_response
+from airflow_provider_oceanbase.cloud.query import Request
 from airflow_provider_oceanbase.cloud.restorable import read_restorable_tenants, restorable_tenants_request
-from airflow_provider_oceanbase.exceptions import OceanBaseInputError, OceanBaseRefusedError
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseInputError,
+    OceanBaseMalformedResponseError,
+    OceanBaseRefusedError,
+)
 from airflow_provider_oceanbase.hooks import OceanBaseHook
 from airflow_provider_oceanbase.testing import CloudEmulator, Profile
+from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
 
 PATH = "/api/v2/instances/ob-1/backup/restore/tenants"
 MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
@@ -97,6 +107,39 @@ for _ in range(40):
 def test_another_shape(data: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         read_restorable_tenants(data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks"),
+    [
+        ({"totalCount": 250}, "it has 2 of 250 tenants"),
+        ({"total": 3, "totalCount": 2}, "it has 2 of 3 tenants"),
+        ({"hasMore": True}, "the API says that there are more tenants"),
+        ({"data": None, "total": 1}, "it has 0 of 1 tenants"),
+        ({"totalCount": 2, "hasMore": False}, None),
+        ({"totalCount": 1}, None),
+        ({"totalCount": "250", "total": True, "hasMore": "yes"}, None),
+    ],
+)
+def test_a_list_that_is_not_all(fields: dict[str, Any], lacks: str | None) -> None:
+    listed = [{"tenantId": name, "tenantName": name, "timeIntervalList": []} for name in ("t1", "t2")]
+    envelope = {"success": True, "requestId": "r-1", "data": listed, **fields}
+    for request in (
+        restorable_tenants_request("ob-1"),
+        RestorableCondition("ob-1", MIDNIGHT.isoformat()).query,
+    ):
+        assert isinstance(request, Request)
+        body = json.dumps(envelope).encode()
+        if lacks is None:
+            assert read_response(request, "r-1", 200, {}, body).request_id == "r-1"
+            continue
+        with pytest.raises(OceanBaseMalformedResponseError) as caught:
+            read_response(request, "r-1", 200, {}, body)
+        about = "(HTTP 200): the restorable tenants of instance 'ob-1'; requestId r-1. Report it: "
+        assert str(caught.value).startswith(f"List is incomplete: {lacks} {about}")
+    right, finding = judge(Seen(status=200, envelope=envelope)) or (None, {})
+    assert (right is False) == (lacks is not None)
+    assert finding.get("problem") == (lacks and f"List is incomplete: {lacks}")
 
 
 def test_the_hook_reads_what_the_emulator_serves(cloud: CloudEmulator) -> None:

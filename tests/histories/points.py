@@ -163,8 +163,9 @@ class Wish:
         )
 
     def is_ahead(self, listed: list[dict[str, Any]], now: datetime) -> bool:
-        """Return whether an interval ends in the future."""
-        intervals = [one for each in self._wanted(listed).values() for one in each if _is_read(one)]
+        """Return whether an interval ends in the future, whoever is waited for."""
+        everyone = Wish(self.time, ())._wanted(listed)
+        intervals = [one for each in everyone.values() for one in each if _is_read(one)]
         return any(datetime.fromisoformat(end) > now + _CLOCKS_DIFFER for _, end in intervals)
 
     def _wanted(self, listed: list[dict[str, Any]]) -> dict[str, list[tuple[str, str]]]:

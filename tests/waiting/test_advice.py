@@ -12,7 +12,15 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseAuthenticationError,
 )
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.waiting.advice import AWAY, NOT_RESTORABLE, STUCK, advised, no_triggerer
+from airflow_provider_oceanbase.waiting.advice import (
+    AWAY,
+    NOT_LISTED,
+    NOT_RESTORABLE,
+    STUCK,
+    UNREADABLE,
+    advised,
+    no_triggerer,
+)
 
 LOG = logging.getLogger("tests.advice")
 
@@ -21,7 +29,7 @@ def fail(error: Exception) -> None:
     raise error
 
 
-@pytest.mark.parametrize("hint", [STUCK, NOT_RESTORABLE, AWAY, no_triggerer()])
+@pytest.mark.parametrize("hint", [STUCK, NOT_RESTORABLE, UNREADABLE, NOT_LISTED, AWAY, no_triggerer()])
 def test_a_timeout_logs_what_to_do(hint: str, caplog: pytest.LogCaptureFixture) -> None:
     error = AirflowSensorTimeout(f"bak-1 still DOING after 6 h: timed out. {hint}")
     with pytest.raises(AirflowSensorTimeout) as caught:
@@ -84,7 +92,7 @@ def test_a_skip_is_no_error(
     assert "[error" not in lines
 
 
-@pytest.mark.parametrize("hint", [STUCK, NOT_RESTORABLE, AWAY])
+@pytest.mark.parametrize("hint", [STUCK, NOT_RESTORABLE, UNREADABLE, NOT_LISTED, AWAY])
 def test_the_advice_of_a_deferred_timeout_is_logged_once(hint: str, logged: Callable[[], str]) -> None:
     event = {"timeout": f"bak-1 still DOING after 6 h: timed out. {hint}"}
     with pytest.raises(AirflowSensorTimeout, match="bak-1 still DOING"):

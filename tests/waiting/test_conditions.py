@@ -76,7 +76,7 @@ def test_anything_else_keeps_waiting(backup_set: Any) -> None:
 
 def test_no_set_keeps_waiting() -> None:
     verdict = condition().judge([], "r")
-    assert verdict._replace(notices=()) == ("no backup set", None, (), None, None, "")
+    assert verdict._replace(notices=()) == ("no backup set", None, (), None, None, "", "")
     (notice,) = verdict.notices
     # It may be a wrong ID, which is no error for all that is known.
     assert notice.text.startswith(

@@ -87,6 +87,7 @@ def test_words_that_the_arguments_give_are_known() -> None:
         None,
         None,
         "",
+        "",
     )
 
 

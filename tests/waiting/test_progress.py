@@ -69,6 +69,8 @@ def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 class Hook:
     """Answers polls with what a function returns, or raises."""
 
+    endpoint = None
+
     def __init__(self, answer: Callable[[], Any]) -> None:
         self._answer = answer
 

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oceanbase.cloud.restorable import read_restorable_tenants
+from airflow_provider_oceanbase.cloud.intervals import read_tenant_list
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseInputError,
     OceanBaseMalformedResponseError,
     PointNotRestorableError,
 )
+from airflow_provider_oceanbase.waiting.advice import NOT_LISTED, NOT_RESTORABLE, UNREADABLE
 from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.verdict import Verdict
@@ -41,7 +42,7 @@ def tenant(name: str, *intervals: tuple[Any, Any], tenant_id: str | None = None)
 
 def judge(*listed: dict[str, Any], **options: Any) -> Verdict:
     arguments = {"instance_id": "ob-1", "restore_time": TIME.isoformat()} | options
-    return RestorableCondition(**arguments).judge(read_restorable_tenants(list(listed)), "r-1")
+    return RestorableCondition(**arguments).judge(read_tenant_list(list(listed)), "r-1")
 
 
 def warnings(verdict: Verdict) -> str:
@@ -85,7 +86,12 @@ def test_what_is_missing() -> None:
         "new not restorable yet; orders restorable up to 2026-01-20 10:00 UTC, 1 h to go; "
         "billing restorable up to 2026-01-20 10:45 UTC, 15 min to go"
     )
-    assert verdict.notices == []
+    assert warnings(verdict) == (
+        "Tenant 'new' has no interval: instance 'ob-1' keeps waiting (wanted: restorable to "
+        "2026-01-20T11:00:00+00:00). It may need a backup first."
+    )
+    assert verdict.advice == NOT_RESTORABLE
+    assert judge(tenant("orders", (1, 10))).notices == []
 
 
 def test_today_needs_no_date() -> None:
@@ -101,7 +107,7 @@ def test_lines_of_the_log(logged: Callable[[], str]) -> None:
     wait.lasts(PollSchedule(poke_interval=60, timeout=7200), time.time())
     for ends, elapsed in (((1, 10), 0), ((1, 10.5), 5), ((1, 10.75), 700)):
         wait._began = time.time() - elapsed
-        assert wait.answered(read_restorable_tenants([tenant("orders", ends)]), "r-1") is None
+        assert wait.answered(read_tenant_list([tenant("orders", ends)]), "r-1") is None
     text = logged()
     known = "0 of 1 tenant restorable; orders restorable up to 2026-01-20 10:"
     assert (
@@ -111,7 +117,7 @@ def test_lines_of_the_log(logged: Callable[[], str]) -> None:
     assert "10:30" not in text
     assert "ob-1 still not restorable to that time after 11 min 40 s: " in text
     assert f"{known}45 UTC, 15 min to go; times out at" in text
-    wait.answered(read_restorable_tenants([tenant("orders", (1, 11))]), "r-1")
+    wait.answered(read_tenant_list([tenant("orders", (1, 11))]), "r-1")
     assert "1 tenant restorable to 2026-01-20T11:00:00+00:00; orders up to 2026-01-20T11:00:00Z (" in logged()
 
 
@@ -125,12 +131,18 @@ def test_waits_for_one_instance_share_their_polls() -> None:
 
 
 def test_no_tenant_is_listed() -> None:
-    assert judge()._replace(notices=()) == Verdict("no tenant listed")
+    assert judge()._replace(notices=()) == Verdict("no tenant listed", advice=NOT_LISTED)
     verdict = judge(tenants=["orders"])
     assert (verdict.status, verdict.progress) == ("0 of 1 tenant restorable", "orders not listed")
-    assert warnings(verdict).startswith(
-        "No tenant 'orders' is listed: instance 'ob-1' keeps waiting (wanted: "
-    )
+    for empty in (judge(), verdict):
+        assert warnings(empty) == (
+            "No tenants in the list: instance 'ob-1' keeps waiting (wanted: restorable to "
+            "2026-01-20T11:00:00+00:00). OceanBase Cloud may answer so for a wrong ID: check the instance "
+            "ID, and Host and Project ID of the connection."
+        )
+    other = judge(tenant("billing", (1, 12)), tenants=["orders"])
+    assert warnings(other).startswith("No tenant 'orders' is listed: instance 'ob-1' keeps waiting (wanted: ")
+    assert other.advice == NOT_LISTED
 
 
 def test_only_what_is_named_counts() -> None:
@@ -152,8 +164,9 @@ def test_before_every_interval() -> None:
     )
     waits = judge(*listed, fail_if_unreachable=False)
     assert (waits.failure, waits.found) == (None, None)
-    assert "Tenant 'orders' is restorable only from 2026-01-20T12:00:00Z on: instance 'ob-1'" in warnings(
-        waits
+    assert warnings(waits).startswith(
+        "Tenant 'orders' is restorable only from 2026-01-20T12:00:00Z on; "
+        "tenant 'billing' is restorable only from 2026-01-20T13:00:00Z on: instance 'ob-1' keeps waiting ("
     )
     assert "orders restorable only from 2026-01-20T12:00:00Z on" in waits.progress
 
@@ -181,13 +194,83 @@ def test_a_gap_is_waited_for() -> None:
 )
 def test_an_interval_that_cannot_be_read(interval: tuple[Any, Any]) -> None:
     verdict = judge(tenant("orders", interval))
-    assert (verdict.found, verdict.failure, verdict.progress) == (None, None, "orders not restorable yet")
+    assert (verdict.found, verdict.failure) == (None, None)
+    assert verdict.progress == "orders has intervals that cannot be read"
+    assert verdict.advice == UNREADABLE
     assert "Of tenant 'orders', the interval " in warnings(verdict)
     assert "is none that this provider can read: instance 'ob-1' keeps waiting" in warnings(verdict)
     # As long as one is unknown, nobody knows that all begin later.
     assert judge(tenant("orders", interval, (20, 21))).failure is None
     # One that can be read is enough.
     assert judge(tenant("orders", interval, (10, 12))).notices == []
+
+
+_ODD_ENTRIES: list[tuple[Any, str]] = [
+    (None, "(unnamed)"),
+    ([], "(unnamed)"),
+    ({}, "(unnamed)"),
+    ({"tenantId": None, "tenantName": 7}, "(unnamed)"),
+    (tenant("odd", (1, 12)) | {"tenantId": None}, "odd"),
+    (tenant("odd", (1, 12)) | {"tenantId": 7}, "odd"),
+    (tenant("odd", (1, 12)) | {"tenantId": "x" * 201}, "odd"),
+    (tenant("odd") | {"timeIntervalList": {}}, "odd"),
+    (tenant("odd") | {"timeIntervalList": [*tenant("odd", (1, 12))["timeIntervalList"], None]}, "odd"),
+]
+
+
+@pytest.mark.parametrize(("entry", "name"), _ODD_ENTRIES)
+def test_an_entry_that_cannot_be_read(entry: Any, name: str) -> None:
+    good = tenant("orders", (1, 12))
+    # It does not end the wait for another tenant, and that is said.
+    named = judge(good, entry, entry, tenants=["orders"])
+    assert [one["tenantName"] for one in named.found["tenants"]] == ["orders"]
+    assert warnings(named).startswith(f"Of tenant '{name}', ")
+    assert warnings(named).endswith("Such an entry does not count: the wait is for other tenants.")
+    # It may be any tenant: all of them are not known to be restorable.
+    for unnamed in (judge(good, entry), judge(entry, entry)):
+        assert (unnamed.found, unnamed.failure) == (None, None)
+        assert f"{name} has intervals that cannot be read" in unnamed.progress
+        assert f"Of tenant '{name}', " in warnings(unnamed)
+        assert unnamed.advice == UNREADABLE
+    # Nor is one that may be the tenant of that name, whatever another of its name is.
+    own = judge(entry, tenant("odd", (1, 12), tenant_id="other"), tenants=["odd"])
+    assert (own.found is None) == (name == "odd")
+    assert judge(entry, tenants=["odd"]).found is None
+
+
+def test_one_warning_of_each_kind() -> None:
+    """However many tenants it is about; a wait has room for a hundred kinds."""
+    listed = [tenant(f"odd{number}", ("x", "y")) for number in range(300)]
+    listed += [tenant(f"bare{number}") for number in range(7)]
+    listed += [tenant(f"late{number}", (13, 14)) for number in range(7)]
+    listed += [tenant(f"gap{number}", (1, 2), (13, 14)) for number in range(5)]
+    listed += [tenant("twin", (1, 12), tenant_id=f"{number}") for number in range(2)]
+    names = [one["tenantName"] for one in listed] + [f"lost{number}" for number in range(300)]
+    verdict = judge(*listed, {}, tenants=names, fail_if_unreachable=False)
+    kinds = [notice.kind for notice in verdict.notices]
+    assert kinds == ["ambiguous", "malformed", "missing", "odd", "bare", "late", "gap"]
+    for text, number in (("odd", 295), ("bare", 2), ("late", 2), ("lost", 295)):
+        (warning,) = [notice.text for notice in verdict.notices if f"'{text}4'" in notice.text]
+        assert f", and {number} more: instance 'ob-1' keeps waiting (" in warning
+        assert f"'{text}5'" not in warning
+    assert all(len(notice.text) < 1_500 for notice in verdict.notices)
+
+
+@pytest.mark.parametrize(
+    ("listed", "advice"),
+    [
+        ([tenant("orders", ("x", "y"))], UNREADABLE),
+        ([tenant("billing", (1, 12))], NOT_LISTED),
+        ([tenant("orders", (1, 10))], NOT_RESTORABLE),
+        ([tenant("orders", (1, 10)), {}], NOT_RESTORABLE),
+    ],
+)
+def test_the_advice_after_a_timeout(listed: list[Any], advice: str) -> None:
+    wait = Wait(RestorableCondition("ob-1", TIME.isoformat(), ["orders"]), logging.getLogger("airflow.task"))
+    schedule = PollSchedule(poke_interval=60, timeout=7200)
+    wait.lasts(schedule, time.time() - 7200)
+    assert wait.answered(read_tenant_list(listed), "r-1") is None
+    assert wait.timed_out(schedule, time.time() - 7200).endswith(f". {advice}")
 
 
 @pytest.mark.parametrize("form", ["2026-01-20'T'{}:00:00.000'Z'", "2026-01-20T{}:00:00+00:00"])
@@ -209,9 +292,11 @@ def test_an_interval_that_ends_in_the_future() -> None:
     assert "tenant 'orders'): the restorable tenants of instance 'ob-1', requestId r-1" in str(
         verdict.failure
     ).replace("; ", ", ")
-    # Clocks differ, and other tenants do not matter.
+    # A service that writes local times does so for all tenants.
+    other = judge(until(60), tenant("billing", (1, 12)), tenants=["billing"])
+    assert isinstance(other.failure, OceanBaseMalformedResponseError)
+    # Clocks differ.
     assert judge(until(2)).found is not None
-    assert judge(until(60), tenant("billing", (1, 12)), tenants=["billing"]).found is not None
 
 
 def test_two_tenants_of_one_name() -> None:
@@ -275,6 +360,9 @@ def test_unusable_arguments(options: dict[str, Any], says: str) -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(OceanBaseInputError, match="which is no time in ISO 8601 with a time zone"):
         judge(restore_time="2026-01-20T11:00:00")
+    # And before anything is sent.
+    with pytest.raises(OceanBaseInputError, match="restore_time is '2026-01-20T11:00:00'"):
+        _ = RestorableCondition("ob-1", "2026-01-20T11:00:00").query
 
 
 _HOURS = st.integers(0, 22)
