@@ -29,7 +29,8 @@ if TYPE_CHECKING:
         BackupSetTrigger,
         RestorablePointTrigger,
     )
-    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+    from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
+    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
     from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
 
 
@@ -206,7 +207,7 @@ class BackupCheckpointSensor(WaitForBackupSet):
 
     @property
     def _condition(self) -> CheckpointCondition:
-        from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
+        from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
 
         return CheckpointCondition(
             instance_id=self.instance_id,

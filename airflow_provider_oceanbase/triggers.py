@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cloud.backup_set import BackupSet
     from airflow_provider_oceanbase.compat.sdk import SharedStreamProducer
-    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+    from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
+    from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
     from airflow_provider_oceanbase.waiting.restorable import RestorableCondition
     from airflow_provider_oceanbase.watching.listings import BackupSetLister
     from airflow_provider_oceanbase.watching.stream import StreamItem
@@ -46,14 +47,14 @@ class BackupCheckpointTrigger(WaitTrigger):
     """Waits until an instance has a backup that is recent enough, or the wait times out.
 
     :class:`~airflow_provider_oceanbase.sensors.BackupCheckpointSensor` defers to it. Its condition is a
-    :class:`~airflow_provider_oceanbase.waiting.conditions.CheckpointCondition`; for the rest see
+    :class:`~airflow_provider_oceanbase.waiting.checkpoint.CheckpointCondition`; for the rest see
     :class:`~airflow_provider_oceanbase.waiting.trigger.WaitTrigger`.
     """
 
     @property
     def condition_class(self) -> type[CheckpointCondition]:
         """The class of the condition."""
-        from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
+        from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
 
         return CheckpointCondition
 

@@ -40,7 +40,8 @@ from airflow_provider_oceanbase.starting.decision import TABLE, Step
 from airflow_provider_oceanbase.starting.kept import KeptStart
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport.known_connection import KnownConnection
-from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
 LONG = "x" * 5000
 #: What is seen of a line, and in how much of it the verdict stands.

@@ -18,7 +18,8 @@ from airflow_provider_oceanbase.cloud.protocol import MAX_COMMAS, read_response
 from airflow_provider_oceanbase.cloud.query import Request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request
 from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseMalformedResponseError
-from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
 msgpack = pytest.importorskip("msgspec.msgpack", reason="Airflow 2 encodes nothing by msgpack")
 

@@ -19,7 +19,8 @@ from airflow_provider_oceanbase.waiting.arguments import (
     IN_PROGRESS_STATUSES,
     SUCCESS_STATUSES,
 )
-from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 from airflow_provider_oceanbase.waiting.schedule import PollSchedule
 from airflow_provider_oceanbase.waiting.wait import Wait
 

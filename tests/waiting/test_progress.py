@@ -19,7 +19,8 @@ from starts import plan, waiting
 from airflow_provider_oceanbase.compat.sdk import AirflowSensorTimeout, triggerer_health
 from airflow_provider_oceanbase.exceptions import OceanBaseAuthenticationError, OceanBaseUnavailableError
 from airflow_provider_oceanbase.testing import CloudEmulator
-from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition, CheckpointCondition
+from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
+from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 from airflow_provider_oceanbase.waiting.outage import Outage
 from airflow_provider_oceanbase.waiting.progress import (
     LogSchedule,

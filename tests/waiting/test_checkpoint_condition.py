@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList
 from airflow_provider_oceanbase.exceptions import BackupSetFailedError, OceanBaseInputError
-from airflow_provider_oceanbase.waiting.conditions import CheckpointCondition
+from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
 from airflow_provider_oceanbase.waiting.wait import Wait
 
 MIDNIGHT = datetime(2026, 1, 20, tzinfo=UTC)
