@@ -126,6 +126,10 @@ bench: setup  ## Measure the cost of a poll and a wait and update benchmarks/ (Q
 bench-triggerer: setup  ## Measure 1,000 and 3,000 waits in a real triggerer and update benchmarks/ (WAITS=100: only print)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/scripts $(BIN)/python -m benchmarks.triggerer $(if $(WAITS),--waits $(WAITS))
 
+.PHONY: bench-handover
+bench-handover: setup  ## Measure the seconds from DONE to the next task and update benchmarks/ (WAITS=5: only print)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/scripts $(BIN)/python -m benchmarks.handover $(if $(WAITS),--waits $(WAITS))
+
 .PHONY: constraints
 constraints: setup  ## Update the pins: constraints.txt for development, tests/constraints/ for each Airflow
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --python-version 3.11 --upgrade \

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_oceanbase.compat.triggerer import forget_dag
 from benchmarks.waits import bare_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow.sdk import Context
     from airflow.triggers.base import TriggerEvent
+    from jinja2 import Environment
 
     from benchmarks.waits import Wait
 
@@ -32,6 +35,10 @@ class ClockTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of the class and its arguments."""
         return f"{__name__}.{type(self).__name__}", {"index": self.index}
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Let go of the DAG, as a wait does."""
+        forget_dag(self.task_instance, context)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Never end."""

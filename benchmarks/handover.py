@@ -20,8 +20,12 @@ from harness.cluster import INSTANCE_ID, Cluster, started
 from harness.command import DONE, cluster_options, run, say
 
 from airflow_provider_oceanbase.testing import CloudEmulator
+from benchmarks import report
 
 INTERVAL = 10
+WAITS = 20
+HEAD = ("until", "median", "longest", "what")
+BEGIN = "<!-- measured after DONE: begin, written by make bench-handover -->\n"
 #: What ends each step, and whose time it is.
 STEPS = (
     ("a poll sees it", "the interval, here 10 s"),
@@ -78,27 +82,23 @@ def hand_over(cluster: Cluster, folder: Path, backup_task_id: str) -> tuple[list
     ], resumed["import"]
 
 
-def table(runs: list[list[float]], imports: list[float]) -> str:
-    """Return what each step took, as a table of the documentation."""
-    lines = ["| until | s, median | longest | what |", "| --- | --- | --- | --- |"]
-    steps = ([end - began for began, end in pairwise(moments)] for moments in runs)
-    for (step, what), seconds in zip(STEPS, zip(*steps, strict=True), strict=True):
-        lines.append(f"| {step} | {statistics.median(seconds):.2f} | {max(seconds):.2f} | {what} |")
+def lines(runs: list[list[float]]) -> list[tuple[str, ...]]:
+    """Return what each step took, as lines of the table."""
+    steps = zip(*([end - began for began, end in pairwise(moments)] for moments in runs), strict=True)
+    found = [
+        (step, f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s", what)
+        for (step, what), seconds in zip(STEPS, steps, strict=True)
+    ]
     wholes = [moments[-1] - moments[0] for moments in runs]
-    lines.append(f"| in all | {statistics.median(wholes):.1f} | {max(wholes):.1f} | |")
-    milliseconds = 1000 * statistics.median(imports)
-    lines.append(
-        f"\n{len(runs)} waits; of reading the DAG file, importing the sensor took {milliseconds:.0f} ms"
-    )
-    return "\n".join(lines)
+    return [*found, ("**in all**", f"{statistics.median(wholes):.1f} s", f"{max(wholes):.1f} s", "")]
 
 
 def main() -> str:
-    """Run it."""
+    """Measure, print the table, and update ``README.md``."""
     parser = cluster_options(__doc__)
-    parser.add_argument("--waits", type=int, default=12, help="how many (default: %(default)s)")
+    parser.add_argument("--waits", type=int, help="how many; prints, and writes no file (default: 20)")
     options = parser.parse_args()
-    ids = [f"bak-{number}" for number in range(options.waits)]
+    ids = [f"bak-{number}" for number in range(options.waits or WAITS)]
     moments = random.Random(1)
     with tempfile.TemporaryDirectory() as name, CloudEmulator() as cloud:
         folder = Path(name)
@@ -120,7 +120,12 @@ def main() -> str:
                 say(f"{backup_task_id}: the next task began {run_of[-1] - run_of[0]:.1f} s after DONE")
                 runs.append(run_of)
                 imports.append(seconds)
-    print(f"\n{table(runs, imports)}\n")
+    milliseconds = 1000 * statistics.median(imports)
+    note = f"Medians and maxima of {len(runs)} waits. Of reading the DAG file, importing the sensor took "
+    table = "\n".join((*report.table(HEAD, lines(runs)), "", f"{note}{milliseconds:.0f} ms."))
+    print(f"\n{table}\n")
+    if not options.waits:
+        report.update_readme(f"{table}\n", BEGIN)
     return DONE
 
 

@@ -1,14 +1,18 @@
-"""The DAG of :mod:`benchmarks.triggerer`: tasks that start in the triggerer, without a worker."""
+"""The DAGs of :mod:`benchmarks.triggerer`: tasks that start in the triggerer, without a worker.
+
+Airflow hands the whole DAG to the triggerer with each task, so there are many DAGs of 50 tasks. Those of the
+second half are paused at first.
+"""
 
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator
 from airflow.triggers.base import StartTriggerArgs
 
+from airflow_provider_oceanbase.sensors import BackupSetSensor
 from benchmarks.measures import CONN_ID, INSTANCE_ID
 
 #: Triggers for comparison.
@@ -16,6 +20,7 @@ _BARE = {
     "bare": "benchmarks.bare_triggers.BareTrigger",
     "clock": "benchmarks.bare_triggers.ClockTrigger",
 }
+_TASKS = 50
 
 
 class TriggeredOperator(BaseOperator):
@@ -23,11 +28,11 @@ class TriggeredOperator(BaseOperator):
 
     start_from_trigger = True
 
-    def __init__(self, *, trigger: str, arguments: dict[str, Any], **options: Any) -> None:
+    def __init__(self, *, trigger: str, index: int, **options: Any) -> None:
         super().__init__(**options)
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls=trigger,
-            trigger_kwargs=arguments,
+            trigger_kwargs={"index": index},
             next_method="execute_complete",
             next_kwargs=None,
             timeout=None,
@@ -37,21 +42,25 @@ class TriggeredOperator(BaseOperator):
         """Accept any end."""
 
 
-def of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
-    """Return the trigger of a kind, and its arguments: a wait of this provider, or one for comparison."""
+def task(kind: str, number: int) -> BaseOperator:
+    """Return a wait of this provider, or a task for comparison."""
+    name = f"wait-{number}"
     if kind in _BARE:
-        return _BARE[kind], {"index": number}
-    return "airflow_provider_oceanbase.triggers.BackupSetTrigger", {
-        "instance_id": INSTANCE_ID,
-        "backup_task_id": f"bak-{number}",
-        "schedule": {"poke_interval": float(os.environ["BENCHMARK_INTERVAL"])},
-        "oceanbase_conn_id": CONN_ID,
-        "began": time.time(),
-        "status": "status DOING",
-    }
+        return TriggeredOperator(task_id=name, trigger=_BARE[kind], index=number)
+    return BackupSetSensor(
+        task_id=name,
+        instance_id=INSTANCE_ID,
+        backup_task_id=f"bak-{number}",
+        oceanbase_conn_id=CONN_ID,
+        poke_interval=float(os.environ["BENCHMARK_INTERVAL"]),
+        deferrable=True,
+        start_from_trigger=True,
+    )
 
 
-with DAG("triggers", schedule="@once", is_paused_upon_creation=False):
-    for index in range(int(os.environ["BENCHMARK_WAITS"])):
-        path, given = of(os.environ["BENCHMARK_KIND"], index)
-        TriggeredOperator(task_id=f"wait-{index}", trigger=path, arguments=given)
+waits = int(os.environ["BENCHMARK_WAITS"])
+for first in range(0, waits, _TASKS):
+    is_later = first >= waits / 2
+    with DAG(f"triggers-{first}", schedule="@once", is_paused_upon_creation=is_later):
+        for index in range(first, min(first + _TASKS, waits)):
+            task(os.environ["BENCHMARK_KIND"], index)

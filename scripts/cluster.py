@@ -19,6 +19,7 @@ from beginnings import kinds
 from beginnings.costs import Costs
 from harness.cluster import DAGS, INSTANCE_ID, SLOTS, WORKERS, Cluster, started
 from harness.command import DONE, RunError, aligned, cluster_options, run, say
+from harness.settings import AIRFLOW
 
 from airflow_provider_oceanbase.testing import CloudEmulator
 
@@ -83,6 +84,7 @@ class Waits:
 
 def defer_all(waits: Waits) -> None:
     """Start the waits, and wait until the triggerers share them."""
+    set_prefix(waits.cluster, "deferred")
     waits.costs.begin()
     waits.cluster.start_dags()
     waits.cluster.wait_for("all waits are deferred and have polled", 400, waits.all_deferred)
@@ -93,6 +95,11 @@ def defer_all(waits: Waits) -> None:
         raise waits.cluster.error("not every triggerer got a share of the triggers")
 
 
+def set_prefix(cluster: Cluster, value: str) -> None:
+    """Set the Variable with which the IDs of the backup tasks begin."""
+    cluster.run(f"variable-{value}", 60, AIRFLOW, "variables", "set", "cluster_prefix", value)
+
+
 def lose_triggerer(waits: Waits) -> dict[str, str]:
     """Kill the triggerer with the most triggers, wait until the other one has taken over, and return when."""
     cluster, shares = waits.cluster, waits.shares()
@@ -100,6 +107,8 @@ def lose_triggerer(waits: Waits) -> dict[str, str]:
     query = "SELECT task_id FROM task_instance JOIN trigger t ON t.id = trigger_id WHERE triggerer_id = :job"
     orphans = {row.task_id for row in cluster.database.rows(query, job=job)}
     name = TRIGGERERS[cluster.triggerer_jobs().index(job)]
+    # The other triggerer has to wait for the same backups all the same.
+    set_prefix(cluster, "other")
     cluster.kill(name)
     killed = time.monotonic()
     say(f"{name} is killed with its {len(orphans)} triggers")

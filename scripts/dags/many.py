@@ -15,7 +15,8 @@ with DAG("waits", schedule="@once", is_paused_upon_creation=False):
         BackupSetSensor(
             task_id=backup_task_id,
             instance_id=os.environ["CLUSTER_INSTANCE_ID"],
-            backup_task_id=backup_task_id,
+            # A template, for where the wait begins: the variable changes meanwhile.
+            backup_task_id=backup_task_id.replace("deferred", "{{ var.value.cluster_prefix }}"),
             deferrable=True,
             start_from_trigger=os.environ["CLUSTER_START"] == "trigger",
             poke_interval=int(os.environ["CLUSTER_POKE_INTERVAL"]),
