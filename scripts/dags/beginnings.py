@@ -26,7 +26,7 @@ TEMPLATES = {
     "plain": "plain",
     "templates": (
         "{{ params.first }}-{{ var.value.second }}-{{ conn.oceanbase_default.conn_type }}"
-        "-{{ macros.ds_add(data_interval_end | ds, 1)[:1] }}-{{ dag_run.run_type }}-{{ ti.task_id }}"
+        "-{{ macros.ds_add(data_interval_end | ds, 1)[:1] }}-{{ run_id[:9] }}-{{ ti.task_id }}"
     ),
     "xcom": "{{ ti.xcom_pull(task_ids='tell') }}",
     "macro": "{{ told(ti) }}",
