@@ -20,19 +20,26 @@ def at(hours: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
 
 
 NAIVE = "%Y-%m-%dT%H:%M:%S"
-READ = [
+READ: dict[str, tuple[Any, ...]] = {
     # What the table shows, what is said, and whether the check confirms it.
-    (at(-20), at(-8), "8 h", None, True),
-    (at(-20), at(0.01), "0 s", None, True),
-    (at(-20, NAIVE), at(-8, NAIVE), "unreadable", "1 of 1 intervals cannot be read", False),
-    (at(-8), at(-20), "unreadable", "1 of 1 intervals cannot be read", False),
-    (None, at(-8), "unreadable", "1 of 1 intervals cannot be read", False),
-    (at(-20), "9999-12-31T23:59:59-08:00", "unreadable", "1 of 1 intervals cannot be read", False),
-    (at(-20), at(8), "in the future", "1 of 1 intervals end in the future", False),
-]
+    "behind": (at(-20), at(-8), "8 h", None, True),
+    "up to now": (at(-20), at(0.01), "0 s", None, True),
+    "naive": (at(-20, NAIVE), at(-8, NAIVE), "unreadable", "1 of 1 intervals cannot be read", False),
+    "swapped": (at(-8), at(-20), "unreadable", "1 of 1 intervals cannot be read", False),
+    "without a start": (None, at(-8), "unreadable", "1 of 1 intervals cannot be read", False),
+    "at the end of time": (
+        at(-20),
+        "9999-12-31T23:59:59-08:00",
+        "unreadable",
+        "1 of 1 intervals cannot be read",
+        False,
+    ),
+    "ahead": (at(-20), at(8), "in the future", "1 of 1 intervals end in the future", False),
+}
 
 
-@pytest.mark.parametrize(("start", "end", "behind", "says", "confirmed"), READ)
+# By names: the times are others in each process.
+@pytest.mark.parametrize(("start", "end", "behind", "says", "confirmed"), READ.values(), ids=READ)
 def test_an_interval(start: Any, end: Any, behind: str, says: str | None, confirmed: bool) -> None:
     tenant: Any = {
         "tenantId": "t1",
