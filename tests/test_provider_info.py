@@ -40,6 +40,13 @@ def test_provider_info_imports_nothing() -> None:
     assert imported_by(statement) == {"airflow_provider_oceanbase"}
 
 
+def test_terminal_imports_no_airflow() -> None:
+    """Some releases log their import: it has to wait until the terminal is quiet."""
+    modules = imported_by("from airflow_provider_oceanbase.cli.terminal import quiet")
+    assert "airflow_provider_oceanbase.cli.terminal" in modules
+    assert not modules & {"airflow", "alembic"}
+
+
 def test_dag_files_import_no_http_library() -> None:
     # Airflow 2 itself imports requests, and Airflow 3 the base of triggers for any watched asset.
     code = (

@@ -14,22 +14,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from airflow_provider_oceanbase.exceptions import OceanBaseThrottledError
-from airflow_provider_oceanbase.waiting.advice import AWAY, STUCK
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-#: Advice that names arguments of tasks, and the same for who has typed a command.
-_FOR_COMMANDS = {
-    STUCK: (
-        "Look the backup up in the console: if it still runs, wait again. Raise --timeout, if backups take "
-        "so long."
-    ),
-    AWAY: "Check the network and the state of OceanBase Cloud. Then wait again.",
-    OceanBaseThrottledError.default_hint: "Send fewer requests: raise --interval, or try again later.",
-}
 
 
 class _Console(Console):
@@ -43,9 +29,10 @@ _console = _Console(stderr=True)
 
 def say(text: str) -> None:
     """Print a line, as it is; but its advice is that for commands."""
-    for of_tasks, of_commands in _FOR_COMMANDS.items():
-        text = text.replace(of_tasks, of_commands)
-    _console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    # It imports Airflow, which some releases log: not before quiet().
+    from airflow_provider_oceanbase.cli.advice import for_commands
+
+    _console.print(for_commands(text), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 class _Log(logging.Logger):
