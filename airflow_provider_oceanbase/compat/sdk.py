@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from airflow.sdk import ResumableJobMixin as ResumableJobMixin
     from airflow.sdk import RetryDecision as RetryDecision
     from airflow.sdk import RetryPolicy as RetryPolicy
-    from airflow.sdk.bases.xcom import BaseXCom as BaseXCom
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
+    from airflow.sdk.execution_time.comms import DeleteXCom as DeleteXCom
     from airflow.sdk.execution_time.xcom import XCom as XCom
     from airflow.sdk.lineage import get_hook_lineage_collector as get_hook_lineage_collector
     from airflow.sdk.observability.stats import Stats as Stats
@@ -71,9 +71,9 @@ _MODULES = {
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "BaseTrigger": ("airflow.triggers.base",),
-    "BaseXCom": ("airflow.sdk.bases.xcom",),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "DeleteXCom": ("airflow.sdk.execution_time.comms",),
     "get_hook_lineage_collector": ("airflow.sdk.lineage", "airflow.lineage.hook"),
     "GroupCommand": ("airflow.cli.cli_config",),
     "lazy_load_command": ("airflow.cli.cli_config",),
@@ -228,6 +228,13 @@ def watched_assets(store: Any) -> list[str]:
     Nothing public tells a trigger which assets it is for.
     """
     return list(getattr(store, "_by_name", ()))
+
+
+def supervisor() -> Any:
+    """Return the way to the supervisor of this process; a task or trigger runs in it."""
+    from airflow.sdk.execution_time import task_runner
+
+    return task_runner.SUPERVISOR_COMMS
 
 
 def starts_in_triggerer() -> bool:

@@ -7,29 +7,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_oceanbase.compat.sdk import Context
 
+_RESULT = "return_value"
+
 
 async def kept(task_instance: Any, key: str) -> Any:
-    """Return what a task has kept under a key, None if nothing.
+    """Return the XCom of a task, None without one: then Airflow also logs an error in the triggerer's log."""
+    from airflow_provider_oceanbase.compat.sdk import XCom
 
-    It is an XCom, but not by the XCom backend of the deployment, which may block the event loop.
-    """
-    from airflow_provider_oceanbase.compat.sdk import BaseXCom
-
-    return await BaseXCom.aget_one(key=key, **_names(task_instance))
+    return await XCom.aget_one(key=key, **_names(task_instance))
 
 
 async def keep(task_instance: Any, key: str, value: Any) -> None:
-    """Keep a value for :func:`kept`, in place of a former one."""
-    from airflow_provider_oceanbase.compat.sdk import BaseXCom
-
-    await BaseXCom.aset(key, value, **_names(task_instance))
-
-
-def forget(key: str, task_instance: Any) -> None:
-    """Delete an XCom of a task, in its worker."""
+    """Write an XCom of a task, in place of a former one."""
     from airflow_provider_oceanbase.compat.sdk import XCom
 
-    XCom.delete(key=key, **_names(task_instance))
+    await XCom.aset(key, value, **_names(task_instance))
+
+
+async def forget_result(task_instance: Any) -> None:
+    """Delete the result of a former try of a task, as Airflow does where a worker begins it.
+
+    Only in Airflow's database: what an XCom backend keeps elsewhere could not be deleted without blocking the
+    event loop.
+    """
+    if task_instance.try_number > 1:
+        from airflow_provider_oceanbase.compat.sdk import DeleteXCom, supervisor
+
+        await supervisor().asend(DeleteXCom(key=_RESULT, **_names(task_instance)))
 
 
 def forget_dag(task_instance: Any, context: Context) -> None:

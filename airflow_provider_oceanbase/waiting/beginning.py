@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: A poll that comes later is not taken for the first of its task: the triggerer may be another one by then.
 FIRST_POLL_SECONDS = 300.0
+#: A triggerer that takes the wait sooner is the first one, or begins it once more.
+BEGINNING_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,8 @@ def is_first(began: float) -> bool:
     Nothing remembers whether an earlier triggerer has polled: later on, it has.
     """
     return time.time() - began < FIRST_POLL_SECONDS
+
+
+def may_have_begun(began: float) -> bool:
+    """Return whether an earlier triggerer may have begun a wait."""
+    return time.time() - began > BEGINNING_SECONDS

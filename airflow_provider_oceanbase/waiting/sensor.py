@@ -124,7 +124,6 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; after Airflow's own timeout of the trigger, as after the timeout of the wait."""
-        self._forget_former_result(context)
         resume = super().resume_execution
         next_method, next_kwargs = resumption(next_method, next_kwargs, self.instance_id)
         # Around it: Airflow makes a skip of some errors here.

@@ -96,16 +96,6 @@ class StartsInTriggerer(KnowsMapping):
         if reason := self._hindrance() if self._hindered_by is None else self._hindered_by:
             self.log.info("start_from_trigger=True, but the wait begins in a worker: %s.", reason)
 
-    def _forget_former_result(self: Any, context: Context) -> None:
-        """Delete the XCom of a former run of the task, which Airflow does where a worker begins."""
-        if self._may_start:
-            from airflow_provider_oceanbase.compat.triggerer import forget
-
-            try:
-                forget("return_value", context["ti"])
-            except Exception as error:
-                self.log.warning("XCom of a former run of the task not deleted (%s).", type(error).__name__)
-
     def _trigger_args(self) -> StartTriggerArgs:
         from airflow_provider_oceanbase.waiting.start import start_trigger_args
 

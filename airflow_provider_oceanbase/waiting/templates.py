@@ -60,6 +60,8 @@ _METHODS = frozenset(
 )
 #: They say something else each time, and so do attributes of these names.
 _CHANGING = frozenset(("age", "diff_for_humans", "now", "random", "today", "utcnow"))
+#: They take the name of another filter, or of a test, as a text, or of a method.
+_INDIRECT = frozenset(("attr", "map", "reject", "rejectattr", "select", "selectattr"))
 #: Airflow's own; the rest is Jinja's.
 _FILTERS = frozenset(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"))
 
@@ -103,7 +105,7 @@ def _is_renderable_text(text: str, filters: Collection[str]) -> bool:
         tree = environment.parse(text)
     except TemplateSyntaxError:
         return False
-    known_filters = ({*environment.filters} | _FILTERS) - {*filters} - _CHANGING
+    known_filters = ({*environment.filters} | _FILTERS) - {*filters} - _CHANGING - _INDIRECT
     # A name that the template defines itself is none of Airflow's: a worker renders that, and includes.
     known = {
         id(one.node)

@@ -45,9 +45,8 @@ class WaitTrigger(BaseTrigger):
     :param condition: the fields of the condition
     """
 
-    #: Whether templates were rendered in the triggerer; what could not be, and why.
-    _rendered = False
-    _unrendered = ""
+    #: What Airflow renders templates with, until they are rendered.
+    _rendering: tuple[Context, Environment | None] | None = None
 
     def __init__(
         self,
@@ -92,30 +91,15 @@ class WaitTrigger(BaseTrigger):
         }
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render the templates of a wait that begins here, as a worker does: what is not defined is an error.
+        """Take what Airflow renders templates with, for :meth:`run`.
 
         Airflow calls it for any wait of a task with ``start_from_trigger``. What a worker has rendered stays
         as it is: a value may look like a template.
         """
         if self.start:
-            self._render_arguments(context, jinja_env)
-        forget_dag(self.task_instance, context)
-
-    def _render_arguments(self, context: Context, jinja_env: Environment | None) -> None:
-        from jinja2 import StrictUndefined
-
-        strict = (jinja_env or self.get_template_env()).overlay(undefined=StrictUndefined)
-        names = self.template_fields
-        try:
-            for name in names:
-                # Airflow's log says why it fails, but the error not what.
-                self.template_fields = (name,)
-                super().render_template_fields(context, strict)
-        except Exception as error:
-            # The task has to receive it: a trigger that dies leaves no reason behind.
-            self._unrendered = f"{name}: {type(error).__name__}"
-        self.template_fields = names
-        self._rendered = True
+            self._rendering = context, jinja_env
+        else:
+            forget_dag(self.task_instance, context)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
@@ -170,7 +154,6 @@ class WaitTrigger(BaseTrigger):
         """
         if not self.start:
             return False
-        from airflow_provider_oceanbase.waiting.arguments import check_templates
         from airflow_provider_oceanbase.waiting.beginning import Start, is_first
 
         start = Start(**self.start)
@@ -178,36 +161,68 @@ class WaitTrigger(BaseTrigger):
         self.began = start.began(getattr(self, "timeout_after", None))
         # What is unusable stays out of the event, too.
         names, self._names = self._names, ()
-        if start.templated:
-            await self._take_rendered(start)
-        else:
-            check_templates(self, start.given)
+        try:
+            await self._make_arguments(start)
+        finally:
+            if self._rendering:
+                forget_dag(self.task_instance, self._rendering[0])
+                self._rendering = None
         for name, seconds in start.since_began.items():
             setattr(self, name, self.began + seconds)
         self._names = names + tuple(start.since_began)
         return is_first(self.began)
 
-    async def _take_rendered(self, start: Start) -> None:
-        """Take what the templates made when the wait began; if it begins now, check and keep it."""
+    async def _make_arguments(self, start: Start) -> None:
+        """Take what the templates made when the wait began; if it begins now, render, check and keep it."""
         from airflow_provider_oceanbase.waiting.arguments import check_templates
-        from airflow_provider_oceanbase.waiting.rendered import Rendered, not_rendered
+        from airflow_provider_oceanbase.waiting.beginning import may_have_begun
+        from airflow_provider_oceanbase.waiting.kept import Kept
 
-        rendered = Rendered(self.task_instance, self.began, self.logger())
-        if earlier := await rendered.earlier():
+        kept = Kept(self.task_instance, self.began, self.logger())
+        if start.templated and may_have_begun(self.began) and (earlier := await kept.earlier()):
             vars(self).update(earlier)
             return
-        if self._unrendered or not self._rendered:
-            raise not_rendered(self._unrendered)
+        if start.templated:
+            self._render_arguments()
         check_templates(self, start.given)
-        await rendered.keep({name: getattr(self, name) for name in start.templated})
+        await kept.forget_result()
+        if start.templated:
+            await kept.keep({name: getattr(self, name) for name in start.templated})
+
+    def _render_arguments(self) -> None:
+        """Render the templates as a worker does: what is not defined is an error.
+
+        :raises OceanBaseUnavailableError: that is not possible, now
+        """
+        from jinja2 import StrictUndefined
+
+        from airflow_provider_oceanbase.waiting.kept import not_rendered
+
+        if self._rendering is None:
+            raise not_rendered("")
+        context, jinja_env = self._rendering
+        strict = (jinja_env or self.get_template_env()).overlay(undefined=StrictUndefined)
+        names = self.template_fields
+        for name in names:
+            # Airflow's log says why it fails, but the error not what.
+            self.template_fields = (name,)
+            try:
+                super().render_template_fields(context, strict)
+            except Exception as error:
+                raise not_rendered(f"{name}: {type(error).__name__}") from None
+            finally:
+                self.template_fields = names
 
 
 async def _poll(
     connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
 ) -> Any:
     retries = wait.log if wait.first else None
-    # Most polls need no timer: the wait has hours left, and a poll that is not repeated ends by itself.
-    timer = asyncio.timeout(limit) if retries or limit <= connection.longest else None
+    from airflow_provider_oceanbase.cloud.query import Request
+
+    # Most polls need no timer: the wait has hours left, and a request that is not repeated ends by itself.
+    ends_by_itself = not retries and isinstance(query, Request) and limit > connection.longest
+    timer = None if ends_by_itself else asyncio.timeout(limit)
     fetching = connection.fetch(query, max_age=max_age, read_age=max_age or 0.0, retries=retries)
     try:
         answer = await fetching if timer is None else await _timed(timer, fetching)

@@ -124,8 +124,11 @@ class XComs:
 
     async def asend(self, message: Any) -> Any:
         """Answer a request as the supervisor does."""
-        from airflow.sdk.execution_time.comms import GetXCom, SetXCom, XComResult
+        from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, XComResult
 
+        if isinstance(message, DeleteXCom):
+            self.values.pop(message.key, None)
+            return None
         if isinstance(message, SetXCom):
             self.values[message.key] = json.loads(json.dumps(message.value))
             return None
@@ -138,13 +141,15 @@ def started(
     began: float | None = None,
     *,
     xcoms: XComs | None = None,
+    tries: int = 1,
     rendered: bool = True,
     **values: Any,
 ) -> WaitTrigger:
-    """Return the trigger of a task that Airflow starts in the triggerer, its templates rendered.
+    """Return the trigger of a task that Airflow starts in the triggerer.
 
     :param began: when the scheduler handed the task over; default: now
     :param xcoms: the task's XComs; default: none yet
+    :param tries: how many tries the task has had, with this one
     :param rendered: False: the DAG has changed meanwhile, and does not let the task begin there any more
     :param values: what templates find
     """
@@ -154,7 +159,13 @@ def started(
     assert given.next_method == "execute_complete"
     assert given.timeout is not None
     trigger = _stored(given.trigger_cls, given.trigger_kwargs)
-    names = {"dag_id": "d", "task_id": task.task_id, "run_id": "r", "map_index": -1}
+    names: dict[str, Any] = {
+        "dag_id": "d",
+        "task_id": task.task_id,
+        "run_id": "r",
+        "map_index": -1,
+        "try_number": tries,
+    }
     trigger.task_instance = SimpleNamespace(task=task, **names)
     trigger.xcoms = xcoms or XComs()  # type: ignore[attr-defined]
     trigger.timeout_after = datetime.fromtimestamp(began or time.time(), UTC) + given.timeout

@@ -1,4 +1,4 @@
-"""What the templates of a wait made when it began in the triggerer: kept, so that it stays what it is.
+"""What Airflow keeps of a wait that began in the triggerer: what its templates made.
 
 Another triggerer that takes the wait over renders its templates again. By then a Variable, a connection or
 the DAG may be another, and so the backup that is waited for.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_oceanbase.compat.triggerer import keep, kept
+from airflow_provider_oceanbase.compat.triggerer import forget_result, keep, kept
 from airflow_provider_oceanbase.exceptions import OceanBaseUnavailableError
 from airflow_provider_oceanbase.transport.repeating import is_repeatable, retrying_async
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 KEY = "oceanbase_wait"
 
 
-class Rendered:
-    """The arguments of one wait that had templates.
+class Kept:
+    """What Airflow keeps of a wait.
 
     :param task_instance: whose wait it is
-    :param began: when it began: a cleared or retried task has the XCom of a former wait
+    :param began: when it began: a cleared or retried task has the XComs of a former try
     :param log: where retries are logged
     """
 
@@ -34,6 +34,13 @@ class Rendered:
         self._task_instance = task_instance
         self._began = began
         self._log = log
+
+    async def forget_result(self) -> None:
+        """Delete the result of a former try: it must not be taken for that of this one.
+
+        :raises OceanBaseUnavailableError: Airflow does not
+        """
+        await self._asking(lambda: forget_result(self._task_instance))
 
     async def earlier(self) -> dict[str, Any] | None:
         """Return the arguments that an earlier triggerer has kept, None if the wait begins now.
@@ -59,8 +66,8 @@ class Rendered:
             except Exception as error:
                 # Not its text, which may hold a secret.
                 raise OceanBaseUnavailableError(
-                    f"Airflow does not keep XCom {KEY!r} ({type(error).__name__})",
-                    hint="It has what the templates made. Check Airflow's database. Nothing was sent.",
+                    f"Airflow does not read or write XComs in the triggerer ({type(error).__name__})",
+                    hint="They keep what the wait is for. Check Airflow's database. Nothing was sent.",
                 ) from None
 
         return await retrying_async(is_repeatable, self._log)(once)
