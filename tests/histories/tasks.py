@@ -151,7 +151,7 @@ class Task:
         until = datetime.fromtimestamp(self._world.clock.time(), UTC) + given.timeout
 
         def prepare(trigger: Any) -> None:
-            trigger.task_instance = SimpleNamespace(task=task, task_id=task.task_id)
+            trigger.task_instance = SimpleNamespace(task=task, task_id=task.task_id, try_number=1)
             trigger.timeout_after = until
             trigger.render_template_fields({})
 
