@@ -77,6 +77,7 @@ def test_hook_imports_no_http_library_before_it_sends() -> None:
     assert not modules & {"requests", "aiohttp", "urllib3"}
 
 
+@pytest.mark.skipif(airflow.__version__.startswith("3.0."), reason="Airflow 3.0 itself imports aiohttp")
 @pytest.mark.parametrize(
     ("task", "found"),
     [
