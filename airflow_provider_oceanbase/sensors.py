@@ -244,9 +244,9 @@ class RestorablePointSensor(WaitSensor):
     - If all intervals of a tenant begin after ``restore_time``, the task fails at once and without a retry
       (:class:`~airflow_provider_oceanbase.exceptions.PointNotRestorableError`): they only begin later and
       later. In a gap between two intervals the task keeps waiting: which ends move is not documented.
-    - The log has a warning for each tenant that is not listed, for a name that several tenants have (then
-      each must be restorable), for a gap, and for an interval that cannot be read, such as one without a
-      time zone, which does not count.
+    - The log has a warning of each kind, which names up to five tenants: those that are not listed or have
+      no interval, a name that several have (then each must be restorable), a gap, and what cannot be read,
+      such as an interval without a time zone, which does not count.
     - An interval that ends in the future fails the task: the service may write local times.
     - For the first poll, outages and refusals see :class:`BackupSetSensor`.
 

@@ -13,8 +13,8 @@ Trigger it with the button, or with this command:
 It waits until the tenant can be restored to the time when the run started. What others write after that may
 be lost in a restore: stop them first, or wait for a later time.
 
-To run it again, clear `wait_until_restorable` with its downstream tasks. `purge` alone would rely on the time
-of the run as it was before: it fails, and deletes nothing.
+To run it again, start a new run, whose wait covers what was written since. `purge` runs on its first try
+only: if it is cleared or retried, it fails, and deletes nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ def oceanbase_guarded_purge() -> None:
         task_id="wait_until_restorable",
         instance_id="{{ params.instance_id }}",
         tenants=["{{ params.tenant }}"],
-        # A run that is cleared starts anew; purge checks that this task was cleared, too.
         restore_time="{{ dag_run.start_date }}",
         deferrable=True,
         poke_interval=timedelta(minutes=1),
@@ -68,10 +67,13 @@ def oceanbase_guarded_purge() -> None:
 
     # A retry might delete twice.
     @task(retries=0, execution_timeout=timedelta(hours=1))
-    def purge(point: dict[str, Any], dag_run: Any = None) -> str:
+    def purge(point: dict[str, Any], ti: Any = None, dag_run: Any = None) -> str:
         """Replace this with what deletes or rewrites data."""
-        if datetime.fromisoformat(point["restoreTime"]) != dag_run.start_date:
-            raise ValueError("The restore point is older than this run: clear wait_until_restorable, too")
+        # Clearing moves on the start of a run that has ended, but not of one that goes on, and never XCom.
+        if ti.try_number > 1 or datetime.fromisoformat(point["restoreTime"]) != dag_run.start_date:
+            raise ValueError(
+                "purge was cleared or retried: start a new run, whose wait covers what was written since"
+            )
         (tenant,) = point["tenants"]
         return f"{tenant['tenantName']}: deleted nothing; to undo it, restore to {point['restoreTime']}"
 

@@ -67,13 +67,17 @@ def test_the_ids_must_be_given(dag_id: str) -> None:
         assert dag.params.get_param(name).resolve("some-id") == "some-id"
 
 
-def test_a_purge_that_is_cleared_alone_deletes_nothing() -> None:
+def test_a_purge_that_is_cleared_deletes_nothing() -> None:
     dag, _ = load(ROOT / "example_dags" / "oceanbase_guarded_purge.py")
     purge = dag.get_task("purge").python_callable
     started = datetime(2026, 1, 19, 10, 0, 0, 123456, tzinfo=UTC)
     point = {"restoreTime": started.isoformat(), "tenants": [{"tenantName": "orders"}]}
-    assert "orders: deleted nothing" in purge(point, dag_run=SimpleNamespace(start_date=started))
-    # As Airflow does when a finished run is cleared; XCom of a task that is not cleared stays.
-    cleared = SimpleNamespace(start_date=started + timedelta(hours=3))
-    with pytest.raises(ValueError, match="clear wait_until_restorable, too"):
-        purge(point, dag_run=cleared)
+    run = SimpleNamespace(start_date=started)
+    assert "orders: deleted nothing" in purge(point, ti=SimpleNamespace(try_number=1), dag_run=run)
+    # A run that has not ended keeps its start when tasks of it are cleared, so only the try tells.
+    with pytest.raises(ValueError, match="purge was cleared or retried: start a new run"):
+        purge(point, ti=SimpleNamespace(try_number=2), dag_run=run)
+    # The run ended before purge had a try, as at its timeout: cleared, it starts anew, but XCom stays.
+    anew = SimpleNamespace(start_date=started + timedelta(hours=3))
+    with pytest.raises(ValueError, match="purge was cleared or retried: start a new run"):
+        purge(point, ti=SimpleNamespace(try_number=1), dag_run=anew)

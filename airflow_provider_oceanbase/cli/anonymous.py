@@ -12,7 +12,7 @@ from airflow_provider_oceanbase._inferred import OBJECT_TYPES, STATUSES, Verdict
 from airflow_provider_oceanbase.cli.forms import KINDS
 from airflow_provider_oceanbase.cloud.backup_set import VALID, BackupSet, TenantBackupSet
 from airflow_provider_oceanbase.cloud.instances import Instance
-from airflow_provider_oceanbase.cloud.restorable import OLDER_PARAMETERS
+from airflow_provider_oceanbase.cloud.restorable import OLDER_PARAMETERS, RestorableInterval, RestorableTenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +30,8 @@ _FORM = re.compile(r"[9atz\W_]*")
 #: What may stand in any report, whatever an instance is named.
 _DOCUMENTED = frozenset(
     {*STATUSES, *OBJECT_TYPES, VALID, *KINDS, *get_args(Verdict), "Digest", "MD5", "SHA-256", "auth", "sys"}
+    | {"PHYSICAL_BACKUP", "FULL_BACKUP", "BACKUP_NOW"}
+    | {*RestorableTenant.__annotations__, *RestorableInterval.__annotations__}
     | {*BackupSet.__annotations__, *TenantBackupSet.__annotations__, *Instance.__annotations__}
     | {
         *OLDER_PARAMETERS,

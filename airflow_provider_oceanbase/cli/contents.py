@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_oceanbase._inferred import OBJECT_TYPES, STATUSES
-from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, kind, words
+from airflow_provider_oceanbase.cli.forms import answer_of, forms_of_times, kind, words
 from airflow_provider_oceanbase.cli.probes import MOMENTS, Observations, is_complete
 from airflow_provider_oceanbase.cloud.backup_set import (
     CLOCKS_DIFFER,
@@ -137,9 +137,7 @@ def times(found: Observations) -> Result:
     now = datetime.now(UTC) if service is None else datetime.fromtimestamp(service, UTC)
     limit = now + CLOCKS_DIFFER
     ahead = any(time > limit for value in values if (time := parsed_time(value)) is not None)
-    forms = {
-        moment: sorted({form_of_time(value) for value in _values(found.sets, moment)}) for moment in MOMENTS
-    }
+    forms = {moment: forms_of_times(_values(found.sets, moment)) for moment in MOMENTS}
     zoned = all(time is not None and time.tzinfo is not None for time in times)
     return zoned and not ahead, forms | {"in_the_future": ahead}
 

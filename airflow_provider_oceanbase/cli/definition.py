@@ -93,9 +93,17 @@ def _interval(needed: str) -> Arg:
 
 
 def _parameter(text: str) -> tuple[str, str]:
+    from airflow_provider_oceanbase.cloud.restorable import restorable_tenants_request
+    from airflow_provider_oceanbase.exceptions import OceanBaseInputError
+
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    try:
+        restorable_tenants_request("any", query_parameters={name: value})
+    except OceanBaseInputError:
+        # Blank, or what the provider sends itself.
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be sent") from None
     return name, value
 
 

@@ -47,11 +47,17 @@ def name(value: object) -> str | None:
     return f"({kind({'': value}, '')})"
 
 
-def form_of_time(value: object) -> str:
-    """Return the form of a time: 9 for each digit, and a for each letter but T and Z."""
+def forms_of_times(values: Iterable[object]) -> list[str]:
+    """Return the different forms of times: 9 for each digit, and a for each letter but T and Z."""
+    return sorted(set(map(_form_of_time, values)))[:_MOST]
+
+
+def _form_of_time(value: object) -> str:
     if not isinstance(value, str):
         return f"({kind({'': value}, '')})"
-    return re.sub(r"[^\W\dTZ_]", "a", re.sub(r"\d", "9", value))[:_MOST].encode("ascii", "replace").decode()
+    form = re.sub(r"[^\W\dTZ_]", "a", re.sub(r"\d", "9", value[:_MOST]))
+    # What is not printable would be refused in a report.
+    return re.sub(r"[^ -~]", "?", form)
 
 
 def answer_of(seen: Seen) -> dict[str, Any]:

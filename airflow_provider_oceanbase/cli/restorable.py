@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_oceanbase.cli.forms import answer_of, form_of_time, words
+from airflow_provider_oceanbase.cli.forms import answer_of, forms_of_times, words
 from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.run import Exit, command, opened
 from airflow_provider_oceanbase.cli.terminal import progress, say
@@ -13,8 +14,11 @@ from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER, parsed_ti
 from airflow_provider_oceanbase.cloud.intervals import read_interval
 from airflow_provider_oceanbase.cloud.restorable import (
     RestorableTenant,
+    entries_of,
     intervals_of,
+    problem_of,
     read_restorable_tenants,
+    restorable_tenants_request,
     shortfall,
 )
 from airflow_provider_oceanbase.waiting.advice import WRONG_ID
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.cli.observing import Seen
     from airflow_provider_oceanbase.cloud.intervals import Interval
+    from airflow_provider_oceanbase.cloud.query import Request
     from airflow_provider_oceanbase.cloud.restorable import RestorableInterval
 
 #: What decisions depend on.
@@ -35,21 +40,35 @@ _NEEDED = {"tenantId", "tenantName", "timeIntervalList"}
 @command
 def restorable(arguments: Namespace) -> Exit:
     """List the tenants that can be restored, and the intervals of time to which each can be."""
-    parameters = dict(arguments.parameter) if arguments.parameter else None
+    given = arguments.parameter or []
+    parameters = dict(given)
+    if len(parameters) < len(given):
+        arguments.parser.error("argument --parameter: a name is given twice")
+    request: Request[Any] = restorable_tenants_request(
+        arguments.instance_id, query_parameters=parameters or None
+    )
     with opened(arguments) as hook, progress(lambda: f"Reading what {arguments.instance_id} can restore"):
-        tenants = hook.get_restorable_tenants(arguments.instance_id, query_parameters=parameters)
+        # As the sensor reads it: an odd entry hides no other.
+        entries = hook.fetch(replace(request, read=entries_of)).data
     now = datetime.now(UTC)
-    rows = [row for tenant in tenants for row in restorable_rows(tenant, now)]
-    show(arguments.output, tenants, rows)
-    for line in remarks(tenants, now):
+    rows = [row for entry in entries for row in restorable_rows(entry, now)]
+    show(arguments.output, entries, rows)
+    for line in remarks(entries, now):
         say(line)
     return Exit.DONE
 
 
-def remarks(tenants: list[RestorableTenant], now: datetime) -> Iterator[str]:
+def remarks(entries: list[object], now: datetime) -> Iterator[str]:
     """Yield what RestorablePointSensor would make of the list."""
-    if not tenants:
+    if not entries:
         yield f"No tenants in the list. {WRONG_ID}"
+    problems = [problem for entry in entries if (problem := problem_of(entry))]
+    if problems:
+        yield (
+            f"{len(problems)} of {len(entries)} entries cannot be read: {problems[0]}. "
+            "RestorablePointSensor does not count them; -o json shows them as they came."
+        )
+    tenants = [cast("RestorableTenant", entry) for entry in entries if not problem_of(entry)]
     items = [item for tenant in tenants for item in intervals_of(tenant)]
     intervals = [interval for item in items if (interval := read_interval(item))]
     if ahead := sum(_is_ahead(interval, now) for interval in intervals):
@@ -66,17 +85,20 @@ def remarks(tenants: list[RestorableTenant], now: datetime) -> Iterator[str]:
         yield f"{without} of {len(tenants)} tenants have no interval: they cannot be restored."
 
 
-def restorable_rows(tenant: RestorableTenant, now: datetime) -> list[dict[str, object]]:
-    """Return what a table shows of a tenant: a row for each interval, one without times if it has none."""
-    items: list[RestorableInterval | None] = [*intervals_of(tenant)] or [None]
+def restorable_rows(entry: object, now: datetime) -> list[dict[str, object]]:
+    """Return what a table shows of an entry: a row for each interval, one without times if it has none."""
+    tenant = cast("RestorableTenant", entry if isinstance(entry, dict) else {})
+    is_odd = problem_of(entry) is not None
+    items: list[RestorableInterval | None] = [None] if is_odd else [*intervals_of(tenant)] or [None]
+    nothing = "unreadable" if is_odd else None
     return [
         {
             "tenant": tenant.get("tenantName"),
-            "tenant id": tenant["tenantId"],
+            "tenant id": tenant.get("tenantId"),
             "status": tenant.get("status"),
             "from": (item or {}).get("startTime"),
             "up to": (item or {}).get("endTime"),
-            "behind": None if item is None else _behind(item, now),
+            "behind": nothing if item is None else _behind(item, now),
             "storage": (item or {}).get("storageType"),
         }
         for item in items
@@ -115,8 +137,7 @@ def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
     intervals = [interval for tenant in tenants for interval in tenant.get("timeIntervalList") or ()]
     ends = [(end, interval.get(end)) for interval in intervals for end in ("startTime", "endTime")]
     forms = {
-        name: sorted({form_of_time(value) for end, value in ends if end == name})
-        for name in ("startTime", "endTime")
+        name: forms_of_times(value for end, value in ends if end == name) for name in ("startTime", "endTime")
     }
     unread = sum(read_interval(interval) is None for interval in intervals)
     latest = datetime.now(UTC) + CLOCKS_DIFFER

@@ -53,9 +53,30 @@ class TenantIntervals:
     _latest: list[Interval] = field(default_factory=list)
 
     @property
+    def short_name(self) -> str:
+        """Its name, else its ID, as long as a line of the log bears."""
+        name = self._name
+        return shown(f"{name[:_NAME_CHARACTERS]}…" if len(name) > _NAME_CHARACTERS else name)
+
+    @property
     def label(self) -> str:
-        """Its name in the log, else its ID."""
-        return shown(next(iter(self.names), self.tenant_id or "(unnamed)")[:_NAME_CHARACTERS])
+        """What it is called in the log."""
+        return self.short_name + self._suffix
+
+    @property
+    def quoted(self) -> str:
+        """What it is called in a sentence."""
+        return repr(self.short_name) + self._suffix
+
+    @property
+    def _name(self) -> str:
+        return next(iter(self.names), self.tenant_id or "(unnamed)")
+
+    @property
+    def _suffix(self) -> str:
+        # Names that are cut may begin alike.
+        is_cut = len(self._name) > _NAME_CHARACTERS and self.tenant_id
+        return f" (ID {shown(self.tenant_id)})" if is_cut else ""
 
     @property
     def begin(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -12,7 +13,7 @@ from airflow_provider_oceanbase.testing._report import NUMBER, fields_of
 from airflow_provider_oceanbase.testing._script import TIME_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 PageField = Literal["total", "hasMore"]
 _TIMES = ("checkpoint", "startTime", "endTime")
@@ -89,8 +90,8 @@ class Profile:
     def as_listed(self, backup_set: Mapping[str, Any]) -> dict[str, Any]:
         """Return a backup set as the list has it."""
         kept = {name: value for name, value in backup_set.items() if name not in self.list_leaves_out}
-        if tenants := kept.get("tenantBackupSetList"):
-            kept["tenantBackupSetList"] = [self.as_listed(tenant) for tenant in tenants]
+        if "tenantBackupSetList" in kept:
+            kept["tenantBackupSetList"] = _each(self.as_listed, kept["tenantBackupSetList"])
         return kept
 
     def as_read(self, backup_set: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,8 +99,8 @@ class Profile:
         return {name: self._value(name, value) for name, value in backup_set.items()}
 
     def _value(self, name: str, value: Any) -> Any:
-        if name in _LISTS and value:
-            return [self.as_read(item) for item in value]
+        if name in _LISTS:
+            return _each(self.as_read, value)
         if name == "backupSetId" and self.own_set_ids:
             return f"set-of-{value}"
         if name == "dataBackupSize" and self.sizes_as_text:
@@ -122,3 +123,10 @@ class Profile:
         digits = iter(f"{time:%Y%m%d%H%M%S}")
         written = re.sub("9", lambda _: next(digits, "0"), head)
         return f"{written}+08:00" if is_offset else written
+
+
+def _each(function: Callable[[Mapping[str, Any]], dict[str, Any]], values: Any) -> Any:
+    """Return a list with what a function makes of its entries; what a test sets in place of one is kept."""
+    if not isinstance(values, list | tuple):
+        return values
+    return [function(value) if isinstance(value, Mapping) else value for value in values]

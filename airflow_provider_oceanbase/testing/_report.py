@@ -22,6 +22,8 @@ _ALGORITHMS = ("MD5", "SHA-256")
 _ANSWERS = (200, 400, 403, 404)
 #: The form of a time that is a number.
 NUMBER = "(number)"
+#: What stands in a report in place of a name: as a word of the API, it says nothing.
+_NAME = "(name)"
 _DIGITS_OF_DATE = len("99999999")
 _LONGEST_TIME = 40
 #: The fields with words, where a report has their words, and the documented one.
@@ -139,7 +141,7 @@ def _left_out(seen: Mapping[str, Seen]) -> Iterator[str]:
 def _words(seen: Mapping[str, Seen]) -> Iterator[tuple[str, str]]:
     statuses, validity = seen.get("statuses", {}), seen.get("validity", {})
     ended = _words_in(statuses.get("sets_with_end_time", []))
-    strange = [word for word in ended if word.upper() not in STATUSES]
+    strange = [word for word in _only_words(ended) if word.upper() not in STATUSES]
     for status in STATUSES:
         yield from _word(status, _words_in(statuses.get("sets", [])), strange if status == "DONE" else [])
     good = _only_words(_words_in(validity.get("done", [])))
@@ -162,9 +164,11 @@ def _words_in(values: object) -> list[str]:
 def _word(documented: str, seen: list[str], candidates: list[str]) -> Iterator[tuple[str, str]]:
     """Find the service's word for a documented one: in another case, or the only one that it can be."""
     same = [word for word in seen if word.upper() == documented]
-    if documented not in seen and (found := same or (candidates if len(candidates) == 1 else [])):
+    only = candidates if len(candidates) == 1 and _NAME not in candidates[0] else []
+    if documented not in seen and (found := same or only):
         yield documented, found[0]
 
 
 def _only_words(found: Iterable[str]) -> list[str]:
-    return [word for word in found if not word.startswith("(")]
+    """Leave out kinds of values; a word that is hidden stays one that there is."""
+    return [word for word in found if _NAME in word or not word.startswith("(")]

@@ -54,9 +54,15 @@ def of_backup_sets(backup_sets: Iterable[Mapping[str, Any] | None]) -> list[Rest
     """Return the tenants of complete backup sets: each from the earliest checkpoint on, until now."""
     begins: dict[tuple[str, str], str] = {}
     for one in backup_sets:
-        for tenant in (one or {}).get("tenantBackupSetList") or ():
-            checkpoint = tenant.get("checkpoint")
-            if tenant.get("status") == "DONE" and isinstance(checkpoint, str):
-                key = tenant["tenantName"], tenant["tenantId"]
-                begins[key] = min(begins.get(key, checkpoint), checkpoint)
+        tenants = (one or {}).get("tenantBackupSetList")
+        # A test may set what is none.
+        for tenant in tenants if isinstance(tenants, list | tuple) else ():
+            match tenant:
+                case {
+                    "status": "DONE",
+                    "checkpoint": str(time),
+                    "tenantName": str(name),
+                    "tenantId": str(key),
+                }:
+                    begins[name, key] = min(begins.get((name, key), time), time)
     return [RestorableScript(name, tenant_id, [(begin, None)]) for (name, tenant_id), begin in begins.items()]

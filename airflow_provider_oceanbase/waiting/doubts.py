@@ -107,25 +107,28 @@ def _kind(tenant: TenantIntervals, time: datetime) -> str:
 
 def _ambiguity(listed: TenantList, name: str) -> str:
     same = listed.named(name)
-    ids = ", ".join(shown(tenant.tenant_id) for tenant in same[:SHOWN_TENANTS])
+    known = [tenant for tenant in same if tenant.tenant_id]
+    ids = ", ".join(shown(tenant.tenant_id) for tenant in known[:SHOWN_TENANTS])
+    if len(known) < len(same):
+        return f"an entry without ID has the name {shown(name)!r} besides {ids}, and cannot be judged"
     return f"{len(same)} tenants are named {shown(name)!r} ({ids}), and each must be restorable"
 
 
 def _oddity(tenant: TenantIntervals, _: datetime | None = None) -> str:
-    return f"of tenant {tenant.label!r}, {tenant.odd}"
+    return f"of tenant {tenant.quoted}, {tenant.odd}"
 
 
 def _bareness(tenant: TenantIntervals, _: datetime) -> str:
-    return f"tenant {tenant.label!r} has no interval"
+    return f"tenant {tenant.quoted} has no interval"
 
 
 def _lateness(tenant: TenantIntervals, _: datetime) -> str:
-    return f"tenant {tenant.label!r} is restorable only from {tenant.begin} on"
+    return f"tenant {tenant.quoted} is restorable only from {tenant.begin} on"
 
 
 def _gap(tenant: TenantIntervals, time: datetime) -> str:
     before, after = tenant.gap_around(time) or ("?", "?")
-    return f"tenant {tenant.label!r} is restorable up to {before} and again from {after}"
+    return f"tenant {tenant.quoted} is restorable up to {before} and again from {after}"
 
 
 #: By the kind of a tenant: a clause about it, and what to do.

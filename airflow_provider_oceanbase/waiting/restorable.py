@@ -173,7 +173,7 @@ class RestorableCondition:
         """
         end = interval.end_text
         error = OceanBaseMalformedResponseError(
-            f"Interval ends in the future ({end}, tenant {tenant.label!r})",
+            f"Interval ends in the future ({end}, tenant {tenant.quoted})",
             subject=f"the restorable tenants of instance {self.name!r}",
             request_id=request_id,
             hint="The service may write local times, or the clock of this machine is behind.",
@@ -184,7 +184,7 @@ class RestorableCondition:
         first = lost[0]
         more = f", as {len(lost) - 1} more" if len(lost) > 1 else ""
         return PointNotRestorableError(
-            f"tenant {first.label!r} (ID {shown(first.tenant_id)}) only from {first.begin} on{more}",
+            f"tenant {first.short_name!r} (ID {shown(first.tenant_id)}) only from {first.begin} on{more}",
             instance_id=self.instance_id,
             restore_time=self.restore_time,
             request_id=request_id,
@@ -225,6 +225,8 @@ def _outlook(tenant: TenantIntervals, time: datetime) -> str:
         return f"{tenant.label} restorable up to {_clock(end)}, {span((time - end).total_seconds())} to go"
     if tenant.begin is not None:
         return f"{tenant.label} restorable only from {tenant.begin} on"
+    if tenant.is_malformed:
+        return f"{tenant.label} has an entry that cannot be read"
     if tenant.odd is not None:
         return f"{tenant.label} has intervals that cannot be read"
     return f"{tenant.label} not restorable yet"

@@ -63,6 +63,14 @@ def test_documented_words_stay_whatever_an_instance_is_named() -> None:
     assert statuses.seen["sets"] == ["DONE"]
 
 
+def test_documented_words_stay_whatever_field_they_are_in() -> None:
+    summaries = [{"type": "FULL_BACKUP", "mode": "PHYSICAL_BACKUP", "trigger": "BACKUP_NOW", "of": "time"}]
+    seen = Observations(Seen(), restorable=[answered([{"backupSetRestoreSummaries": summaries}])])
+    words = ["FULL_BACKUP", "PHYSICAL_BACKUP", "BACKUP_NOW", "timeIntervalList", "storageType"]
+    assert anonymous(words, names_in(seen)) == words
+    assert anonymous("some time", names_in(seen)) == "some (name)"
+
+
 def test_a_short_name_is_no_part_of_other_words() -> None:
     names = names_in(Observations(Seen(), private=("ob",)))
     assert anonymous({"words": ["jobs", "ob", "of ob", "OB_X"]}, names) == {

@@ -110,6 +110,41 @@ def test_restorable(server: CloudEmulator) -> None:
     assert (
         "No tenants in the list. OceanBase Cloud may answer so for a wrong ID: check the instance ID" in err
     )
-    code, _, err = run(server, "restorable", "ob-cli7", "--parameter", "openRequest")
-    assert code == 2
-    assert "'openRequest' is no NAME=VALUE" in err
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        (["openRequest"], "'openRequest' is no NAME=VALUE"),
+        (["a= b"], "'a= b' cannot be sent"),
+        (["a=None"], "'a=None' cannot be sent"),
+        (["requestId=r"], "'requestId=r' cannot be sent"),
+        (["a=1", "b=1", "a=2"], "a name is given twice"),
+    ],
+)
+def test_unusable_parameters(parameters: list[str], says: str, server: CloudEmulator) -> None:
+    sent = len(server.requests)
+    given = [word for parameter in parameters for word in ("--parameter", parameter)]
+    code, out, err = run(server, "restorable", "ob-cli7", *given)
+    assert (code, out, len(server.requests)) == (2, "", sent)
+    assert f"argument --parameter: {says}\n" in err
+    assert "query_parameters" not in err
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"tenantId": None}, "there is an entry without tenantId"),
+        ({"timeIntervalList": "x"}, "timeIntervalList is no list"),
+    ],
+)
+def test_an_odd_entry_hides_no_other(fields: dict[str, object], says: str, server: CloudEmulator) -> None:
+    server.add_restorable_tenant("ob-odd", "orders", intervals=[(NOW - timedelta(hours=2), NOW)])
+    server.add_restorable_tenant("ob-odd", "odd", intervals=[], **fields)
+    code, out, err = run(server, "restorable", "ob-odd", "-o", "plain")
+    _, orders, odd = out.splitlines()
+    assert (code, orders.split()[0], odd.split()[0]) == (0, "orders", "odd")
+    assert ("unreadable" in orders, "unreadable" in odd) == (False, True)
+    assert f"1 of 2 entries cannot be read: {says}. RestorablePointSensor does not count them" in err
+    _, out, _ = run(server, "restorable", "ob-odd", "-o", "json")
+    assert json.loads(out)[1].items() >= fields.items()

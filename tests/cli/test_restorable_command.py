@@ -71,3 +71,13 @@ def test_a_tenant_without_intervals() -> None:
         "1 of 1 intervals cannot be read",
         "1 of 2 tenants have no interval",
     ]
+
+
+@pytest.mark.parametrize("entry", [None, [], "x", {}, {"tenantName": ["x"], "tenantId": 7}])
+def test_an_entry_that_is_no_tenant(entry: Any) -> None:
+    (row,) = restorable_rows(entry, NOW)
+    assert row["behind"] == "unreadable"
+    assert [*remarks([entry, entry], NOW)] == [
+        "2 of 2 entries cannot be read: there is an entry without tenantId. "
+        "RestorablePointSensor does not count them; -o json shows them as they came."
+    ]

@@ -22,6 +22,7 @@ from airflow_provider_oceanbase.testing import CloudEmulator, Profile
 from airflow_provider_oceanbase.testing.__main__ import _parser
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+RESTORABLE = "/api/v2/instances/ob-1/backup/restore/tenants?requestId=r-1"
 LIST = "/api/v2/instances/ob-1/backup/data/sets?requestId=r-1"
 
 
@@ -112,6 +113,17 @@ def test_what_is_no_report(text: str, tmp_path: Path, capsys: pytest.CaptureFixt
         ("project", {"without": {"http_status": None, "success": "absent"}}),
         ("restorable", {"http_status": 400, "success": False}),
         *(("page_size", {"pages": [{"received": n, "requested": 100}], "total": 9}) for n in (-5, 0)),
+        ("statuses", {"sets": ["(name)", "(null)"], "sets_with_end_time": ["(name)", "(null)"]}),
+        ("statuses", {"sets": ["x (name)", "GOOD"], "sets_with_end_time": ["x (name)", "GOOD"]}),
+        ("statuses", {"sets": ["(null)"], "sets_with_end_time": ["(null)"]}),
+        ("validity", {"done": ["(name)"], "others": []}),
+        ("validity", {"done": ["OK_(name)"], "others": []}),
+        *(
+            ("modes", {field: [word]})
+            for field in ("backupMode", "dataBackupMode", "triggerMode")
+            for word in ("(name)", "of (name)", "(name)_X")
+        ),
+        ("object_types", {"sets": ["(name)"], "tenants": ["A_(name)"]}),
         *(("times", {"startTime": [form]}) for form in ("(boolean)", "(null)", "aaaa", "9" * 9999)),
     ],
     ids=str,
@@ -156,6 +168,17 @@ def test_what_a_test_sets_is_kept() -> None:
         data = get(cloud).json()["data"]
         assert (data["status"], data["startTime"], data["validity"]) == ("SUCCESS", "soon", ["odd"])
         assert first(cloud)["tenantBackupSetList"][0]["status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("odd", ["x", [None], [["a"], {"startTime": "soon"}], {"a": 1}, None, 7])
+def test_odd_lists_are_kept(odd: Any) -> None:
+    with CloudEmulator() as cloud:
+        cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",), tenantBackupSetList=odd)
+        assert get(cloud).json()["data"]["tenantBackupSetList"] == odd
+        assert first(cloud)["tenantBackupSetList"] == odd
+        assert get(cloud, RESTORABLE).json()["data"] == []
+        cloud.add_restorable_tenant("ob-1", "orders", intervals=[], timeIntervalList=odd)
+        assert get(cloud, RESTORABLE).json()["data"][0]["timeIntervalList"] == odd
 
 
 def test_instances_are_paged_as_backup_sets_are(monkeypatch: pytest.MonkeyPatch) -> None:

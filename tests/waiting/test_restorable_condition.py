@@ -229,7 +229,7 @@ def test_an_entry_that_cannot_be_read(entry: Any, name: str) -> None:
     # It may be any tenant: all of them are not known to be restorable.
     for unnamed in (judge(good, entry), judge(entry, entry)):
         assert (unnamed.found, unnamed.failure) == (None, None)
-        assert f"{name} has intervals that cannot be read" in unnamed.progress
+        assert f"{name} has an entry that cannot be read" in unnamed.progress
         assert f"Of tenant '{name}', " in warnings(unnamed)
         assert unnamed.advice == UNREADABLE
     # Nor is one that may be the tenant of that name, whatever another of its name is.
@@ -310,6 +310,36 @@ def test_two_tenants_of_one_name() -> None:
     assert "2 tenants are named 'orders'" in warnings(both)
     # An ID may be another tenant's name.
     assert judge(first, tenant("t1", (1, 10)), tenants=["t1"]).found is None
+
+
+def test_an_entry_without_an_id_that_has_the_name() -> None:
+    listed = [tenant("orders", (1, 12), tenant_id="t1"), tenant("orders", (1, 12)) | {"tenantId": None}]
+    verdict = judge(*listed, tenants=["orders"])
+    assert (verdict.status, verdict.found) == ("1 of 2 tenants restorable", None)
+    assert verdict.progress == "orders has an entry that cannot be read"
+    ambiguous, odd = (notice.text for notice in verdict.notices)
+    assert ambiguous.startswith(
+        "An entry without ID has the name 'orders' besides t1, and cannot be judged: instance 'ob-1'"
+    )
+    assert ambiguous.endswith("To wait for one, give its ID.")
+    assert odd.startswith("Of tenant 'orders', there is an entry without tenantId: ")
+    # That is what helps.
+    assert judge(*listed, tenants=["t1"]).found["tenantCount"] == 1
+
+
+def test_long_names_are_told_from_each_other() -> None:
+    begin = "orders_emea_reporting_archive_production_"
+    listed = [tenant(begin + end, (1, 10), tenant_id=f"id-{end}") for end in ("eu1", "us1")]
+    verdict = judge(*listed)
+    assert verdict.progress.count(f"{begin[:40]}… (ID id-") == 2
+    for end in ("eu1", "us1"):
+        assert f"(ID id-{end}) restorable up to " in verdict.progress
+    late = judge(*listed, restore_time=clock(0.5))
+    assert f"tenant '{begin[:40]}…' (ID id-eu1) only from" in str(late.failure)
+    waits = judge(*listed, restore_time=clock(0.5), fail_if_unreachable=False)
+    assert f"tenant '{begin[:40]}…' (ID id-us1) is restorable only from" in warnings(waits)
+    # One that fits is whole, and needs no ID.
+    assert judge(tenant(begin[:40], (1, 10))).progress.startswith(f"{begin[:40]} restorable up to ")
 
 
 def test_entries_of_one_tenant_belong_together() -> None:
