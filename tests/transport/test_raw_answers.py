@@ -36,24 +36,41 @@ class Speaker:
 
     segments: list[bytes] = field(default_factory=list)
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    #: How many connections are still to be closed, with their lock.
+    speaking: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait(self) -> None:
+        """Wait until all is sent and closed: else a client may take a connection for one that stays open."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: not self.speaking, timeout=10)
+
+    def count(self, change: int) -> None:
+        with self.changed:
+            self.speaking += change
+            self.changed.notify_all()
 
     def serve(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self.listener.accept()
+                self.count(1)
                 # A client may keep one, while the other connects.
                 threading.Thread(target=self.speak, args=(connection,), daemon=True).start()
 
     def speak(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            connection.settimeout(5)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            received = b""
-            while b"\r\n\r\n" not in received and (data := connection.recv(0x10000)):
-                received += data
-            for segment in self.segments:
-                connection.sendall(segment)
-            connection.shutdown(socket.SHUT_WR)
+            try:
+                connection.settimeout(5)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                received = b""
+                while b"\r\n\r\n" not in received and (data := connection.recv(0x10000)):
+                    received += data
+                for segment in self.segments:
+                    connection.sendall(segment)
+                connection.shutdown(socket.SHUT_WR)
+            finally:
+                self.count(-1)
             # Until the client has read all: a reset would cut it short.
             while connection.recv(0x10000):
                 pass
@@ -71,10 +88,15 @@ class Pair:
     def outcomes(self, segments: list[bytes]) -> tuple[Any, Any]:
         """Return what each client makes of the bytes: data, or the class of the error."""
         self.speaker.segments = segments
-        return (
-            outcome(lambda: self.sync.fetch(REQUEST, retry=False)),
-            outcome(lambda: self.runner.run(asyncio.wait_for(self.shared.fetch(REQUEST), 5))),
-        )
+        found = []
+        for fetch in (
+            lambda: self.sync.fetch(REQUEST, retry=False),
+            lambda: self.runner.run(asyncio.wait_for(self.shared.fetch(REQUEST), 5)),
+        ):
+            found.append(outcome(fetch))
+            self.speaker.wait()
+        sync, shared = found
+        return sync, shared
 
 
 def outcome(fetch: Any) -> Any:
