@@ -231,6 +231,16 @@ def update_readme(text: str, begin: str = BEGIN) -> None:
     README.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
+def publish(text: str, begin: str, *, write: bool) -> None:
+    """Print a table, and perhaps put it into ``README.md``.
+
+    :param begin: the line before it
+    """
+    print(f"\n{text}\n")
+    if write:
+        update_readme(f"{text}\n", begin)
+
+
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table."""
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines)]

@@ -139,9 +139,7 @@ def main() -> str:
     options = parser.parse_args()
     lines = [line for waits in options.waits or WAITS for line in rows(waits, options.window, options.logs)]
     table = "\n".join(report.table(HEAD, lines))
-    print(f"\n{table}\n")
-    if not options.waits:
-        report.update_readme(f"{table}\n", BEGIN)
+    report.publish(table, BEGIN, write=not options.waits)
     return DONE
 
 

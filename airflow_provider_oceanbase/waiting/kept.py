@@ -67,7 +67,7 @@ class Kept:
                 # Not its text, which may hold a secret.
                 raise OceanBaseUnavailableError(
                     f"Airflow does not read or write XComs in the triggerer ({type(error).__name__})",
-                    hint="They keep what the wait is for. Check Airflow's database. Nothing was sent.",
+                    hint="They keep what the wait is for. Check Airflow's database. Then retry the task.",
                 ) from None
 
         return await retrying_async(is_repeatable, self._log)(once)

@@ -217,9 +217,9 @@ class WaitTrigger(BaseTrigger):
 async def _poll(
     connection: TriggerConnection, query: Query[T], wait: Wait[T], max_age: float | None, limit: float
 ) -> Any:
-    retries = wait.log if wait.first else None
     from airflow_provider_oceanbase.cloud.query import Request
 
+    retries = wait.log if wait.first else None
     # Most polls need no timer: the wait has hours left, and a request that is not repeated ends by itself.
     ends_by_itself = not retries and isinstance(query, Request) and limit > connection.longest
     timer = None if ends_by_itself else asyncio.timeout(limit)
