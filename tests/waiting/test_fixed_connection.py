@@ -213,8 +213,8 @@ def test_connection_that_is_put_right(waits: str, world: World, logged: Callable
 
 @pytest.fixture
 def gone_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection counts as gone for good within a moment."""
-    monkeypatch.setattr(known_connection, "GONE_SECONDS", 0.2)
+    """A connection counts as gone for good within a second: looking for it may take half of one."""
+    monkeypatch.setattr(known_connection, "GONE_SECONDS", 1.0)
 
 
 @pytest.mark.parametrize("waits", sorted(set(WAITS) - {"reschedule", "watch"}))
