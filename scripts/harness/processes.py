@@ -106,7 +106,7 @@ class Processes:
         self,
         what: str,
         seconds: float,
-        condition: Callable[[], T],
+        condition: Callable[[], T | None],
         *,
         pause: float = 0.25,
         ignored: tuple[type[Exception], ...] = (),

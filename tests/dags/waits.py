@@ -14,12 +14,14 @@ from airflow_provider_oceanbase.operators import GetBackupSetOperator
 from airflow_provider_oceanbase.sensors import BackupSetSensor
 
 INSTANCE_ID = "ob-1"
+#: A retry has not seen the set, and for so long a refusal may mean that it is not registered yet.
+RETRIED_WAIT: dict[str, Any] = {"registration_timeout": 1}
 SENSORS: dict[str, dict[str, Any]] = {
     "poke_done": {},
     "poke_failed": {},
     "poke_unknown": {"registration_timeout": 0},
     "poke_late": {},
-    "poke_refused": {},
+    "poke_refused": RETRIED_WAIT,
     "poke_wrong_key": {"oceanbase_conn_id": "oceanbase_wrong"},
     "reschedule_done": {"mode": "reschedule"},
     "reschedule_late": {"mode": "reschedule"},
@@ -29,7 +31,7 @@ SENSORS: dict[str, dict[str, Any]] = {
     "deferrable_unknown": {"deferrable": True, "registration_timeout": 0},
     "deferrable_late": {"deferrable": True},
     "deferrable_forever": {"deferrable": True, "timeout": timedelta.max},
-    "deferrable_refused": {"deferrable": True},
+    "deferrable_refused": {"deferrable": True, **RETRIED_WAIT},
     "deferrable_timeout": {"deferrable": True, "timeout": 1},
     "deferrable_outage": {"deferrable": True},
 }

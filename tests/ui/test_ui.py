@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from conftest import Airflow, Camera
+from conftest import BROWSER_SECONDS, Airflow, Camera
 from harness.settings import DAG_ID
 from pages import SEEN_CHARACTERS
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from airflow_provider_oceanbase import get_provider_info
 from airflow_provider_oceanbase.testing import CloudEmulator
@@ -258,17 +258,24 @@ def test_the_log_says_what_to_do(
     page.goto(f"/dags/{DAG_ID}/runs/{name}/tasks/wait_for_backup")
     verdict = page.get_by_test_id(f"summary-{error}")
     advice = page.locator(".event").filter(has_text=ADVICE[error]).first
-    log = page.get_by_test_id("virtual-scroll-container").bounding_box()
+    log = page.get_by_test_id("virtual-scroll-container")
     for line in (advice, verdict):
         expect(line).to_be_visible()
-        box = line.bounding_box()
-        assert log
-        assert box
-        seen = (log["x"] + log["width"] - box["x"]) / (box["width"] / len(line.inner_text()))
-        assert seen > SEEN_CHARACTERS
+        assert seen_characters(airflow, log, line) > SEEN_CHARACTERS
     # The lines of code below it have paths of this machine.
     verdict.evaluate("line => { line.parentElement.open = false }")
     wide_camera.take(f"log-of-{name}")
+
+
+def seen_characters(airflow: Airflow, log: Locator, line: Locator) -> float:
+    """Return how many characters of a line fit into the log's window."""
+
+    def place(part: Locator) -> FloatRect:
+        # The log draws its lines again as they arrive: meanwhile, one that was visible has no place.
+        return airflow.processes.wait_for("the log is drawn", BROWSER_SECONDS, part.bounding_box)
+
+    window, box = place(log), place(line)
+    return (window["x"] + window["width"] - box["x"]) / (box["width"] / len(line.inner_text()))
 
 
 def run(page: Page, run_id: str, parameters: dict[str, str]) -> None:
