@@ -44,6 +44,14 @@ async def forget_result(task_instance: Any) -> None:
         await supervisor().asend(DeleteXCom(key=_RESULT, **_names(task_instance)))
 
 
+def forget_result_in_worker(task_instance: Any) -> None:
+    """Delete it in a worker, if no trigger has."""
+    if task_instance.try_number > 1:
+        from airflow_provider_oceanbase.compat.sdk import DeleteXCom, supervisor
+
+        supervisor().send(DeleteXCom(key=_RESULT, **_names(task_instance)))
+
+
 def forget_dag(task_instance: Any, context: Context) -> None:
     """Let go of the DAG, once templates are rendered.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from jinja2 import Undefined
@@ -647,6 +648,23 @@ def test_nor_if_the_wait_cannot_begin(values: Any, cloud: CloudEmulator) -> None
     assert "error" in event
     assert xcoms.values == {}
     assert cloud.requests == []
+
+
+@starts
+@pytest.mark.parametrize("tries", [1, 2])
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_nor_if_no_trigger_ran(error: str, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No triggerer took the wait in its time, or the one that did cannot make the trigger."""
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = Mock()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    names = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": -1}
+    given: Any = {"ti": SimpleNamespace(try_number=tries, **names)}
+    with pytest.raises(Exception, match=r"timed out|Trigger failure"):
+        in_dag().resume_execution("__fail__", {"error": error}, given)
+    sent = [call.args[0].model_dump(exclude={"type"}) for call in supervisor.send.call_args_list]
+    assert sent == [{"key": "return_value", **names}] * (tries - 1)
 
 
 @starts
