@@ -74,6 +74,7 @@ def test_ids_are_templates() -> None:
     [
         ({"success_statuses": "DONE"}, TypeError, "success_statuses must be a list or tuple"),
         ({"failure_statuses": [1]}, TypeError, "failure_statuses must be a list or tuple"),
+        ({"failure_statuses": ["FAILED\0"]}, TypeError, "failure_statuses must be a list or tuple"),
         ({"success_statuses": []}, ValueError, "success_statuses is empty"),
         ({"success_statuses": ["FAILED"]}, ValueError, r"\['FAILED'\] cannot be in success_statuses and"),
     ],

@@ -28,6 +28,9 @@ def checked_text(name: str, value: object, kind: str = "ID") -> str:
         text.encode()
     except UnicodeEncodeError:
         raise unusable(name, value, ", which is not Unicode text") from None
+    if "\0" in text:
+        # Some databases refuse it, and with it the event of a trigger, which ends the whole triggerer.
+        raise unusable(name, value, ", which has a NUL in it")
     # As str.strip(), and what nobody sees, such as a byte order mark.
     if text != text.strip() or not (text[0] + text[-1]).isprintable():
         raise unusable(name, value, "; it must have no blanks or line breaks around it")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.sdk.exceptions import AirflowTaskTimeout as AirflowTaskTimeout
     from airflow.sdk.execution_time.comms import DeleteXCom as DeleteXCom
+    from airflow.sdk.execution_time.comms import GetXCom as GetXCom
+    from airflow.sdk.execution_time.comms import SetXCom as SetXCom
     from airflow.sdk.execution_time.xcom import XCom as XCom
     from airflow.sdk.lineage import get_hook_lineage_collector as get_hook_lineage_collector
     from airflow.sdk.observability.stats import Stats as Stats
@@ -75,12 +77,14 @@ _MODULES = {
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "DeleteXCom": ("airflow.sdk.execution_time.comms",),
     "get_hook_lineage_collector": ("airflow.sdk.lineage", "airflow.lineage.hook"),
+    "GetXCom": ("airflow.sdk.execution_time.comms",),
     "GroupCommand": ("airflow.cli.cli_config",),
     "lazy_load_command": ("airflow.cli.cli_config",),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "ResumableJobMixin": ("airflow.sdk",),
     "RetryDecision": ("airflow.sdk",),
     "RetryPolicy": ("airflow.sdk",),
+    "SetXCom": ("airflow.sdk.execution_time.comms",),
     "SharedStreamProducer": ("airflow.triggers.shared_stream",),
     "SimpleTable": ("airflow.cli.simple_table",),
     "StartTriggerArgs": ("airflow.triggers.base",),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
     from airflow_provider_oceanbase.compat.sdk import Context
 
 _RESULT = "return_value"
@@ -12,16 +17,19 @@ _RESULT = "return_value"
 
 async def kept(task_instance: Any, key: str) -> Any:
     """Return the XCom of a task, None without one: then Airflow also logs an error in the triggerer's log."""
-    from airflow_provider_oceanbase.compat.sdk import XCom
+    from airflow_provider_oceanbase.compat.sdk import GetXCom, XCom, supervisor
 
-    return await XCom.aget_one(key=key, **_names(task_instance))
+    found = await supervisor().asend(GetXCom(key=key, **_names(task_instance)))
+    return None if found.value is None else await _aside(partial(XCom.deserialize_value, found))
 
 
 async def keep(task_instance: Any, key: str, value: Any) -> None:
     """Write an XCom of a task, in place of a former one."""
-    from airflow_provider_oceanbase.compat.sdk import XCom
+    from airflow_provider_oceanbase.compat.sdk import SetXCom, XCom, supervisor
 
-    await XCom.aset(key, value, **_names(task_instance))
+    names = _names(task_instance)
+    stored = await _aside(partial(XCom.serialize_value, value, key=key, **names))
+    await supervisor().asend(SetXCom(key=key, value=stored, **names))
 
 
 async def forget_result(task_instance: Any) -> None:
@@ -36,6 +44,14 @@ async def forget_result(task_instance: Any) -> None:
         await supervisor().asend(DeleteXCom(key=_RESULT, **_names(task_instance)))
 
 
+def forget_result_in_worker(task_instance: Any) -> None:
+    """Delete it in a worker, if no trigger has."""
+    if task_instance.try_number > 1:
+        from airflow_provider_oceanbase.compat.sdk import DeleteXCom, supervisor
+
+        supervisor().send(DeleteXCom(key=_RESULT, **_names(task_instance)))
+
+
 def forget_dag(task_instance: Any, context: Context) -> None:
     """Let go of the DAG, once templates are rendered.
 
@@ -44,6 +60,22 @@ def forget_dag(task_instance: Any, context: Context) -> None:
     """
     context.clear()  # type: ignore[attr-defined]
     task_instance.task = None
+
+
+async def _aside(work: Callable[[], Any]) -> Any:
+    """Do what an XCom backend does, such as a request to an object store, beside the event loop.
+
+    Airflow's own asynchronous methods of XComs do it in the event loop, and so block every trigger.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_threads(), work)
+
+
+@cache
+def _threads() -> Executor:
+    # Not those of the event loop, which look up hosts: a store that hangs would take them all.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(4, "oceanbase-xcom")
 
 
 def _names(task_instance: Any) -> dict[str, Any]:

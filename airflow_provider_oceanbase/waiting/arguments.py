@@ -37,7 +37,9 @@ def checked_statuses(name: str, statuses: Collection[str]) -> tuple[str, ...]:
     """
     # Once: an iterator has nothing left for a second time.
     given = tuple(statuses) if isinstance(statuses, Iterable) else (None,)
-    if isinstance(statuses, str) or not all(isinstance(status, str) for status in given):
+    # What is not printable is no status, and might not get into the database with a trigger's event.
+    are_words = all(isinstance(status, str) and status.isprintable() for status in given)
+    if isinstance(statuses, str) or not are_words:
         raise TypeError(f"{name} must be a list or tuple of statuses, such as ('DONE',), not {statuses!r}")
     return given
 

@@ -125,6 +125,7 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; after Airflow's own timeout of the trigger, as after the timeout of the wait."""
         resume = super().resume_execution
+        self._forget_former_result(next_method, context)
         next_method, next_kwargs = resumption(next_method, next_kwargs, self.instance_id)
         # Around it: Airflow makes a skip of some errors here.
         return advised(self.log, lambda: resume(next_method, next_kwargs, context))

@@ -80,6 +80,15 @@ class StartsInTriggerer(KnowsMapping):
         self._hindered_by = self._hindrance()
         super().render_template_fields(context, jinja_env)  # type: ignore[misc]
 
+    def _forget_former_result(self, next_method: str, context: Context) -> None:
+        """Delete the result of a former try if Airflow itself has ended the wait: no trigger may have run."""
+        from airflow_provider_oceanbase.waiting.tasks import FAIL
+
+        if next_method == FAIL and self.start_from_trigger:
+            from airflow_provider_oceanbase.compat.triggerer import forget_result_in_worker
+
+            forget_result_in_worker(context["ti"])
+
     @property
     def _may_start(self: Any) -> bool:
         return self._starts and self.deferrable and not self._hindrance()

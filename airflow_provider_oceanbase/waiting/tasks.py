@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 #: So many seconds after the last poll Airflow itself ends a deferred wait.
 TIMEOUT_MARGIN_SECONDS = 60.0
-#: What Airflow calls if its own timeout of a trigger comes first, and what it says then: in 3, and in 2.
-_FAIL = "__fail__"
+#: What Airflow calls if it ends a deferred wait itself.
+FAIL = "__fail__"
+#: What it says if its own timeout of a trigger comes first: in 3, and in 2.
 _TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
 
 
@@ -125,7 +126,7 @@ def resumption(
     :param next_method: the method that Airflow would call
     :param next_kwargs: what Airflow would pass to it
     """
-    if next_method != _FAIL or (next_kwargs or {}).get("error") not in _TIMED_OUT:
+    if next_method != FAIL or (next_kwargs or {}).get("error") not in _TIMED_OUT:
         return next_method, next_kwargs
     message = (
         f"No triggerer in time, timed out: Airflow ended the wait at instance {instance_id!r} "

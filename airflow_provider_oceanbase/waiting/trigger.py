@@ -182,10 +182,13 @@ class WaitTrigger(BaseTrigger):
         if start.templated and may_have_begun(self.began) and (earlier := await kept.earlier()):
             vars(self).update(earlier)
             return
-        if start.templated:
-            self._render_arguments()
-        check_templates(self, start.given)
-        await kept.forget_result()
+        try:
+            if start.templated:
+                self._render_arguments()
+            check_templates(self, start.given)
+        finally:
+            # Also if they are unusable: the try ends without a result then.
+            await kept.forget_result()
         if start.templated:
             await kept.keep({name: getattr(self, name) for name in start.templated})
 

@@ -47,6 +47,7 @@ def test_numbers_are_ids() -> None:
         (["orders\n"], "an entry of tenants is 'orders\\n'; it must have no blanks or line breaks around it"),
         (["a\ud800b"], "an entry of tenants is 'a\\ud800b', which is not Unicode text"),
         (["a\ud800"], "an entry of tenants is 'a\\ud800', which is not Unicode text"),
+        (["a\0b"], "an entry of tenants is 'a\\x00b', which has a NUL in it"),
         ([True], "an entry of tenants is True, which is no name"),
         ([1.5], "an entry of tenants is 1.5, which is no name"),
         ([{"tenantName": "orders"}], "an entry of tenants is {'tenantName': 'orders'}, which is no name"),

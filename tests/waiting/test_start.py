@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from jinja2 import Undefined
@@ -23,6 +25,7 @@ except ImportError:  # Airflow 2.11
     from airflow.models.param import Param
 
 from airflow_provider_oceanbase.cloud.endpoint import Endpoint
+from airflow_provider_oceanbase.compat import sdk
 from airflow_provider_oceanbase.exceptions import (
     OceanBaseCloudError,
     OceanBaseUnavailableError,
@@ -634,6 +637,76 @@ def test_a_cleared_task_has_no_former_result(tries: int, cloud: CloudEmulator) -
     asyncio.run(until_polled(started(wait(), xcoms=xcoms, tries=tries), cloud))
     # At a first try there is none: it is not asked for.
     assert ("return_value" in xcoms.values) == (tries == 1)
+
+
+@starts
+@pytest.mark.parametrize("values", [{}, {"id": " "}], ids=["not rendered", "unusable"])
+def test_nor_if_the_wait_cannot_begin(values: Any, cloud: CloudEmulator) -> None:
+    xcoms = XComs()
+    xcoms.values["return_value"] = {"status": "DONE"}
+    event = asyncio.run(fire(of_variable(xcoms, tries=2, params=values)))
+    assert "error" in event
+    assert xcoms.values == {}
+    assert cloud.requests == []
+
+
+@starts
+@pytest.mark.parametrize("tries", [1, 2])
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_nor_if_no_trigger_ran(error: str, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No triggerer took the wait in its time, or the one that did cannot make the trigger."""
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = Mock()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    names = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": -1}
+    given: Any = {"ti": SimpleNamespace(try_number=tries, **names)}
+    with pytest.raises(Exception, match=r"timed out|Trigger failure"):
+        in_dag().resume_execution("__fail__", {"error": error}, given)
+    sent = [call.args[0].model_dump(exclude={"type"}) for call in supervisor.send.call_args_list]
+    assert sent == [{"key": "return_value", **names}] * (tries - 1)
+
+
+@starts
+def test_an_xcom_backend_blocks_no_other_trigger(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may keep values in an object store that does not answer."""
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    in_store, others_ran = threading.Event(), threading.Event()
+    answered: list[bool] = []
+
+    class Store(BaseXCom):
+        @staticmethod
+        def serialize_value(value: Any, **names: Any) -> Any:
+            assert names["key"] == "oceanbase_wait"
+            in_store.set()
+            answered.append(others_ran.wait(10))
+            return json.dumps(value)
+
+        @staticmethod
+        def deserialize_value(result: Any) -> Any:
+            in_store.set()
+            answered.append(others_ran.wait(10))
+            return json.loads(result.value)
+
+    async def beside(trigger: Any) -> Any:
+        in_store.clear()
+        others_ran.clear()
+        running = asyncio.create_task(fire(trigger))
+        while not in_store.is_set():
+            await asyncio.sleep(0.01)
+        others_ran.set()
+        return await running
+
+    monkeypatch.setattr(sdk, "XCom", Store, raising=False)
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    xcoms, began = XComs(), time.time() - 60
+    for name in ("bak-1", "bak-2"):
+        event = asyncio.run(beside(of_variable(xcoms, began, params={"id": name})))
+        assert event["summary"]["backupSetId"] == "bak-1"
+    assert answered == [True, True]
 
 
 @starts
