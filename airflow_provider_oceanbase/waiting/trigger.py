@@ -164,9 +164,7 @@ class WaitTrigger(BaseTrigger):
         try:
             await self._make_arguments(start)
         finally:
-            if self._rendering:
-                forget_dag(self.task_instance, self._rendering[0])
-                self._rendering = None
+            self._forget_dag()
         for name, seconds in start.since_began.items():
             setattr(self, name, self.began + seconds)
         self._names = names + tuple(start.since_began)
@@ -187,10 +185,17 @@ class WaitTrigger(BaseTrigger):
                 self._render_arguments()
             check_templates(self, start.given)
         finally:
+            # Not only after the answers of Airflow, which many waits may await at once.
+            self._forget_dag()
             # Also if they are unusable: the try ends without a result then.
             await kept.forget_result()
         if start.templated:
             await kept.keep({name: getattr(self, name) for name in start.templated})
+
+    def _forget_dag(self) -> None:
+        if self._rendering:
+            forget_dag(self.task_instance, self._rendering[0])
+            self._rendering = None
 
     def _render_arguments(self) -> None:
         """Render the templates as a worker does: what is not defined is an error.
