@@ -620,11 +620,11 @@ def test_a_wait_does_not_hold_its_dag(cloud: CloudEmulator) -> None:
     with DAG("d", **BEGIN) as dag:
         wait(backup_task_id="bak-{{ ds }}")
     made = inflated(dag)
-    held: list[Any] = []
+    held: list[bool] = []
 
     class Watching(XComs):
         async def asend(self, message: Any) -> Any:
-            held.append(made.given_context or made.task_instance.task)
+            held.append(bool(made.given_context) or made.task_instance.task is not None)
             return await super().asend(message)
 
     made.xcoms = Watching()
