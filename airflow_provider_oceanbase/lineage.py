@@ -42,7 +42,7 @@ def create_asset(
 def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Dataset | None:
     """Return an asset as the OpenLineage dataset that sensors and operators report for the same thing.
 
-    Its namespace has the connection's host: the connection is read, unless ``lineage_context`` is a hook.
+    Its namespace has the connection's host: the connection is read, unless ``lineage_context`` is its hook.
 
     :param lineage_context: the hook that has read it, or the task that names it
     :return: None if the URI is none of this package's
@@ -53,7 +53,9 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Datas
 
     match segments_of(asset.uri):
         case [str(conn_id), str(instance_id), kind, *rest] if conn_id and instance_id and kind:
-            hook = lineage_context if isinstance(lineage_context, OceanBaseHook) else OceanBaseHook(conn_id)
+            hook = lineage_context if isinstance(lineage_context, OceanBaseHook) else None
+            if hook is None or hook.oceanbase_conn_id != conn_id:
+                hook = OceanBaseHook(conn_id)
             # A backup set is named as by the tasks: by its IDs alone.
             path = rest if kind == BACKUP_SETS and rest else [kind, *rest]
             return dataset(hook.endpoint.origin, "/".join([instance_id, *path]))

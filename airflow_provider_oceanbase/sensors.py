@@ -247,7 +247,7 @@ class RestorablePointSensor(WaitSensor):
     - The log has a warning of each kind, which names up to five tenants: those that are not listed or have
       no interval, a name that several have (then each must be restorable), a gap, and what cannot be read,
       such as an interval without a time zone, which does not count.
-    - An interval that ends in the future fails the task: the service may write local times.
+    - An interval that ends over five minutes in the future fails the task: the service may write local times.
     - For the first poll, outages and refusals see :class:`BackupSetSensor`.
 
     Its XCom is a :class:`~airflow_provider_oceanbase.waiting.restorable.RestorePoint`: ``instanceId``,

@@ -74,6 +74,8 @@ def oceanbase_guarded_purge() -> None:
             raise ValueError(
                 "purge was cleared or retried: start a new run, whose wait covers what was written since"
             )
+        if point["tenantCount"] != 1:
+            raise ValueError("several tenants have the name: start a new run with the ID of one")
         (tenant,) = point["tenants"]
         return f"{tenant['tenantName']}: deleted nothing; to undo it, restore to {point['restoreTime']}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -95,6 +96,16 @@ def test_a_uri_as_a_dataset(path: str, name: str, cloud: CloudEmulator) -> None:
         dataset = convert_asset_to_openlineage(asset, context)
         assert dataset
         assert (dataset.namespace, dataset.name) == (cloud.url.replace("http", "oceanbase-cloud"), name)
+
+
+@openlineage
+def test_the_connection_of_the_uri_counts(cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of a hook which reports it."""
+    other = {"conn_type": "oceanbase", "login": "key", "password": "secret", "host": "https://other.example"}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(other))
+    dataset = convert_asset_to_openlineage(sdk.Asset(uri=f"{PREFIX}/tenants"), OceanBaseHook("other"))
+    assert dataset
+    assert dataset.namespace == cloud.url.replace("http", "oceanbase-cloud")
 
 
 @openlineage

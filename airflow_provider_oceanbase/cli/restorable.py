@@ -10,7 +10,7 @@ from airflow_provider_oceanbase.cli.forms import answer_of, forms_of_times, word
 from airflow_provider_oceanbase.cli.output import show
 from airflow_provider_oceanbase.cli.run import Exit, command, opened
 from airflow_provider_oceanbase.cli.terminal import progress, say
-from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER, parsed_time
+from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER
 from airflow_provider_oceanbase.cloud.intervals import read_interval
 from airflow_provider_oceanbase.cloud.restorable import (
     RestorableTenant,
@@ -21,7 +21,7 @@ from airflow_provider_oceanbase.cloud.restorable import (
     restorable_tenants_request,
     shortfall,
 )
-from airflow_provider_oceanbase.waiting.advice import WRONG_ID
+from airflow_provider_oceanbase.waiting.advice import LOCAL_TIMES, WRONG_ID
 from airflow_provider_oceanbase.waiting.progress import span
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def remarks(entries: list[object], now: datetime) -> Iterator[str]:
     intervals = [interval for item in items if (interval := read_interval(item))]
     if ahead := sum(_is_ahead(interval, now) for interval in intervals):
         yield (
-            f"{ahead} of {len(items)} intervals end in the future: RestorablePointSensor fails. The service "
-            "may write local times, or the clock of this machine is behind."
+            f"{ahead} of {len(items)} intervals end in the future: RestorablePointSensor fails. {LOCAL_TIMES}"
         )
     if unread := len(items) - len(intervals):
         yield (
@@ -139,9 +138,10 @@ def judge(seen: Seen | None) -> tuple[bool | None, dict[str, Any]] | None:
     forms = {
         name: forms_of_times(value for end, value in ends if end == name) for name in ("startTime", "endTime")
     }
-    unread = sum(read_interval(interval) is None for interval in intervals)
-    latest = datetime.now(UTC) + CLOCKS_DIFFER
-    ahead = any((time := parsed_time(value)) is not None and time > latest for _, value in ends)
+    readable = [read for interval in intervals if (read := read_interval(interval))]
+    unread = len(intervals) - len(readable)
+    now = datetime.now(UTC)
+    ahead = any(_is_ahead(one, now) for one in readable)
     found = {"missing": words(missing), "more": words(more), "intervals": bool(intervals), **forms}
     right = not unread and not missing and not ahead
     return right if intervals or missing else None, found | {"unreadable": unread, "in_the_future": ahead}

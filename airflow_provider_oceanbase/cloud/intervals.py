@@ -33,18 +33,18 @@ class Interval(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class TenantIntervals:
-    """A tenant, and its intervals; those of several entries with its ID belong together.
+    """A tenant, and its intervals; those of several entries with its ID and name belong together.
 
     An entry without an ID may be any tenant of its name: it has no interval that could be believed.
 
     :param tenant_id: its ID, empty without one
-    :param names: its names; more than one if entries differ
+    :param name: its name, empty without one
     :param intervals: those that can be read, by their start
     :param odd: what cannot be read of it, in words
     """
 
     tenant_id: str
-    names: dict[str, None] = field(default_factory=dict)
+    name: str
     intervals: list[Interval] = field(default_factory=list)
     odd: str | None = None
     #: Whether an entry of it is none that is documented.
@@ -55,7 +55,7 @@ class TenantIntervals:
     @property
     def short_name(self) -> str:
         """Its name, else its ID, as long as a line of the log bears."""
-        name = self._name
+        name = self._named
         return shown(f"{name[:_NAME_CHARACTERS]}…" if len(name) > _NAME_CHARACTERS else name)
 
     @property
@@ -69,13 +69,13 @@ class TenantIntervals:
         return repr(self.short_name) + self._suffix
 
     @property
-    def _name(self) -> str:
-        return next(iter(self.names), self.tenant_id or "(unnamed)")
+    def _named(self) -> str:
+        return self.name or self.tenant_id or "(unnamed)"
 
     @property
     def _suffix(self) -> str:
         # Names that are cut may begin alike.
-        is_cut = len(self._name) > _NAME_CHARACTERS and self.tenant_id
+        is_cut = len(self._named) > _NAME_CHARACTERS and self.tenant_id
         return f" (ID {shown(self.tenant_id)})" if is_cut else ""
 
     @property
@@ -114,9 +114,7 @@ class TenantIntervals:
         return before.end_text, self.intervals[count].start_text
 
     def add(self, entry: object) -> None:
-        """Take an entry with its ID; after the last one, call :meth:`sort`."""
-        if name := _name(entry):
-            self.names[name] = None
+        """Take an entry with its ID and name; after the last one, call :meth:`sort`."""
         if problem := problem_of(entry):
             self.odd, self.is_malformed = problem, True
             return
@@ -156,8 +154,9 @@ class TenantList:
         found: dict[tuple[str, str], TenantIntervals] = {}
         for entry in listed:
             tenant_id = entry.get("tenantId") if isinstance(entry, dict) else None
-            key = (tenant_id, "") if is_word(tenant_id) else ("", _name(entry))
-            found.setdefault(key, TenantIntervals(key[0])).add(entry)
+            # If an ID is that of several names, the interval of one must not count for another.
+            key = (tenant_id if is_word(tenant_id) else "", _name(entry))
+            found.setdefault(key, TenantIntervals(*key)).add(entry)
         #: In the order of the list.
         self.tenants = list(found.values())
         #: Those of them that have an odd entry.
@@ -165,7 +164,7 @@ class TenantList:
         self._by_name: dict[str, list[TenantIntervals]] = {}
         for tenant in self.tenants:
             tenant.sort()
-            for name in {tenant.tenant_id, *tenant.names} - {""}:
+            for name in {tenant.tenant_id, tenant.name} - {""}:
                 self._by_name.setdefault(name, []).append(tenant)
         ends = ((tenant, tenant.last) for tenant in self.tenants)
         known = [(tenant, last) for tenant, last in ends if last is not None]
@@ -183,7 +182,7 @@ class TenantList:
 def read_tenant_list(data: object) -> TenantList:
     """Return ``data`` of the response as a list of tenants with their intervals.
 
-    :raises ValueError: the data are no list, or too much
+    :raises ValueError: the data are no list, or nested too deep
     """
     return TenantList(entries_of(data))
 

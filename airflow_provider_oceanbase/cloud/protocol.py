@@ -54,6 +54,7 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 #: What to do about a refusal without an errorCode, which every documented one of the API has.
 _NOT_THE_API = "Without an errorCode, a proxy or another server may have answered."
 _NOT_WHOLE = "Report it: the provider knows no further pages of this list."
+_TOO_MANY = "Ask for less, if that is possible: for one tenant, or for a shorter time."
 #: Headers that :func:`read_response` uses.
 HEADERS_READ = ("Content-Type", "Retry-After", "WWW-Authenticate")
 _MAX_INT_CHARACTERS = 18
@@ -116,6 +117,9 @@ def read_response(
         hint = "Check Proxy URL of the connection. Check what else is on the way to the API host."
         known |= {"request_id": request_id, "may_have_acted": sent}
         raise request.error(OceanBaseMalformedResponseError, what, hint=hint, **known)
+    if status == 200 and envelope is None and body.count(b",") > MAX_COMMAS:
+        what = f"Response has more than {MAX_COMMAS:,} values"
+        raise request.error(OceanBaseMalformedResponseError, what, hint=_TOO_MANY, **known)
     if status == 200 and envelope is None:
         kind = shown(headers.get("Content-Type") or "no content type")
         what = f"Response is not the documented JSON ({len(body)} bytes of {kind})"

@@ -6,6 +6,7 @@ Source: "Query the tenants that can be restored" of the OceanBase Cloud API refe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
@@ -17,8 +18,6 @@ from airflow_provider_oceanbase.cloud.query import Request, path_segment
 
 #: Further parameters of the request, in the older version of the page.
 OLDER_PARAMETERS = ("restoreType", "openRequest")
-#: Of tenants and of all their intervals: no instance has so many.
-_MAX_ENTRIES = 500_000
 
 
 class RestorableInterval(TypedDict, total=False):
@@ -91,7 +90,7 @@ def restorable_tenants_request(
         path=f"/api/v2/instances/{path_segment('instance_id', instance_id)}/backup/restore/tenants",
         query=_encoded(query | given),
         subject=f"the restorable tenants of instance {shown(str(instance_id))!r}",
-        read=read_restorable_tenants,
+        read=partial(read_restorable_tenants, tenant_id=query.get("tenantId")),
         shortfall=shortfall,
     )
 
@@ -118,23 +117,26 @@ def _encoded(query: Mapping[str, str]) -> str:
         raise unusable("a parameter of the request", dict(query), problem) from None
 
 
-def read_restorable_tenants(data: object) -> list[RestorableTenant]:
+def read_restorable_tenants(data: object, *, tenant_id: str | None = None) -> list[RestorableTenant]:
     """Return ``data`` of the response as a list, an empty one if there are none.
 
     Only what decisions depend on is checked: IDs and the shape of the lists. Times may be unreadable.
 
+    :param tenant_id: ID of the only tenant to return. Only the newer version of the page has the parameter:
+        a service may ignore it
     :raises ValueError: the data are not of the documented shape
     """
     entries = entries_of(data)
     if problem := next(filter(None, map(problem_of, entries)), None):
         raise ValueError(problem)
-    return cast("list[RestorableTenant]", entries)
+    tenants = cast("list[RestorableTenant]", entries)
+    return [tenant for tenant in tenants if tenant_id in (None, tenant["tenantId"])]
 
 
 def entries_of(data: object) -> list[object]:
     """Return ``data`` of the response as a list, whatever its entries are.
 
-    :raises ValueError: the data are no list, or too much
+    :raises ValueError: the data are no list, or nested too deep
     """
     if data is None or data == {}:
         return []
@@ -142,8 +144,6 @@ def entries_of(data: object) -> list[object]:
         raise ValueError("data are no list")
     if not is_shallow(data):
         raise ValueError("data are nested too deep")
-    if len(data) + sum(map(_count_intervals, data)) > _MAX_ENTRIES:
-        raise ValueError(f"data have more than {_MAX_ENTRIES:,} tenants and intervals")
     return data
 
 
@@ -170,11 +170,6 @@ def shortfall(response: Mapping[str, Any]) -> str | None:
     if total is not None and total > listed:
         return f"List is incomplete: it has {listed:,} of {total:,} tenants"
     return "List is incomplete: the API says that there are more tenants" if has_more else None
-
-
-def _count_intervals(entry: object) -> int:
-    intervals = entry.get("timeIntervalList") if isinstance(entry, dict) else None
-    return len(intervals) if isinstance(intervals, list) else 0
 
 
 def intervals_of(tenant: RestorableTenant) -> list[RestorableInterval]:

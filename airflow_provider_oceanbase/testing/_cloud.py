@@ -100,7 +100,7 @@ class Cloud:
         return None
 
     def _list_instances(self, query: Mapping[str, str]) -> dict[str, Any]:
-        instances = sorted({instance_id for instance_id, _ in self.sets})
+        instances = sorted({instance_id for instance_id, _ in [*self.sets, *self.restorable]})
         return self._page(
             [{"instanceId": instance_id, "status": "ONLINE"} for instance_id in instances], query
         )

@@ -43,6 +43,8 @@ WRONG_ID = (
     "OceanBase Cloud may answer so for a wrong ID: check the instance ID, and Host and Project ID of the "
     "connection."
 )
+#: What a time in the future means.
+LOCAL_TIMES = "The service may write local times, or the clock of this machine is behind."
 AWAY = "Check the network and the state of OceanBase Cloud. Clear the task to wait again."
 
 

@@ -11,7 +11,7 @@ from airflow_provider_oceanbase.cloud.arguments import checked_names, checked_te
 from airflow_provider_oceanbase.cloud.backup_set import CLOCKS_DIFFER, kind_of, time_or_never
 from airflow_provider_oceanbase.cloud.backup_sets import LOOKBACK, BackupSetList, checked_time, day_of
 from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError
-from airflow_provider_oceanbase.waiting.advice import WRONG_ID
+from airflow_provider_oceanbase.waiting.advice import LOCAL_TIMES, WRONG_ID
 from airflow_provider_oceanbase.waiting.arguments import FAILURE_STATUSES, SUCCESS_STATUSES, is_left_out
 from airflow_provider_oceanbase.waiting.conditions import OfBackupSet, failure
 from airflow_provider_oceanbase.waiting.lacks import Demands
@@ -121,10 +121,7 @@ class CheckpointCondition(OfBackupSet):
     def _untimely(self, backup_set: BackupSet, request_id: str) -> Verdict:
         """Give up: a local time that counts as UTC makes old backups recent ones, and not only this one."""
         name, checkpoint = shown(backup_set["backupSetId"]), shown(str(backup_set.get("checkpoint")))
-        hint = (
-            "The service may write local times, or the clock of this machine is behind. "
-            "To wait for a backup by its ID, use BackupSetSensor."
-        )
+        hint = f"{LOCAL_TIMES} To wait for a backup by its ID, use BackupSetSensor."
         what = f"Checkpoint in the future ({checkpoint}, backup set {name!r})"
         subject = f"the backup sets of instance {self.name!r}"
         error = OceanBaseMalformedResponseError(what, subject=subject, request_id=request_id, hint=hint)

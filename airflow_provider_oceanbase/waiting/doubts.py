@@ -6,6 +6,7 @@ tenants.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: So many tenants at most in a line of the log.
 SHOWN_TENANTS = 5
+#: Backups are usually daily, and log is archived all the time.
+_LONG_AGO = timedelta(days=2)
 
 
 class Doubt(NamedTuple):
@@ -56,7 +59,11 @@ def doubts_of_names(
 
     :param tenants: those that have the names
     """
-    if ambiguous := [name for name in names if len(listed.named(name)) > 1]:
+    shared = [name for name in names if len(listed.named(name)) > 1]
+    if of_ids := [name for name in shared if len({tenant.tenant_id for tenant in listed.named(name)}) == 1]:
+        what = some((_shared_id(listed, name) for name in of_ids), len(of_ids))
+        yield Doubt("shared ID", what, "To wait for one, give its name.")
+    if ambiguous := [name for name in shared if name not in of_ids]:
         what = some((_ambiguity(listed, name) for name in ambiguous), len(ambiguous))
         yield Doubt("ambiguous", what, "To wait for one, give its ID.")
     if names and (strange := [tenant for tenant in listed.malformed if tenant not in tenants]):
@@ -65,7 +72,11 @@ def doubts_of_names(
 
 
 def doubts_of_wait(
-    listed: TenantList, missing: Sequence[str], waiting: Iterable[TenantIntervals], time: datetime
+    listed: TenantList,
+    missing: Sequence[str],
+    waiting: Iterable[TenantIntervals],
+    time: datetime,
+    now: datetime,
 ) -> Iterator[Doubt]:
     """Yield why a wait may never end.
 
@@ -79,7 +90,8 @@ def doubts_of_wait(
         yield Doubt("missing", what, "Check the name, or the ID. A tenant without a backup may be missing.")
     found: dict[str, list[TenantIntervals]] = {}
     for tenant in waiting:
-        found.setdefault(_kind(tenant, time), []).append(tenant)
+        for kind in _kinds(tenant, time, now):
+            found.setdefault(kind, []).append(tenant)
     for kind, (clause, remedy) in _KINDS.items():
         if tenants := found.get(kind):
             clauses = (clause(tenant, time) for tenant in tenants)
@@ -94,15 +106,25 @@ def advice(doubts: Iterable[Doubt]) -> str:
     return NOT_LISTED if kinds & {"empty", "missing"} else NOT_RESTORABLE
 
 
-def _kind(tenant: TenantIntervals, time: datetime) -> str:
-    """Return what is doubtful of a tenant; an empty text if its end may just move on."""
+def _kinds(tenant: TenantIntervals, time: datetime, now: datetime) -> Iterator[str]:
+    """Yield what is doubtful of a tenant; nothing if its end may just move on."""
+    end = tenant.up_to(time)
     if tenant.odd is not None:
-        return "odd"
-    if not tenant.intervals:
-        return "bare"
-    if tenant.begins_after(time):
-        return "late"
-    return "gap" if tenant.gap_around(time) else ""
+        yield "odd" if end is None else "partly odd"
+    elif not tenant.intervals:
+        yield "bare"
+    elif tenant.begins_after(time):
+        yield "late"
+    if tenant.gap_around(time):
+        yield "gap"
+    elif end is not None and now - end > _LONG_AGO:
+        yield "behind"
+
+
+def _shared_id(listed: TenantList, name: str) -> str:
+    same = listed.named(name)
+    names = ", ".join(tenant.quoted for tenant in same[:SHOWN_TENANTS])
+    return f"{len(same)} tenants have the ID {shown(name)!r} ({names}), and each must be restorable"
 
 
 def _ambiguity(listed: TenantList, name: str) -> str:
@@ -126,15 +148,22 @@ def _lateness(tenant: TenantIntervals, _: datetime) -> str:
     return f"tenant {tenant.quoted} is restorable only from {tenant.begin} on"
 
 
+def _delay(tenant: TenantIntervals, time: datetime) -> str:
+    return f"tenant {tenant.quoted} is restorable only up to {tenant.up_to(time):%Y-%m-%d %H:%M} UTC"
+
+
 def _gap(tenant: TenantIntervals, time: datetime) -> str:
     before, after = tenant.gap_around(time) or ("?", "?")
     return f"tenant {tenant.quoted} is restorable up to {before} and again from {after}"
 
 
+_ODD = "What cannot be read does not count."
 #: By the kind of a tenant: a clause about it, and what to do.
 _KINDS: dict[str, tuple[Callable[[TenantIntervals, datetime], str], str]] = {
-    "odd": (_oddity, "What cannot be read does not count."),
+    "odd": (_oddity, _ODD),
+    "partly odd": (_oddity, _ODD),
     "bare": (_bareness, "It may need a backup first."),
     "late": (_lateness, "Choose a later restore_time."),
     "gap": (_gap, "If the gap does not close, choose another restore_time."),
+    "behind": (_delay, "That is long ago: look up its backups and its log archive in the console."),
 }

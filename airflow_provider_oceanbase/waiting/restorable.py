@@ -14,7 +14,7 @@ from airflow_provider_oceanbase.cloud.backup_sets import checked_time
 from airflow_provider_oceanbase.cloud.intervals import Interval, TenantIntervals, read_tenant_list
 from airflow_provider_oceanbase.cloud.restorable import checked_parameters, restorable_tenants_request
 from airflow_provider_oceanbase.exceptions import OceanBaseMalformedResponseError, PointNotRestorableError
-from airflow_provider_oceanbase.waiting.advice import NOT_RESTORABLE
+from airflow_provider_oceanbase.waiting.advice import LOCAL_TIMES, NOT_RESTORABLE
 from airflow_provider_oceanbase.waiting.arguments import is_left_out
 from airflow_provider_oceanbase.waiting.doubts import (
     SHOWN_TENANTS,
@@ -133,7 +133,7 @@ class RestorableCondition:
             return Verdict(status, notices=notices, failure=self._failure(lost, request_id))
         # The one that lacks most comes first.
         waiting.sort(key=lambda tenant: tenant.up_to(time) or _NEVER)
-        doubts = [*doubts_of_wait(listed, missing, waiting, time)]
+        doubts = [*doubts_of_wait(listed, missing, waiting, time, datetime.now(UTC))]
         about = f"instance {self.name!r} keeps waiting ({self.details})"
         notices += [doubt.notice(about) for doubt in doubts]
         lines = chain(
@@ -176,7 +176,7 @@ class RestorableCondition:
             f"Interval ends in the future ({end}, tenant {tenant.quoted})",
             subject=f"the restorable tenants of instance {self.name!r}",
             request_id=request_id,
-            hint="The service may write local times, or the clock of this machine is behind.",
+            hint=f"{LOCAL_TIMES} Correct the clock, or run airflow oceanbase check.",
         )
         return Verdict(f"{tenant.label} restorable up to {end}, in the future", failure=error)
 
@@ -202,7 +202,7 @@ class RestorableCondition:
 def _of_point(tenant: TenantIntervals, interval: Interval) -> RestorePointTenant:
     return RestorePointTenant(
         tenantId=shown(tenant.tenant_id),
-        tenantName=_word(next(iter(tenant.names), None)),
+        tenantName=_word(tenant.name or None),
         startTime=interval.start_text,
         endTime=interval.end_text,
         storageType=_word(interval.storage_type),

@@ -117,7 +117,7 @@ def test_fields_that_xcom_keeps_for_itself_are_dropped() -> None:
 @pytest.mark.parametrize("value", [b"1,", b"[],", b"{},", b'"\\u0041",'])
 def test_more_values_than_a_triggerer_can_read_at_once_are_malformed(value: bytes) -> None:
     body = b'{"success": true, "data": {"status": "DOING", "x": [%s 1]}}' % (value * (MAX_COMMAS + 1))
-    with pytest.raises(OceanBaseMalformedResponseError, match="not the documented JSON"):
+    with pytest.raises(OceanBaseMalformedResponseError, match=r"^Response has more than 200,000 values"):
         read_response(BACKUP_SET, "mine", 200, CaseInsensitiveDict(), body)
 
 

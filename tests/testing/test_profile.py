@@ -65,6 +65,7 @@ def test_a_demanded_parameter_is_demanded_again(monkeypatch: pytest.MonkeyPatch)
                 with pytest.raises(OceanBaseRefusedError, match="is required"):
                     hook.get_restorable_tenants("ob-1", query_parameters=parameters)
             assert len(hook.get_restorable_tenants("ob-1", query_parameters=older)) == 1
+            assert [one["instanceId"] for one in hook.fetch(InstanceList()).data] == ["ob-1"]
 
 
 def report_with(key: str, seen: dict[str, Any]) -> str:

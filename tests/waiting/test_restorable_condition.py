@@ -88,10 +88,13 @@ def test_what_is_missing() -> None:
     )
     assert warnings(verdict) == (
         "Tenant 'new' has no interval: instance 'ob-1' keeps waiting (wanted: restorable to "
-        "2026-01-20T11:00:00+00:00). It may need a backup first."
+        "2026-01-20T11:00:00+00:00). It may need a backup first.\n"
+        "Tenant 'orders' is restorable only up to 2026-01-20 10:00 UTC; tenant 'billing' is restorable only "
+        "up to 2026-01-20 10:45 UTC: instance 'ob-1' keeps waiting (wanted: restorable to "
+        "2026-01-20T11:00:00+00:00). That is long ago: look up its backups and its log archive in the "
+        "console."
     )
     assert verdict.advice == NOT_RESTORABLE
-    assert judge(tenant("orders", (1, 10))).notices == []
 
 
 def test_today_needs_no_date() -> None:
@@ -99,6 +102,24 @@ def test_today_needs_no_date() -> None:
     ends = [f"{now + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}" for hours in (-2, -1)]
     verdict = judge(tenant("orders", tuple(ends)), restore_time=now.isoformat())
     assert verdict.progress == f"orders restorable up to {now - timedelta(hours=1):%H:%M} UTC, 1 h to go"
+    assert verdict.notices == []
+
+
+@pytest.mark.parametrize(("days", "warned"), [(1.9, False), (2.1, True)])
+def test_an_end_that_may_move_on_no_more(days: float, warned: bool) -> None:
+    now = datetime.now(UTC)
+    ends = [f"{now - timedelta(days=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (9, days)]
+    verdict = judge(tenant("orders", tuple(ends)), restore_time=now.isoformat())
+    assert ("long ago: look up its backups" in warnings(verdict)) == warned
+
+
+def test_one_odd_interval_hides_no_other_reason() -> None:
+    verdict = judge(tenant("orders", (1, 10), (12, 13), ("x", "y")))
+    seen = warnings(verdict)
+    assert "of tenant 'orders', the interval 'x' to 'y' is none" in seen[0].lower() + seen[1:]
+    assert "restorable up to 2026-01-20T10:00:00Z and again from 2026-01-20T12:00:00Z" in seen
+    assert verdict.advice == NOT_RESTORABLE
+    assert judge(tenant("orders", (12, 13), ("x", "y"))).advice == UNREADABLE
 
 
 def test_lines_of_the_log(logged: Callable[[], str]) -> None:
@@ -310,6 +331,21 @@ def test_two_tenants_of_one_name() -> None:
     assert "2 tenants are named 'orders'" in warnings(both)
     # An ID may be another tenant's name.
     assert judge(first, tenant("t1", (1, 10)), tenants=["t1"]).found is None
+
+
+def test_two_tenants_of_one_id() -> None:
+    """The interval of one must not count for the other."""
+    first, second = tenant("orders", (1, 12), tenant_id="t1"), tenant("billing", tenant_id="t1")
+    assert judge(first, second, tenants=["billing"]).found is None
+    assert judge(first, second).found is None
+    assert judge(first, second, tenants=["orders"]).found["tenants"][0]["tenantName"] == "orders"
+    verdict = judge(first, second, tenants=["t1"])
+    assert verdict.status == "1 of 2 tenants restorable"
+    shared = verdict.notices[0].text
+    assert shared.startswith(
+        "2 tenants have the ID 't1' ('orders', 'billing'), and each must be restorable: instance 'ob-1'"
+    )
+    assert shared.endswith("To wait for one, give its name.")
 
 
 def test_an_entry_without_an_id_that_has_the_name() -> None:
