@@ -44,6 +44,7 @@ class OceanBaseCloudError(Exception):
     :param hint: what to do next, a sentence; default: the class's own
     :param retry_after: seconds after which the server allows the next request
     :param may_have_acted: whether the server may have changed anything; False for a request that reads
+    :param unsent: whether other requests left it no place: it says nothing about host, key and IDs
     """
 
     #: True: the same request may succeed later, so a task keeps waiting.
@@ -64,6 +65,7 @@ class OceanBaseCloudError(Exception):
     hint: str | None = None
     retry_after: float | None = None
     may_have_acted: bool = False
+    unsent: bool = False
 
     def __post_init__(self) -> None:
         super().__init__(self.what)

@@ -129,7 +129,7 @@ def not_sent(request: Request[Any], endpoint: Endpoint, limit: int) -> OceanBase
     """Return the error for a request that waited in line behind others until its timeout."""
     what = f"Nothing sent: waited {endpoint.timeout:g} s for one of {limit} requests in flight to end"
     hint = "Check the state of OceanBase Cloud. If it is well, poll less often: raise poke_interval."
-    return request.error(OceanBaseUnavailableError, what, hint=hint)
+    return request.error(OceanBaseUnavailableError, what, hint=hint, unsent=True)
 
 
 def refused_by_proxy(request: Request[Any], status: int, **known: Any) -> OceanBaseCloudError:

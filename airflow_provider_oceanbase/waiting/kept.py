@@ -6,6 +6,7 @@ the DAG may be another, and so the backup that is waited for.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_oceanbase.compat.triggerer import forget_result, keep, kept
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_oceanbase.compat.sdk import Logger as AirflowLogger
 
+#: An XCom backend that takes longer counts as one that does not answer.
+_ANSWER_SECONDS = 30.0
 #: The XCom of a task that has it.
 KEY = "oceanbase_wait"
 
@@ -62,12 +65,13 @@ class Kept:
     async def _asking(self, request: Callable[[], Awaitable[Any]]) -> Any:
         async def once() -> Any:
             try:
-                return await request()
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    return await request()
             except Exception as error:
                 # Not its text, which may hold a secret.
                 raise OceanBaseUnavailableError(
                     f"Airflow does not read or write XComs in the triggerer ({type(error).__name__})",
-                    hint="They keep what the wait is for. Check Airflow's database. Then retry the task.",
+                    hint="Check Airflow's database, and a custom XCom backend. Then retry the task.",
                 ) from None
 
         return await retrying_async(is_repeatable, self._log)(once)

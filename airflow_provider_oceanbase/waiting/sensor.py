@@ -133,8 +133,12 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of what was waited for."""
         raise_timeout(event, self.timeout, self.execution_timeout)
+        # It was for this, and goes on for it, whatever templates render to by now.
+        condition = event.get("condition", {})
+        for name in condition.keys() & {*self.template_fields}:
+            setattr(self, name, condition[name])
         if "summary" not in event:
-            # It may be deferred again. What was found stays found, whatever templates render to by now.
+            # It may be deferred again.
             check_templates(self, self._given)
         self._begin(event["began"])
         self._continues = True

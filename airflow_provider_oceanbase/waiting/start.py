@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Airflow itself ends the wait at ``execution_timeout``; the last poll comes so many seconds before that.
 _LAST_POLL_SECONDS = 45.0
+#: And may take as many less, so that Airflow has its event by then.
+_EVENT_SECONDS = 10.0
 #: How DAGs change what templates render to; each with what Airflow has where nothing is changed.
 _RENDERING = {"render_template_as_native_obj": False, "jinja_environment_kwargs": None}
 #: What of a task Airflow calls in a worker, and not in the triggerer.
@@ -65,15 +67,16 @@ def _hindrances(task: BaseOperator) -> Iterator[tuple[str, bool]]:
 def _template_hindrances(task: BaseOperator) -> Iterator[tuple[str, bool]]:
     dag = task.get_dag()
     values = {name: getattr(task, name) for name in task.template_fields}
+    # Whatever the texts are: for such a DAG, one without braces may be a template, or no text.
+    changed = [name for name, usual in _RENDERING.items() if getattr(dag, name, usual) != usual]
+    yield f"the DAG sets {', '.join(changed)}", bool(changed)
+    own = getattr(task, "render_template_as_native_obj", None)
+    yield "the task sets render_template_as_native_obj", bool(own)
     if dag and any(map(has_template, values.values())):
-        changed = [name for name, usual in _RENDERING.items() if getattr(dag, name, usual) != usual]
-        if dag.template_undefined.__name__ != "StrictUndefined":
-            changed.append("template_undefined")
-        yield f"the DAG sets {', '.join(changed)}", bool(changed)
+        other = dag.template_undefined.__name__ != "StrictUndefined"
+        yield "the DAG sets template_undefined", other
         odd = not all(_is_handed_over(one.value) for one in _params(task))
         yield "a param holds lists, tuples or dicts in a list", odd
-        own = getattr(task, "render_template_as_native_obj", None)
-        yield "the task sets render_template_as_native_obj", bool(own)
     filters = (dag and dag.user_defined_filters) or ()
     for name, value in values.items():
         renderable = is_renderable(value, extensions=task.template_ext, filters=filters)
@@ -127,7 +130,8 @@ def start_trigger_args(
     own_timeout = schedule.timeout + schedule.grace + TIMEOUT_MARGIN_SECONDS
     if task.execution_timeout and (limit := task.execution_timeout.total_seconds()) < own_timeout:
         last_poll = min(_LAST_POLL_SECONDS, limit / 2)
-        schedule = replace(schedule, timeout=min(schedule.timeout, limit - last_poll), grace=last_poll)
+        grace_seconds = last_poll - min(_EVENT_SECONDS, last_poll / 4)
+        schedule = replace(schedule, timeout=min(schedule.timeout, limit - last_poll), grace=grace_seconds)
         own_timeout = limit
     condition: Any = trigger_class(schedule={}, oceanbase_conn_id="").condition_class
     names = [one.name for one in fields(condition) if one.name not in moments]

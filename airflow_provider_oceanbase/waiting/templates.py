@@ -87,12 +87,13 @@ def is_renderable(value: object, *, extensions: Collection[str], filters: Collec
 
 
 def has_template(value: object) -> bool:
-    """Return whether there is a template anywhere in an argument."""
+    """Return whether there is a template anywhere in an argument: what Jinja may change."""
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset):
         return any(map(has_template, value))
-    return isinstance(value, str) and "{" in value
+    # Jinja drops the last line break.
+    return isinstance(value, str) and ("{" in value or value.endswith("\n"))
 
 
 def _is_renderable_text(text: str, filters: Collection[str]) -> bool:

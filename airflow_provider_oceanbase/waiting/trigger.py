@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.compat.sdk import BaseTrigger, TriggerEvent
@@ -172,6 +173,7 @@ class WaitTrigger(BaseTrigger):
 
     async def _make_arguments(self, start: Start) -> None:
         """Take what the templates made when the wait began; if it begins now, render, check and keep it."""
+        from airflow_provider_oceanbase.exceptions import OceanBaseUnavailableError
         from airflow_provider_oceanbase.waiting.arguments import check_templates
         from airflow_provider_oceanbase.waiting.beginning import may_have_begun
         from airflow_provider_oceanbase.waiting.kept import Kept
@@ -184,11 +186,14 @@ class WaitTrigger(BaseTrigger):
             if start.templated:
                 self._render_arguments()
             check_templates(self, start.given)
-        finally:
-            # Not only after the answers of Airflow, which many waits may await at once.
-            self._forget_dag()
-            # Also if they are unusable: the try ends without a result then.
-            await kept.forget_result()
+        except Exception:
+            # The try ends without a result. Why it ends counts more than that a former one may stay.
+            with suppress(OceanBaseUnavailableError):
+                await kept.forget_result()
+            raise
+        # Not only after the answers of Airflow, which many waits may await at once.
+        self._forget_dag()
+        await kept.forget_result()
         if start.templated:
             await kept.keep({name: getattr(self, name) for name in start.templated})
 

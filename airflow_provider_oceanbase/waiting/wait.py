@@ -208,8 +208,12 @@ class Wait(Generic[T]):
         return moment(self._left)
 
     def is_final(self, error: OceanBaseCloudError) -> bool:
-        """Return whether a poll that failed ends the wait: waiting would not help, or it is the first."""
-        return self.condition.judge_error(error, self.status) is None and (self.first or not error.transient)
+        """Return whether a poll that failed ends the wait: waiting would not help, or it is the first.
+
+        One that was not even sent is not the first: many waits may begin together.
+        """
+        ends = not error.transient or (self.first and not error.unsent)
+        return ends and self.condition.judge_error(error, self.status) is None
 
     def failed(self, error: OceanBaseCloudError) -> None:
         """Judge a poll without a usable answer: return to keep waiting.
@@ -219,7 +223,7 @@ class Wait(Generic[T]):
         if verdict := self.condition.judge_error(error, self.status):
             self._judged(verdict, error.request_id)
             return
-        is_final, self.first = self.is_final(error), False
+        is_final, self.first = self.is_final(error), self.first and error.unsent
         if is_final:
             count_poll("failed")
             raise error

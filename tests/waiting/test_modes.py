@@ -6,6 +6,7 @@ import importlib
 import inspect
 import itertools
 import sys
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -206,6 +207,20 @@ def test_wait_that_is_deferred_again_keeps_its_beginning(cloud: CloudEmulator) -
     assert stored(caught.value.trigger).began == first.began - 500
     assert caught.value.timeout is not None
     assert 250 < caught.value.timeout.total_seconds() < 315
+
+
+def test_a_wait_goes_on_for_what_it_was_for(cloud: CloudEmulator) -> None:
+    """A Variable in a template may be another by the time when a worker resumes the task."""
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    cloud.add_backup_set("ob-1", "bak-2", statuses=("DONE",))
+    condition = {"instance_id": "ob-1", "backup_task_id": "bak-1", "require_valid": True}
+    event = {"began": time.time(), "condition": condition, "error": OceanBaseRefusedError("no").to_dict()}
+    task = sensor(backup_task_id="bak-2", deferrable=True, timeout=600, silent_fail=True)
+    with pytest.raises(TaskDeferred) as caught:
+        task.resume_execution("execute_complete", {"event": event}, context())
+    assert stored(caught.value.trigger).condition_fields["backup_task_id"] == "bak-1"
+    # What is no template stays as it is.
+    assert task.require_valid is False
 
 
 def test_default_is_that_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:

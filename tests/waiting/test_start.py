@@ -33,7 +33,8 @@ from airflow_provider_oceanbase.exceptions import (
 from airflow_provider_oceanbase.sensors import BackupSetSensor
 from airflow_provider_oceanbase.testing import CloudEmulator
 from airflow_provider_oceanbase.transport import repeating
-from airflow_provider_oceanbase.waiting import start
+from airflow_provider_oceanbase.transport.lanes import Lanes, NoFreeLaneError
+from airflow_provider_oceanbase.waiting import kept, start
 from airflow_provider_oceanbase.waiting.beginning import FIRST_POLL_SECONDS, Start
 from airflow_provider_oceanbase.waiting.templates import is_renderable
 
@@ -183,6 +184,18 @@ HINDERED: dict[str, tuple[dict[str, Any], str]] = {
         "only a worker can render instance_id",
     ),
     "native": (TEMPLATED | {"render_template_as_native_obj": True}, "sets render_template_as_native_obj"),
+    # A worker would make a list of it.
+    "native text": (
+        {"made_by": lambda: wait(backup_task_id="['bak-1']"), "render_template_as_native_obj": True},
+        "sets render_template_as_native_obj",
+    ),
+    "other braces": (
+        {
+            "made_by": lambda: wait(backup_task_id="<< params.x >>"),
+            "jinja_environment_kwargs": {"variable_start_string": "<<", "variable_end_string": ">>"},
+        },
+        "the DAG sets jinja_environment_kwargs",
+    ),
     "undefined": (TEMPLATED | {"template_undefined": Undefined}, "the DAG sets template_undefined"),
     "jinja": (
         TEMPLATED | {"jinja_environment_kwargs": {"trim_blocks": True}},
@@ -214,7 +227,7 @@ def test_begins_in_a_worker(name: str, cloud: CloudEmulator, logged: Callable[[]
 @starts
 def test_begins_in_the_triggerer() -> None:
     # What changes no template that the task has changes nothing.
-    task = in_dag(render_template_as_native_obj=True, params={"name": Param("x", type="string"), "no": None})
+    task = in_dag(template_undefined=Undefined, params={"name": Param("x", type="string"), "no": None})
     assert task.start_from_trigger is True
     assert task.start_trigger_args == task.start_trigger_args
     task.start_from_trigger = False
@@ -296,10 +309,10 @@ def test_mapped_tasks(how: str, wanted: bool, cloud: CloudEmulator, logged: Call
     [
         (600, None, (600.0, 150.0, 810.0)),
         (600, 811, (600.0, 150.0, 810.0)),
-        (600, 700, (600.0, 45.0, 700.0)),
-        (600, 600, (555.0, 45.0, 600.0)),
-        (600, 300, (255.0, 45.0, 300.0)),
-        (600, 60, (30.0, 30.0, 60.0)),
+        (600, 700, (600.0, 35.0, 700.0)),
+        (600, 600, (555.0, 35.0, 600.0)),
+        (600, 300, (255.0, 35.0, 300.0)),
+        (600, 60, (30.0, 22.5, 60.0)),
     ],
 )
 def test_last_poll_comes_before_airflows_own_timeout(
@@ -605,6 +618,68 @@ def test_what_airflow_does_not_keep_ends_the_wait(
     assert "secret" not in seen + str(error)
     assert seen.count("attempt") == repeating.RETRY_ATTEMPTS - 1
     assert cloud.requests == []
+
+
+@starts
+@pytest.mark.parametrize("tries", [1, 2])
+def test_why_a_wait_cannot_begin_is_not_lost(tries: int, quick: None, cloud: CloudEmulator) -> None:
+    class Failing(XComs):
+        async def asend(self, message: Any) -> Any:
+            raise RuntimeError("no database")
+
+    event = asyncio.run(fire(of_variable(Failing(), tries=tries, params={"id": " "})))
+    assert event["error"]["class"] == "OceanBaseInputError"
+    assert event["error"]["what"] == "Unusable argument: backup_task_id is ' ', which is no ID"
+
+
+@starts
+def test_an_xcom_store_that_hangs_ends_the_wait(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(XComs):
+        async def asend(self, message: Any) -> Any:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(kept, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(repeating, "RETRY_SECONDS", 0.01)
+    event = asyncio.run(fire(of_variable(Hanging(), params={"id": "bak-1"})))
+    assert event["error"]["what"] == "Airflow does not read or write XComs in the triggerer (TimeoutError)"
+    assert cloud.requests == []
+
+
+@starts
+def test_the_last_line_break_is_dropped_as_in_a_worker(cloud: CloudEmulator) -> None:
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    made = started(wait(backup_task_id="bak-1\n"))
+    assert asyncio.run(fire(made))["summary"]["backupSetId"] == "bak-1"
+
+
+@starts
+def test_waits_that_begin_together_do_not_fail_each_other(
+    cloud: CloudEmulator, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    """Those that find no place among the requests in flight in time have asked nothing yet."""
+    monkeypatch.setattr(repeating, "RETRY_SECONDS", 0.01)
+    real, lost = Lanes.take_free, 2
+
+    def take_free(lanes: Lanes, doubtful: bool) -> Any:
+        nonlocal lost
+        if lost:
+            lost -= 1
+            raise NoFreeLaneError
+        return real(lanes, doubtful)
+
+    monkeypatch.setattr(Lanes, "take_free", take_free)
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DONE",))
+    event = asyncio.run(fire(started(wait(poke_interval=0.1))))
+    assert event["summary"]["backupSetId"] == "bak-1"
+    assert lost == 0
+    assert "Nothing sent" in logged()
+    # The first that is sent is the first of the task.
+    lost = 1
+    cloud.rotate_key("another", "key")
+    event = asyncio.run(fire(started(wait(poke_interval=0.1))))
+    assert event["error"]["class"] == "OceanBaseAuthenticationError"
 
 
 @starts
