@@ -71,7 +71,7 @@ def test_a_purge_that_is_cleared_deletes_nothing() -> None:
     dag, _ = load(ROOT / "example_dags" / "oceanbase_guarded_purge.py")
     purge = dag.get_task("purge").python_callable
     started = datetime(2026, 1, 19, 10, 0, 0, 123456, tzinfo=UTC)
-    point = {"restoreTime": started.isoformat(), "tenants": [{"tenantName": "orders"}]}
+    point = {"restoreTime": started.isoformat(), "tenantCount": 1, "tenants": [{"tenantName": "orders"}]}
     run = SimpleNamespace(start_date=started)
     assert "orders: deleted nothing" in purge(point, ti=SimpleNamespace(try_number=1), dag_run=run)
     # A run that has not ended keeps its start when tasks of it are cleared, so only the try tells.
@@ -81,3 +81,5 @@ def test_a_purge_that_is_cleared_deletes_nothing() -> None:
     anew = SimpleNamespace(start_date=started + timedelta(hours=3))
     with pytest.raises(ValueError, match="purge was cleared or retried: start a new run"):
         purge(point, ti=SimpleNamespace(try_number=1), dag_run=anew)
+    with pytest.raises(ValueError, match="several tenants have the name"):
+        purge(point | {"tenantCount": 2}, ti=SimpleNamespace(try_number=1), dag_run=run)
