@@ -104,7 +104,8 @@ def read_response(
     :param sent: whether what the request asks for was sent, which ``acting`` explains
     :raises OceanBaseCloudError: any response but HTTP 200 with ``success: true``
     """
-    envelope = _envelope(body)
+    is_long = body.count(b",") > MAX_COMMAS
+    envelope = None if is_long else _envelope(body)
     fields = envelope or {}
     received_id = _text(fields, "requestId")
     known: dict[str, Any] = {
@@ -117,7 +118,7 @@ def read_response(
         hint = "Check Proxy URL of the connection. Check what else is on the way to the API host."
         known |= {"request_id": request_id, "may_have_acted": sent}
         raise request.error(OceanBaseMalformedResponseError, what, hint=hint, **known)
-    if status == 200 and envelope is None and body.count(b",") > MAX_COMMAS:
+    if status == 200 and is_long:
         what = f"Response has more than {MAX_COMMAS:,} values"
         raise request.error(OceanBaseMalformedResponseError, what, hint=_TOO_MANY, **known)
     if status == 200 and envelope is None:
@@ -220,8 +221,6 @@ def _envelope(body: bytes) -> dict[str, Any] | None:
     What leaves a trigger is encoded by msgpack, outside any handler: a value that it refuses would end the
     triggerer. XCom and asset state have the same limits.
     """
-    if body.count(b",") > MAX_COMMAS:
-        return None
     try:
         text = body.removeprefix(BOM_UTF8).decode()
         value = _JSON.decode(text)

@@ -32,13 +32,18 @@ async def keep(task_instance: Any, key: str, value: Any) -> None:
     await supervisor().asend(SetXCom(key=key, value=stored, **names))
 
 
+def follows_a_try(task_instance: Any) -> bool:
+    """Return whether a task was retried or cleared."""
+    return bool(task_instance.try_number > 1)
+
+
 async def forget_result(task_instance: Any) -> None:
     """Delete the result of a former try of a task, as Airflow does where a worker begins it.
 
     Only in Airflow's database: what an XCom backend keeps elsewhere could not be deleted without blocking the
     event loop.
     """
-    if task_instance.try_number > 1:
+    if follows_a_try(task_instance):
         from airflow_provider_oceanbase.compat.sdk import DeleteXCom, supervisor
 
         await supervisor().asend(DeleteXCom(key=_RESULT, **_names(task_instance)))
@@ -46,7 +51,7 @@ async def forget_result(task_instance: Any) -> None:
 
 def forget_result_in_worker(task_instance: Any) -> None:
     """Delete it in a worker, if no trigger has."""
-    if task_instance.try_number > 1:
+    if follows_a_try(task_instance):
         from airflow_provider_oceanbase.compat.sdk import DeleteXCom, supervisor
 
         supervisor().send(DeleteXCom(key=_RESULT, **_names(task_instance)))

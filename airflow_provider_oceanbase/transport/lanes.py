@@ -54,7 +54,7 @@ class Lane:
                 response = await handler(request)
             self._digest.answered(response.status, response.headers.get("Authentication-Info", ""))
         except BaseException:
-            # aiohttp closes only what a middleware returns.
+            # Cancelled, too: aiohttp closes only what a middleware returns.
             if response is not None:
                 response.close()
             raise
@@ -173,7 +173,7 @@ class Lanes:
             return await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
-                # It was handed over in the same moment.
+                # Cancelled, and it was handed over in the same moment.
                 self._give_back(waiter.result(), doubtful)
             raise
         finally:

@@ -90,7 +90,7 @@ class Digest(AuthBase):
                 response = self._repeated(response, held, options)
             digest.answered(response.status_code, received(response.headers.get("Authentication-Info") or ""))
         except BaseException:
-            # requests closes only what a hook returns.
+            # Airflow's timeout of a task, too, is no Exception: requests closes only what a hook returns.
             response.close()
             raise
         return response

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_oceanbase.compat.triggerer import forget_result, keep, kept
+from airflow_provider_oceanbase.compat.triggerer import follows_a_try, forget_result, keep, kept
 from airflow_provider_oceanbase.exceptions import OceanBaseUnavailableError
 from airflow_provider_oceanbase.transport.repeating import is_repeatable, retrying_async
 
@@ -37,6 +37,11 @@ class Kept:
         self._task_instance = task_instance
         self._began = began
         self._log = log
+
+    @property
+    def follows_a_try(self) -> bool:
+        """Whether the task had a try before this one, whose result may be there."""
+        return follows_a_try(self._task_instance)
 
     async def forget_result(self) -> None:
         """Delete the result of a former try: it must not be taken for that of this one.

@@ -134,9 +134,9 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
         """Take the trigger's event, and return the summary of what was waited for."""
         raise_timeout(event, self.timeout, self.execution_timeout)
         # It was for this, and goes on for it, whatever templates render to by now.
-        condition = event.get("condition", {})
-        for name in condition.keys() & {*self.template_fields}:
-            setattr(self, name, condition[name])
+        for name, value in {**event, **event.get("condition", {})}.items():
+            if name in self.template_fields:
+                setattr(self, name, value)
         if "summary" not in event:
             # It may be deferred again.
             check_templates(self, self._given)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class WaitTrigger(BaseTrigger):
     """Waits until a condition holds, cannot hold any more, or the wait times out.
 
-    It yields one event, a dict with ``began`` and ``condition`` as they were given, and one of
+    It yields one event, a dict with ``began``, ``condition`` and ``oceanbase_conn_id`` as they were given,
+    and one of
 
     - ``summary``: the summary of what was waited for, such as a backup set
     - ``failed``: a :class:`~airflow_provider_oceanbase.exceptions.WaitFailedError` as a dict
@@ -119,7 +120,9 @@ class WaitTrigger(BaseTrigger):
             hint = "See the triggerer's log. A retry of the task begins the wait again."
             known = {"hint": hint, "conn_id": self.oceanbase_conn_id}
             outcome = {"error": unexpected("Wait", error, **known).to_dict()}
-        event = {"began": self.began, "condition": self.condition_fields, **outcome}
+        # What could not be rendered has no names.
+        named = {"oceanbase_conn_id": self.oceanbase_conn_id} if self._names else {}
+        event = {"began": self.began, "condition": self.condition_fields, **named, **outcome}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
@@ -179,7 +182,10 @@ class WaitTrigger(BaseTrigger):
         from airflow_provider_oceanbase.waiting.kept import Kept
 
         kept = Kept(self.task_instance, self.began, self.logger())
-        if start.templated and may_have_begun(self.began) and (earlier := await kept.earlier()):
+        # Of a task's first try without templates, nothing could be lost by beginning again.
+        keeps = bool(start.templated) or kept.follows_a_try
+        earlier = await kept.earlier() if keeps and may_have_begun(self.began) else None
+        if earlier is not None:
             vars(self).update(earlier)
             return
         try:
@@ -187,14 +193,15 @@ class WaitTrigger(BaseTrigger):
                 self._render_arguments()
             check_templates(self, start.given)
         except Exception:
-            # The try ends without a result. Why it ends counts more than that a former one may stay.
+            # Not when it is cancelled: Airflow may not answer any more. The try ends without a result, and
+            # why it ends counts more than that a former one may stay.
             with suppress(OceanBaseUnavailableError):
                 await kept.forget_result()
             raise
         # Not only after the answers of Airflow, which many waits may await at once.
         self._forget_dag()
         await kept.forget_result()
-        if start.templated:
+        if keeps:
             await kept.keep({name: getattr(self, name) for name in start.templated})
 
     def _forget_dag(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import itertools
@@ -25,8 +26,13 @@ from airflow_provider_oceanbase.exceptions import (
     OceanBaseNotFoundError,
     OceanBaseRefusedError,
 )
-from airflow_provider_oceanbase.sensors import BackupSetSensor
+from airflow_provider_oceanbase.sensors import (
+    BackupCheckpointSensor,
+    BackupSetSensor,
+    RestorablePointSensor,
+)
 from airflow_provider_oceanbase.testing import CloudEmulator
+from airflow_provider_oceanbase.waiting.arguments import check_templates
 
 #: The modes in which a worker resumes the task.
 RESUMES = ("deferrable", "triggerer")
@@ -221,6 +227,46 @@ def test_a_wait_goes_on_for_what_it_was_for(cloud: CloudEmulator) -> None:
     assert stored(caught.value.trigger).condition_fields["backup_task_id"] == "bak-1"
     # What is no template stays as it is.
     assert task.require_valid is False
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        sensor(deferrable=True, silent_fail=True, oceanbase_conn_id="rendered"),
+        BackupCheckpointSensor(
+            task_id="t",
+            instance_id="ob-1",
+            min_checkpoint="2026-01-20T00:00:00Z",
+            deferrable=True,
+            silent_fail=True,
+        ),
+        RestorablePointSensor(
+            task_id="t",
+            instance_id="ob-1",
+            restore_time="2026-01-20T00:00:00Z",
+            deferrable=True,
+            silent_fail=True,
+        ),
+    ],
+    ids=lambda task: type(task).__name__,
+)
+def test_each_wait_goes_on_unchanged(task: Any, cloud: CloudEmulator) -> None:
+    asked = {"oceanbase_conn_id": "oceanbase_default"}
+    task.oceanbase_conn_id, by_now = "oceanbase_default", task.oceanbase_conn_id
+    check_templates(task, task._given)
+    condition = dataclasses.asdict(task._condition)
+    task.oceanbase_conn_id = by_now
+    event = {"began": time.time(), "condition": condition, **asked}
+    event |= {"error": OceanBaseRefusedError("no").to_dict()}
+    with pytest.raises(TaskDeferred) as caught:
+        task.resume_execution("execute_complete", {"event": event}, context())
+    deferred = stored(caught.value.trigger)
+    rendered = condition.keys() & {*task.template_fields}
+    assert len(rendered) > 1
+    assert {name: deferred.condition_fields[name] for name in rendered} == {
+        name: condition[name] for name in rendered
+    }
+    assert deferred.oceanbase_conn_id == "oceanbase_default"
 
 
 def test_default_is_that_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:

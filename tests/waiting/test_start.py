@@ -726,6 +726,20 @@ def test_a_cleared_task_has_no_former_result(tries: int, cloud: CloudEmulator) -
 
 
 @starts
+def test_another_triggerer_keeps_the_new_result(cloud: CloudEmulator) -> None:
+    """It may be slow to take the wait over, which the first one ends meanwhile."""
+    cloud.add_backup_set("ob-1", "bak-1", statuses=("DOING",))
+    xcoms, began = XComs(), time.time() - 60
+    xcoms.values["return_value"] = "old"
+    asyncio.run(until_polled(started(wait(), began, xcoms=xcoms, tries=2), cloud))
+    assert "return_value" not in xcoms.values
+    xcoms.values["return_value"] = "new"
+    cloud.set_status("ob-1", "bak-1", "DONE")
+    assert "summary" in asyncio.run(fire(started(wait(), began, xcoms=xcoms, tries=2)))
+    assert xcoms.values["return_value"] == "new"
+
+
+@starts
 @pytest.mark.parametrize("values", [{}, {"id": " "}], ids=["not rendered", "unusable"])
 def test_nor_if_the_wait_cannot_begin(values: Any, cloud: CloudEmulator) -> None:
     xcoms = XComs()
