@@ -27,6 +27,7 @@ from airflow_provider_oceanbase.waiting.tasks import (
     raise_timeout,
     resumption,
     summary_in,
+    take_waited_for,
     wait_in_worker,
 )
 
@@ -231,6 +232,7 @@ class StartBackupOperator(BackupStart):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take the trigger's event, and return the ID."""
+        take_waited_for(self, event)
         if condition := event.get("condition"):
             self._started = cast("str", condition["backup_task_id"])
         self._push(context, advised(self.log, lambda: self._summary_in(event)), event["began"])

@@ -162,3 +162,20 @@ def test_invalid_argument_sends_nothing(cloud: CloudEmulator) -> None:
     with pytest.raises(OceanBaseInputError, match="backup_object_type is 'cluster'"):
         Task(backup_object_type="cluster").run()
     assert cloud.requests == []
+
+
+def test_the_end_of_a_wait_is_about_the_backup_that_it_was_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Variable in a template may be another by then: lineage must not make up a backup."""
+    task = StartBackupOperator(
+        task_id="start", instance_id="ob-2", backup_object_type="tenant", deferrable=True
+    )
+    monkeypatch.setattr(task, "_push", lambda *_: None)
+    condition = {"instance_id": "ob-1", "backup_task_id": "bak-1"}
+    event = {
+        "began": 0.0,
+        "condition": condition,
+        "oceanbase_conn_id": "first",
+        "summary": {"status": "DONE"},
+    }
+    assert task.execute_complete({}, event) == "bak-1"
+    assert (task.instance_id, task.oceanbase_conn_id) == ("ob-1", "first")

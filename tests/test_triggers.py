@@ -30,6 +30,8 @@ def outcome(**options: Any) -> Any:
     event = asyncio.run(fire(trigger(**options)))
     event.pop("began")
     event.pop("condition")
+    # A worker goes on with the same connection.
+    assert event.pop("oceanbase_conn_id") == "oceanbase_default"
     return event
 
 

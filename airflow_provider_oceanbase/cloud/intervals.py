@@ -151,11 +151,17 @@ class TenantList:
     __slots__ = ("_by_name", "_last", "malformed", "tenants")
 
     def __init__(self, listed: Iterable[object]) -> None:
+        listed = [*listed]
+        names: dict[str, dict[str, None]] = {}
+        for entry in listed:
+            names.setdefault(_id(entry), {})[_name(entry)] = None
         found: dict[tuple[str, str], TenantIntervals] = {}
         for entry in listed:
-            tenant_id = entry.get("tenantId") if isinstance(entry, dict) else None
-            # If an ID is that of several names, the interval of one must not count for another.
-            key = (tenant_id if is_word(tenant_id) else "", _name(entry))
+            tenant_id, name = _id(entry), _name(entry)
+            # If an ID is that of several names, the interval of one must not count for another. An entry
+            # without a name belongs to the one that there is.
+            others = [*names[tenant_id].keys() - {""}] if tenant_id and not name else []
+            key = (tenant_id, others[0] if len(others) == 1 else name)
             found.setdefault(key, TenantIntervals(*key)).add(entry)
         #: In the order of the list.
         self.tenants = list(found.values())
@@ -194,6 +200,12 @@ def read_interval(item: RestorableInterval) -> Interval | None:
     if start is None or end is None or end < start:
         return None
     return Interval(start, end, shown(str(start_text)), shown(str(end_text)), item.get("storageType"))
+
+
+def _id(entry: object) -> str:
+    """Return the ID in an entry of the list, an empty text without one."""
+    tenant_id = entry.get("tenantId") if isinstance(entry, dict) else None
+    return tenant_id if is_word(tenant_id) else ""
 
 
 def _name(entry: object) -> str:

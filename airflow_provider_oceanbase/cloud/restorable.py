@@ -86,11 +86,12 @@ def restorable_tenants_request(
     if twice := sorted({*query, "requestId"} & given.keys()):
         problem = f"; the provider sends {twice[0]} itself"
         raise unusable("query_parameters", given, problem, hint=PLAIN_HINT)
+    parameters = query | given
     return Request(
         path=f"/api/v2/instances/{path_segment('instance_id', instance_id)}/backup/restore/tenants",
-        query=_encoded(query | given),
+        query=_encoded(parameters),
         subject=f"the restorable tenants of instance {shown(str(instance_id))!r}",
-        read=partial(read_restorable_tenants, tenant_id=query.get("tenantId")),
+        read=partial(read_restorable_tenants, tenant_id=parameters.get("tenantId")),
         shortfall=shortfall,
     )
 

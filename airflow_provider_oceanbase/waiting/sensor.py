@@ -29,6 +29,7 @@ from airflow_provider_oceanbase.waiting.tasks import (
     raise_timeout,
     resumption,
     summary_in,
+    take_waited_for,
     time_limit,
 )
 
@@ -132,14 +133,11 @@ class WaitSensor(StartsInTriggerer, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event, and return the summary of what was waited for."""
+        taken = take_waited_for(self, event)
         raise_timeout(event, self.timeout, self.execution_timeout)
-        # It was for this, and goes on for it, whatever templates render to by now.
-        for name, value in {**event, **event.get("condition", {})}.items():
-            if name in self.template_fields:
-                setattr(self, name, value)
         if "summary" not in event:
-            # It may be deferred again.
-            check_templates(self, self._given)
+            # It may be deferred again. The DAG may have got an argument meanwhile.
+            check_templates(self, {*self._given} - taken)
         self._begin(event["began"])
         self._continues = True
         self._event = event

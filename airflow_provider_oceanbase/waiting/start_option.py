@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_oceanbase.compat.sdk import KnowsMapping, is_made
@@ -87,7 +88,9 @@ class StartsInTriggerer(KnowsMapping):
         if next_method == FAIL and self.start_from_trigger:
             from airflow_provider_oceanbase.compat.triggerer import forget_result_in_worker
 
-            forget_result_in_worker(context["ti"])
+            # As in the triggerer, why the try ends counts more than that a former result may stay.
+            with suppress(Exception):
+                forget_result_in_worker(context["ti"])
 
     @property
     def _may_start(self: Any) -> bool:

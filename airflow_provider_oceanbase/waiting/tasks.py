@@ -118,6 +118,18 @@ def _connection_timeout(hook: OceanBaseHook) -> float:
         return DEFAULT_TIMEOUT_SECONDS
 
 
+def take_waited_for(task: BaseOperator, event: dict[str, Any]) -> frozenset[str]:
+    """Set the templates of a task to what its trigger has waited for, whatever they render to by now.
+
+    :return: the names of what was set, all of it checked before
+    """
+    known = {**event, **event.get("condition", {})}
+    taken = frozenset(name for name in task.template_fields if name in known)
+    for name in taken:
+        setattr(task, name, known[name])
+    return taken
+
+
 def resumption(
     next_method: str, next_kwargs: dict[str, Any] | None, instance_id: str
 ) -> tuple[str, dict[str, Any] | None]:

@@ -92,8 +92,8 @@ def has_template(value: object) -> bool:
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset):
         return any(map(has_template, value))
-    # Jinja drops the last line break.
-    return isinstance(value, str) and ("{" in value or value.endswith("\n"))
+    # Jinja drops the last line break, and writes the others its own way.
+    return isinstance(value, str) and ("{" in value or "\r" in value or value.endswith("\n"))
 
 
 def _is_renderable_text(text: str, filters: Collection[str]) -> bool:

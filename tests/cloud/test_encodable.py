@@ -17,7 +17,11 @@ from airflow_provider_oceanbase.cloud.backup_sets import BackupSetList
 from airflow_provider_oceanbase.cloud.protocol import MAX_COMMAS, read_response
 from airflow_provider_oceanbase.cloud.query import Request
 from airflow_provider_oceanbase.cloud.start_backup import start_backup_request
-from airflow_provider_oceanbase.exceptions import OceanBaseCloudError, OceanBaseMalformedResponseError
+from airflow_provider_oceanbase.exceptions import (
+    OceanBaseCloudError,
+    OceanBaseMalformedResponseError,
+    OceanBaseUnavailableError,
+)
 from airflow_provider_oceanbase.waiting.checkpoint import CheckpointCondition
 from airflow_provider_oceanbase.waiting.conditions import BackupSetCondition
 
@@ -119,6 +123,11 @@ def test_more_values_than_a_triggerer_can_read_at_once_are_malformed(value: byte
     body = b'{"success": true, "data": {"status": "DOING", "x": [%s 1]}}' % (value * (MAX_COMMAS + 1))
     with pytest.raises(OceanBaseMalformedResponseError, match=r"^Response has more than 200,000 values"):
         read_response(BACKUP_SET, "mine", 200, CaseInsensitiveDict(), body)
+
+
+def test_an_outage_with_many_values_is_an_outage() -> None:
+    with pytest.raises(OceanBaseUnavailableError):
+        read_response(BACKUP_SET, "mine", 503, CaseInsensitiveDict(), b"," * (MAX_COMMAS + 1))
 
 
 def test_long_numbers_and_halves_of_characters_are_kept_as_text() -> None:

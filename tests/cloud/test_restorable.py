@@ -163,6 +163,8 @@ def test_only_the_tenant_that_was_asked_for() -> None:
     assert restorable_tenants_request("ob-1", tenant_id="t2").read(listed) == listed[1:]
     assert restorable_tenants_request("ob-1", tenant_id="t3").read(listed) == []
     assert restorable_tenants_request("ob-1").read(listed) == listed
+    given = restorable_tenants_request("ob-1", query_parameters={"tenantId": "t2"})
+    assert given.read(listed) == listed[1:]
 
 
 def test_tenants_of_complete_backup_sets(cloud: CloudEmulator) -> None:

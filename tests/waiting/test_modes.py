@@ -257,6 +257,8 @@ def test_each_wait_goes_on_unchanged(task: Any, cloud: CloudEmulator) -> None:
     condition = dataclasses.asdict(task._condition)
     task.oceanbase_conn_id = by_now
     event = {"began": time.time(), "condition": condition, **asked}
+    # The DAG has got an argument meanwhile.
+    task._given = {*task._given, "tenants", "query_parameters", "backup_mode"}
     event |= {"error": OceanBaseRefusedError("no").to_dict()}
     with pytest.raises(TaskDeferred) as caught:
         task.resume_execution("execute_complete", {"event": event}, context())

@@ -341,6 +341,11 @@ def test_two_tenants_of_one_id() -> None:
     assert judge(first, second, tenants=["orders"]).found["tenants"][0]["tenantName"] == "orders"
     verdict = judge(first, second, tenants=["t1"])
     assert verdict.status == "1 of 2 tenants restorable"
+    # An entry without a name is part of the tenant, unless its ID has several names.
+    part = {**tenant("", (13, 15), tenant_id="t1"), "tenantName": None}
+    whole = judge(first, part, restore_time=clock(14), tenants=["orders"])
+    assert whole.found["tenants"][0]["tenantName"] == "orders"
+    assert judge(first, second, part, restore_time=clock(14), tenants=["orders"]).found is None
     shared = verdict.notices[0].text
     assert shared.startswith(
         "2 tenants have the ID 't1' ('orders', 'billing'), and each must be restorable: instance 'ob-1'"
